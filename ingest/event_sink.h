@@ -1,0 +1,67 @@
+// The one way in: events of clients and of remotes alike go through an EventSink.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/executor.h"
+#include "nostr/event.h"
+#include "storage/event_store.h"
+
+namespace graspd::ingest {
+
+/// What became of a submitted event.
+enum class Code : uint8_t {
+  kStored,     // durable, or an ephemeral event that was passed on
+  kDuplicate,  // stored already
+  kOlder,      // a newer version of the same address is stored
+  kDeleted,    // its author has deleted it
+  kExpired,
+  kInvalid,    // limits, id or signature
+  kRefused,    // the acceptance policy
+  kParked,     // synced only: waits in the parking lot for its parent
+  kError,      // the store could not take it now; nothing is known to be stored
+};
+[[nodiscard]] std::string_view CodeName(Code code);
+
+struct Result {
+  nostr::EventId id;
+  Code code = Code::kStored;
+  /// For the OK message: empty, or text with its NIP-01 prefix.
+  std::string message;
+  /// What an OK says: true for stored, duplicate and older.
+  [[nodiscard]] bool accepted() const {
+    return code == Code::kStored || code == Code::kDuplicate || code == Code::kOlder;
+  }
+};
+
+/// The events of one connection on their way in. Results come back in the order of submission, in
+/// batches: one callback per commit.
+/// Threading: the owner's thread (the executor given to Open); the callback comes there too.
+/// Lifetime: destroying it while events are in flight is fine: they are still stored, unheard.
+class Submitter {
+ public:
+  virtual ~Submitter() = default;
+  /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0 would
+  /// grow the queue without bound, so it must first stop reading its socket.
+  virtual void Submit(nostr::Event event, storage::Source source) = 0;
+  /// How many more events may be in flight; rises again before each callback.
+  [[nodiscard]] virtual size_t credits() const = 0;
+};
+
+class EventSink {
+ public:
+  using Callback = std::function<void(std::span<const Result>)>;
+  /// Clients and sync get fair shares of the writer and of the CPU pool.
+  enum class Lane : uint8_t { kClient, kSync };
+
+  virtual ~EventSink() = default;
+  /// `executor` outlives the submitter's events in flight. Thread-safe.
+  [[nodiscard]] virtual std::unique_ptr<Submitter> Open(Lane lane, base::Executor& executor,
+                                                        Callback on_results) = 0;
+};
+
+}  // namespace graspd::ingest

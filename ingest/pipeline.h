@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/cpu_pool.h"
+#include "base/metrics.h"
+#include "ingest/event_sink.h"
+#include "nostr/limits.h"
+#include "storage/commit_feed.h"
+#include "storage/event_store.h"
+
+namespace graspd::ingest {
+
+/// The ingest path: limits, id, duplicate, signature on the CPU pool, then the writer, which judges
+/// and commits whatever has queued up, and publishes each commit (docs/life-of-an-event.md).
+///
+/// Events of one submitter keep their order. Verification may be skipped only for an event whose id and
+/// signature are stored already. Bounds: 256 events in flight per client submitter, 4,096 per
+/// synchronising one; a batch is at most 1,000 events or 8 MiB.
+/// Threads: owns the writer thread. Lifetime: the destructor finishes what is queued.
+class Pipeline final : public EventSink {
+ public:
+  struct Dependencies {
+    storage::EventStore& store;
+    storage::CommitFeed& feed;
+    storage::Judge& judge;
+    base::CpuPool& cpu;
+    const base::Clock& clock;
+    base::Metrics& metrics;
+  };
+  Pipeline(Dependencies dependencies, const nostr::Limits& limits);
+  ~Pipeline() override;
+
+  std::unique_ptr<Submitter> Open(Lane lane, base::Executor& executor,
+                                  Callback on_results) override;
+
+  /// Takes nothing more (further events get kError), finishes and answers what is queued. Blocks.
+  void Drain();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace graspd::ingest

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "net/address_guard.h"
+#include "net/io_pool.h"
+#include "net/resolver.h"
+#include "nostr/relay_url.h"
+
+namespace graspd::net {
+
+/// In which phase, and so for which kind of reason, a connection ended. Decided by type, never by
+/// matching texts.
+enum class DialError : uint8_t {
+  kNone,        // closed by us
+  kBlocked,     // AddressGuard, or plaintext where it is not allowed
+  kDns,
+  kTcp,         // refused, unreachable, reset
+  kTls,         // handshake or certificate
+  kHttp,        // the upgrade was answered with another status
+  kWebSocket,   // bad upgrade, framing error, oversized message
+  kTimeout,     // no progress within the phase's deadline
+  kRemoteClosed // Close frame or end of stream after the upgrade
+};
+[[nodiscard]] std::string_view DialErrorName(DialError error);
+
+struct DialFailure {
+  DialError error = DialError::kNone;
+  std::string detail;        // for people, at most 256 bytes, no control characters
+  int http_status = 0;       // kHttp
+  uint16_t close_code = 0;   // kRemoteClosed with a Close frame
+};
+
+/// What the upgrade told us.
+struct DialSuccess {
+  SocketAddress address;
+  std::string instance;  // value of the response header "Graspd-Instance", at most 128 bytes
+};
+
+/// Told what happens on a dialled connection, always on the connection's thread. OnOpen at most once,
+/// then OnText any number of times, OnClosed exactly once and last.
+class DialHandler {
+ public:
+  virtual ~DialHandler() = default;
+  virtual void OnOpen(const DialSuccess& success) = 0;
+  /// As WebSocketSession::OnText.
+  virtual void OnText(std::string_view message) = 0;
+  virtual void OnClosed(const DialFailure& failure) = 0;
+};
+
+/// A connection we opened. Threading: its thread only (thread()); Close also from its destructor.
+class DialledConnection {
+ public:
+  virtual ~DialledConnection() = default;
+  /// Queues a text message. False if not open, or if the queue would pass the limit, which closes.
+  virtual bool SendText(std::string_view message) = 0;
+  [[nodiscard]] virtual size_t pending_bytes() const = 0;
+  virtual void PauseReading() = 0;
+  virtual void ResumeReading() = 0;
+  /// Ends the connection whatever its phase; OnClosed(kNone) follows, not before Close returns.
+  virtual void Close() = 0;
+  [[nodiscard]] virtual IoThread& thread() = 0;
+};
+
+struct DialOptions {
+  explicit DialOptions(nostr::RelayUrl u) : url(std::move(u)) {}
+  nostr::RelayUrl url;
+  std::vector<std::pair<std::string, std::string>> headers;
+  size_t message_bytes = 1536 * 1024;
+  size_t outbound_bytes = 4u << 20;
+  std::chrono::milliseconds dns_timeout{5000}, connect_timeout{5000}, tls_timeout{5000},
+      upgrade_timeout{5000};
+  std::chrono::seconds ping_interval{30}, pong_timeout{60};
+  /// Dial this endpoint of our own instead of resolving url.host(): SelfSubscriber only.
+  std::optional<SelfDialPermit> self_permit;
+};
+
+struct DialerOptions {
+  bool allow_plaintext = false;  // ws:// outside the operator's ranges
+  std::string user_agent = "graspd";
+};
+
+/// The one place in graspd that opens outgoing connections.
+///
+/// Resolves once; every address of the answer must pass the guard, else the name is refused; connects to
+/// the checked address with no second look-up and no redirect; wss verifies chain and name. Offers no
+/// compression. Threading: thread-safe. Lifetime: outlives its connections' threads' tasks.
+class Dialer {
+ public:
+  virtual ~Dialer() = default;
+  /// Starts dialling on `thread`. The handler is kept alive until after OnClosed.
+  virtual std::shared_ptr<DialledConnection> Dial(DialOptions options,
+                                                  std::shared_ptr<DialHandler> handler,
+                                                  IoThread& thread) = 0;
+};
+std::unique_ptr<Dialer> MakeDialer(const AddressGuard& guard, Resolver& resolver,
+                                   DialerOptions options);
+
+}  // namespace graspd::net

@@ -1,0 +1,53 @@
+// NIP-01 filters.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nostr/event.h"
+
+namespace graspd::nostr {
+
+/// What a subscriber wants. A plain value.
+///
+/// An absent field does not restrict; a present but empty list matches nothing. `tags` maps one letter
+/// (a-z, A-Z) to the values, any of which the first value of a tag of that name must equal.
+/// ParseFilter leaves every list sorted and without duplicates; who builds a Filter by hand calls
+/// Normalize() before matching.
+struct Filter {
+  std::optional<std::vector<EventId>> ids;
+  std::optional<std::vector<PublicKey>> authors;
+  std::optional<std::vector<Kind>> kinds;
+  std::map<char, std::vector<std::string>> tags;
+  std::optional<uint64_t> since;  // inclusive
+  std::optional<uint64_t> until;  // inclusive
+  std::optional<uint64_t> limit;  // not part of matching
+
+  /// Sorts and dedupes every list.
+  void Normalize();
+  /// Ids, authors, kinds and tag values together.
+  [[nodiscard]] size_t ValueCount() const;
+  /// True if some list is present and empty, so that nothing can match.
+  [[nodiscard]] bool MatchesNothing() const;
+  bool operator==(const Filter&) const = default;
+};
+
+/// Reads a filter object. Strict like ParseEvent; unknown keys are refused as well, because an
+/// unheeded condition would return too much. Values of "#e" and "#p" (and "#E", "#P") must be 64
+/// lower-case hex digits. Integers beyond 2^53 are refused.
+/// Errors: kInvalidArgument (say "invalid:"), kUnimplemented for an unknown key (say "unsupported:").
+absl::StatusOr<Filter> ParseFilter(std::string_view json);
+
+/// Compact JSON, keys in a fixed order, so that equal filters give equal text.
+std::string FilterJson(const Filter& filter);
+
+/// True if `event` satisfies every condition of `filter`. `limit` and expiry play no part.
+[[nodiscard]] bool Matches(const Filter& filter, const Event& event);
+[[nodiscard]] bool MatchesAny(const std::vector<Filter>& filters, const Event& event);
+
+}  // namespace graspd::nostr

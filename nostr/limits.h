@@ -1,0 +1,62 @@
+// Every limit on what strangers may send, in one struct that all doors use and NIP-11 shows
+// (docs/configuration.md, `limits.*`).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "nostr/event.h"
+
+namespace graspd::nostr {
+
+struct Filter;
+
+struct Limits {
+  size_t message_bytes = 512 * 1024;
+  size_t event_bytes = 256 * 1024;  // of the served JSON
+  size_t neg_message_bytes = 1536 * 1024;
+  size_t event_tags = 2000;
+  uint64_t created_at_ahead_seconds = 900;
+
+  size_t filters_per_req = 20;
+  size_t values_per_filter = 1000;  // ids, authors, kinds and tag values together
+  size_t subscriptions = 200;       // per connection
+  size_t subscription_id_chars = 64;
+  size_t limit_default = 500;
+  size_t limit_max = 5000;
+
+  double events_per_second = 60;  // per connection, 0 = unlimited
+  double events_burst = 600;
+  double reqs_per_second = 50;
+  double reqs_burst = 500;
+
+  size_t connections = 10'000;
+  size_t connections_per_address = 100;
+
+  size_t neg_sessions = 4;  // per connection
+  size_t neg_set_items = 5'000'000;
+  size_t neg_memory_bytes = 512u << 20;  // of all sets
+  std::chrono::seconds neg_idle{30};
+
+  size_t outbound_bytes = 4u << 20;          // queued for one connection; more closes it
+  size_t outbound_total_bytes = 256u << 20;  // queued for all
+  std::chrono::seconds ping_interval{30};
+  std::chrono::seconds pong_timeout{60};
+  std::chrono::seconds handshake_timeout{5};  // TLS, headers, first byte
+
+  size_t live_buffer_events = 10'000;  // of one subscription during its stored scan
+  size_t live_buffer_bytes = 8u << 20;
+  std::chrono::seconds drain_timeout{10};
+};
+
+/// Checks sizes and times of an event whose shape is right: tags, bytes of its JSON, created_at not
+/// too far ahead of `unix_now`. Errors: kInvalidArgument, message starts with its NIP-01 prefix.
+absl::Status CheckEventLimits(const Event& event, size_t json_bytes, const Limits& limits,
+                              uint64_t unix_now);
+
+/// Checks one filter as every door must (REQ, COUNT, NEG-OPEN, admin). Same errors.
+absl::Status CheckFilterLimits(const Filter& filter, const Limits& limits);
+
+}  // namespace graspd::nostr

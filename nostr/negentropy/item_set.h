@@ -1,0 +1,52 @@
+// The set one side of a reconciliation holds.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "nostr/negentropy/item.h"
+
+namespace graspd::negentropy {
+
+/// Fingerprint of a range (NIP-77): first 16 bytes of SHA-256 of the sum of the ids (little-endian,
+/// mod 2^256) followed by the number of items as a varint.
+using Fingerprint = std::array<uint8_t, 16>;
+
+/// Read-only, sorted view that a Reconciler works on. Positions are 0..size().
+class ItemView {
+ public:
+  virtual ~ItemView() = default;
+  [[nodiscard]] virtual size_t size() const = 0;
+  [[nodiscard]] virtual Item At(size_t position) const = 0;
+  /// First position in [from, size()] whose item is not less than `bound` (prefix ids are padded
+  /// with zero bytes). O(log n).
+  [[nodiscard]] virtual size_t LowerBound(size_t from, const Item& bound) const = 0;
+  /// Of the items [from, to). At most O(log n).
+  [[nodiscard]] virtual Fingerprint FingerprintOf(size_t from, size_t to) const = 0;
+};
+
+/// A set that no longer changes, with prefix sums, so that the fingerprint of any range costs one
+/// subtraction and one SHA-256. Immutable after construction, hence thread-safe and shareable.
+/// Memory: 40 bytes an item plus 32 bytes per block of kBlock items (a range then adds at most two
+/// partial blocks).
+class SealedSet final : public ItemView {
+ public:
+  static constexpr size_t kBlock = 16;
+  /// Takes items in any order; sorts unless sorted; drops exact duplicates.
+  explicit SealedSet(std::vector<Item> items);
+  size_t size() const override { return items_.size(); }
+  Item At(size_t position) const override { return items_[position]; }
+  size_t LowerBound(size_t from, const Item& bound) const override;
+  Fingerprint FingerprintOf(size_t from, size_t to) const override;
+  [[nodiscard]] size_t memory_bytes() const;
+
+ private:
+  using Sum = std::array<uint64_t, 4>;  // 256-bit little-endian limbs
+  std::vector<Item> items_;
+  std::vector<Sum> sums_;  // sums_[b]: of the first b * kBlock items
+};
+
+}  // namespace graspd::negentropy

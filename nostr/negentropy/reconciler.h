@@ -1,0 +1,67 @@
+// Range-based set reconciliation, NIP-77's negentropy protocol version 1 (0x61).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nostr/negentropy/item_set.h"
+
+namespace graspd::negentropy {
+
+/// What one message may cost; the owner of the session adds idle time and CPU.
+struct ReconcileLimits {
+  /// Largest message to produce, bytes, 0 = unlimited (else at least 4096): what does not fit is left
+  /// for the next round.
+  size_t frame_bytes = 0;
+  /// Largest message to accept, bytes.
+  size_t max_message_bytes = 1536 * 1024;
+};
+
+/// The side that answers. Stateless between messages apart from the set it reads; thread-compatible.
+class Responder {
+ public:
+  Responder(std::shared_ptr<const ItemView> set, ReconcileLimits limits);
+  /// Answers one message. Errors: kInvalidArgument for a malformed one. A message of another protocol
+  /// version is answered, as NIP-77 says, with one byte: the version we speak.
+  absl::StatusOr<std::string> Answer(std::string_view message);
+
+ private:
+  std::shared_ptr<const ItemView> set_;
+  ReconcileLimits limits_;
+};
+
+/// The side that asks and learns the difference. Thread-compatible.
+///
+///   Initiator initiator(set, limits);
+///   message = initiator.Start();
+///   loop: send message; step = initiator.Continue(reply); collect step.have, step.need;
+///         until step.message is empty.
+///
+/// Guards against a hostile responder: each round must narrow a range or name new ids, else
+/// kFailedPrecondition; more than `max_ids` ids in total gives kResourceExhausted. Ids are reported
+/// once each, however often the peer repeats them.
+class Initiator {
+ public:
+  struct Step {
+    std::string message;                // to send next; empty = finished
+    std::vector<nostr::EventId> have;   // ours, missing there, found in this round
+    std::vector<nostr::EventId> need;   // theirs, missing here
+  };
+  Initiator(std::shared_ptr<const ItemView> set, ReconcileLimits limits,
+            size_t max_ids = 5'000'000);
+  ~Initiator();
+  std::string Start();
+  /// Errors: kInvalidArgument malformed, kUnimplemented the peer speaks another version,
+  /// kFailedPrecondition no progress, kResourceExhausted too many ids. After an error the session is over.
+  absl::StatusOr<Step> Continue(std::string_view reply);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace graspd::negentropy
