@@ -13,9 +13,13 @@ BlockingPool::BlockingPool(size_t threads, size_t queue, const std::string& name
   }
 }
 
-BlockingPool::~BlockingPool() {
+BlockingPool::~BlockingPool() { Stop(); }
+
+void BlockingPool::Stop() {
   queue_.Close();
-  for (auto& thread : threads_) thread.join();
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
 }
 
 }  // namespace graspd::base

@@ -24,18 +24,26 @@ CpuPool::CpuPool(size_t threads, const std::string& name) {
   }
 }
 
-CpuPool::~CpuPool() {
+CpuPool::~CpuPool() { Stop(); }
+
+void CpuPool::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
   available_.NotifyAll();
-  for (auto& thread : threads_) thread.join();
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+  MutexLock lock(mutex_);
+  for (auto& queue : queues_) queue.clear();
+  stopped_ = true;
 }
 
 void CpuPool::Run(Priority priority, std::function<void()> task) {
   {
     MutexLock lock(mutex_);
+    if (stopped_) return;
     queues_[static_cast<size_t>(priority)].push_back(std::move(task));
   }
   available_.NotifyOne();

@@ -18,7 +18,8 @@ namespace graspd::base {
 /// never starves clients and reconciling never starves either, yet nothing waits for ever.
 /// Bounds: the pool does not cap its queues; each submitter holds its own credits (ingest's
 /// in-flight limit, negentropy's session limit), which bound what can be queued here.
-/// Threading: thread-safe. Lifetime: the destructor runs what is queued, then joins.
+/// Threading: thread-safe. Lifetime: Stop (or the destructor) runs what is queued, then joins; what a
+/// stopped pool is given is destroyed unrun.
 class CpuPool {
  public:
   enum class Priority : uint8_t { kClientVerify = 0, kSyncVerify = 1, kNegentropy = 2 };
@@ -29,6 +30,7 @@ class CpuPool {
   CpuPool(const CpuPool&) = delete;
   CpuPool& operator=(const CpuPool&) = delete;
 
+  void Stop();
   void Run(Priority priority, std::function<void()> task);
   [[nodiscard]] size_t queued(Priority priority) const;
   [[nodiscard]] size_t thread_count() const { return threads_.size(); }
@@ -41,7 +43,7 @@ class CpuPool {
   CondVar available_;
   std::array<std::deque<std::function<void()>>, kPriorities> queues_ ABSL_GUARDED_BY(mutex_);
   std::array<int, kPriorities> turns_left_ ABSL_GUARDED_BY(mutex_){};
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false, stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;  // last: its threads use everything above
 };
 

@@ -48,7 +48,8 @@ std::optional<std::string_view> LineReader::Next() {
   in.line.clear();
   for (bool any = false;; any = true) {
     if (in.begin == in.end && !in.Fill()) {
-      if (!any || in.line.empty()) return std::nullopt;
+      // After an error the line may lack its end, and half a line is none.
+      if (!any || !in.status.ok()) return std::nullopt;
       return in.line;
     }
     const std::string_view rest(in.buffer.data() + in.begin, in.end - in.begin);

@@ -5,6 +5,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -31,27 +32,52 @@ spdlog::logger& Sink() {
   return *logger;
 }
 
-// Cuts at the limit without splitting a UTF-8 sequence.
+// Cuts at the limit without splitting a UTF-8 sequence, which has at most three bytes after its
+// first.
 std::string_view Cut(std::string_view value) {
   if (value.size() <= kMaxValueBytes) return value;
   size_t end = kMaxValueBytes;
-  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80) --end;
+  const auto continues = [&] { return (static_cast<unsigned char>(value[end]) & 0xc0) == 0x80; };
+  while (continues() && end > kMaxValueBytes - 3) --end;
   return value.substr(0, end);
+}
+
+// Bytes of the UTF-8 sequence that `text`, not empty, begins with; 0 if it is none (RFC 3629).
+size_t Utf8Length(std::string_view text) {
+  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = at(0);
+  if (first < 0x80) return 1;
+  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((at(i) & 0xc0) != 0x80) return 0;
+  }
+  // Too long a form, a surrogate, or above U+10FFFF.
+  const bool bad = (first == 0xe0 && at(1) < 0xa0) || (first == 0xed && at(1) > 0x9f) ||
+                   (first == 0xf0 && at(1) < 0x90) || (first == 0xf4 && at(1) > 0x8f);
+  return bad ? 0 : length;
 }
 
 void AppendQuoted(std::string& out, std::string_view value) {
   const auto cut = Cut(value);
   out += '"';
-  for (const char c : cut) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+  for (size_t i = 0; i < cut.size();) {
+    const auto byte = static_cast<unsigned char>(cut[i]);
+    const size_t length = Utf8Length(cut.substr(i));
+    if (length == 0) {
+      out += "\\ufffd";
+    } else if (byte == '"' || byte == '\\') {
       out += '\\';
-      out += c;
+      out += cut[i];
     } else if (byte < 0x20 || byte == 0x7f) {
       out += fmt::format("\\u{:04x}", byte);
+    } else if (byte == 0xc2 && static_cast<unsigned char>(cut[i + 1]) < 0xa0) {
+      // U+0080 to U+009F: terminals take some for the start of a command.
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(cut[i + 1]));
     } else {
-      out += c;
+      out += cut.substr(i, length);
     }
+    i += std::max<size_t>(length, 1);
   }
   if (cut.size() < value.size()) out += "...";
   out += '"';
@@ -74,8 +100,9 @@ std::string Timestamp(uint64_t unix_micros) {
 
 std::string JsonLine(LogLevel level, uint64_t unix_micros, std::string_view component,
                      std::string_view message, LogFields fields) {
-  std::string line = fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"component\":",
-                                 Timestamp(unix_micros), kLevelNames[static_cast<int>(level)]);
+  std::string line =
+      fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"component\":", Timestamp(unix_micros),
+                  kLevelNames[static_cast<int>(level)]);
   AppendQuoted(line, component);
   line += ",\"message\":";
   AppendQuoted(line, message);

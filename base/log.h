@@ -2,11 +2,13 @@
 //
 //   base::LogInfo("sync", "remote connected", {{"remote", url}, {"attempt", 3}});
 //
-// Values are escaped and cut at 256 bytes: relay URLs and error texts come from strangers. Event
-// content is never logged. Thread-safe.
+// Values are escaped and cut at 256 bytes: relay URLs and error texts come from strangers. A line
+// is always valid UTF-8, what is not becoming U+FFFD. Event content is never logged. Thread-safe.
 #pragma once
 
+#include <cmath>
 #include <concepts>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -21,14 +23,17 @@ enum class LogFormat { kText, kJson };
 /// One key and its value in a log line.
 struct LogField {
   template <typename T>
-    requires std::convertible_to<T, std::string_view>
-  LogField(std::string_view k, const T& v) : key(k), value(std::string_view(v)), quoted(true) {}
+  requires std::convertible_to<T, std::string_view> LogField(std::string_view k, const T& v)
+      : key(k), value(std::string_view(v)), quoted(true) {}
   LogField(std::string_view k, bool v) : key(k), value(v ? "true" : "false"), quoted(false) {}
   template <typename T>
-    requires(std::integral<T> || std::floating_point<T>)
-  LogField(std::string_view k, T v) : key(k), value(std::to_string(v)), quoted(false) {}
-  LogField(std::string_view k, const absl::Status& v)
-      : key(k), value(v.ToString()), quoted(true) {}
+  requires std::integral<T> LogField(std::string_view k, T v)
+      : key(k), value(std::to_string(v)), quoted(false) {}
+  /// JSON has no number for infinities and NaN: they become strings.
+  template <typename T>
+  requires std::floating_point<T> LogField(std::string_view k, T v)
+      : key(k), value(std::to_string(v)), quoted(!std::isfinite(v)) {}
+  LogField(std::string_view k, const absl::Status& v) : key(k), value(v.ToString()), quoted(true) {}
 
   std::string_view key;
   std::string value;

@@ -30,9 +30,20 @@ std::unique_ptr<Metrics::SampledGauge> Metrics::Sample(const std::string& name,
                                                        const std::string& help,
                                                        std::function<double()> read,
                                                        const Labels& labels) {
+  return Register({prometheus::MetricType::Gauge, name, help, labels, std::move(read)});
+}
+
+std::unique_ptr<Metrics::SampledGauge> Metrics::SampleCounter(const std::string& name,
+                                                              const std::string& help,
+                                                              std::function<double()> read,
+                                                              const Labels& labels) {
+  return Register({prometheus::MetricType::Counter, name, help, labels, std::move(read)});
+}
+
+std::unique_ptr<Metrics::SampledGauge> Metrics::Register(Sampler sampler) {
   MutexLock lock(mutex_);
   const uint64_t key = next_sampler_++;
-  samplers_.emplace(key, Sampler{name, help, labels, std::move(read)});
+  samplers_.emplace(key, std::move(sampler));
   return std::make_unique<SampledGauge>(*this, key);
 }
 
@@ -48,9 +59,10 @@ std::vector<prometheus::MetricFamily> Metrics::CollectSamples() const {
     auto& family = families[sampler.name];
     family.name = sampler.name;
     family.help = sampler.help;
-    family.type = prometheus::MetricType::Gauge;
+    family.type = sampler.type;
     prometheus::ClientMetric metric;
-    metric.gauge.value = sampler.read();
+    (sampler.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) =
+        sampler.read();
     for (const auto& [name, value] : sampler.labels) metric.label.push_back({name, value});
     family.metric.push_back(std::move(metric));
   }

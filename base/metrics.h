@@ -4,17 +4,17 @@
 // pubkey, an address or anything else a stranger chooses (docs/observability in architecture.md).
 #pragma once
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include <prometheus/collectable.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "base/mutex.h"
 
@@ -41,23 +41,30 @@ class Metrics {
                                        const std::vector<double>& buckets,
                                        const Labels& labels = {});
 
-  /// A gauge computed at each scrape by `read`, on the scraping thread, until the returned handle is
-  /// destroyed. `read` must be thread-safe and quick.
+  /// A gauge computed at each scrape by `read`, on the scraping thread, until the returned handle
+  /// is destroyed. `read` must be thread-safe and quick.
   class SampledGauge;
   [[nodiscard]] std::unique_ptr<SampledGauge> Sample(const std::string& name,
                                                      const std::string& help,
                                                      std::function<double()> read,
                                                      const Labels& labels = {});
+  /// The same for a value that never falls while the process lives.
+  [[nodiscard]] std::unique_ptr<SampledGauge> SampleCounter(const std::string& name,
+                                                            const std::string& help,
+                                                            std::function<double()> read,
+                                                            const Labels& labels = {});
 
   /// Everything, in the Prometheus text format 0.0.4.
   [[nodiscard]] std::string Serialize() const;
 
  private:
   struct Sampler {
+    prometheus::MetricType type;
     std::string name, help;
     Labels labels;
     std::function<double()> read;
   };
+  std::unique_ptr<SampledGauge> Register(Sampler sampler);
   std::vector<prometheus::MetricFamily> CollectSamples() const;
 
   prometheus::Registry registry_;

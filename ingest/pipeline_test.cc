@@ -1,0 +1,483 @@
+#include "ingest/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/manual_clock.h"
+#include "ingest/policy/policy.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "nostr/nip34.h"
+#include "storage/memory/memory_store.h"
+
+namespace graspd::ingest {
+namespace {
+
+using nostr::Event;
+using nostr::EventBuilder;
+using nostr::SecretKey;
+using storage::Source;
+using testing::ElementsAre;
+using testing::StartsWith;
+using Lane = EventSink::Lane;
+
+// An executor of the test's own thread, which waits in RunUntil for what others post.
+class TestThread final : public base::Executor {
+ public:
+  void Post(std::function<void()> task) override {
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    posted_.notify_one();
+  }
+  void RunUntil(const std::function<bool()>& done) {
+    while (!done()) Take()();
+  }
+  void RunAll() {
+    for (;;) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (tasks_.empty()) return;
+      }
+      Take()();
+    }
+  }
+
+ private:
+  std::function<void()> Take() {
+    std::unique_lock lock(mutex_);
+    posted_.wait(lock, [this] { return !tasks_.empty(); });
+    auto task = std::move(tasks_.front());
+    tasks_.pop_front();
+    return task;
+  }
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+// A memory store whose writes can be held up, or made to fail.
+class ControlledStore final : public storage::EventStore {
+ public:
+  absl::StatusOr<storage::BatchResult> Write(std::span<const storage::WriteRequest> batch,
+                                             storage::Judge& judge, uint64_t now) override {
+    std::unique_lock lock(mutex_);
+    ++writes_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_; });
+    if (!failure_.ok()) return failure_;
+    return store_->Write(batch, judge, now);
+  }
+  void Hold() { Set([this] { held_ = true; }); }
+  void Release() { Set([this] { held_ = false; }); }
+  void FailWith(absl::Status status) { Set([this, &status] { failure_ = status; }); }
+  void WaitForWrites(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this, count] { return writes_ >= count; });
+  }
+
+  absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
+    return store_->RemoveExpired(now, max);
+  }
+  storage::FeedPosition Position() const override { return store_->Position(); }
+  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
+                                           const storage::QueryCursor* resume) override {
+    return store_->Query(spec, resume);
+  }
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
+                                 uint64_t now) override {
+    return store_->Count(filters, now);
+  }
+  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
+                                                          size_t max) override {
+    return store_->ListItems(filter, now, max);
+  }
+  absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
+    return store_->FindSignature(id);
+  }
+  absl::StatusOr<std::vector<bool>> Known(std::span<const nostr::EventId> ids) override {
+    return store_->Known(ids);
+  }
+  absl::StatusOr<storage::FeedPage> ReadFeed(storage::FeedPosition after, size_t max) override {
+    return store_->ReadFeed(after, max);
+  }
+  absl::StatusOr<std::optional<storage::KeyValue>> GetKey(std::string_view key) override {
+    return store_->GetKey(key);
+  }
+  absl::StatusOr<std::vector<storage::KeyValue>> ListKeys(std::string_view prefix) override {
+    return store_->ListKeys(prefix);
+  }
+  absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t version,
+                                         std::optional<std::string_view> value) override {
+    return store_->CompareAndSet(key, version, value);
+  }
+  absl::StatusOr<Stats> GetStats() override { return store_->GetStats(); }
+  absl::Status Health() const override { return store_->Health(); }
+
+ private:
+  void Set(const std::function<void()>& change) {
+    {
+      const std::lock_guard lock(mutex_);
+      change();
+    }
+    changed_.notify_all();
+  }
+  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false;
+  int writes_ = 0;
+  absl::Status failure_;
+};
+
+class PipelineTest : public testing::Test {
+ protected:
+  void Start(PolicyOptions options = {PolicyMode::kOpen, {}, true}) {
+    policy_ = std::make_unique<Policy>(std::move(options));
+    pipeline_ = std::make_unique<Pipeline>(
+        Pipeline::Dependencies{store_, feed_, *policy_, cpu_, clock_, metrics_}, nostr::Limits{});
+    client_ = Open(Lane::kClient, client_results_);
+    sync_ = Open(Lane::kSync, sync_results_);
+  }
+  void TearDown() override { store_.Release(); }
+
+  std::unique_ptr<Submitter> Open(Lane lane, std::vector<Result>& results) {
+    return pipeline_->Open(lane, thread_, [&results](std::span<const Result> batch) {
+      results.insert(results.end(), batch.begin(), batch.end());
+    });
+  }
+  Result FromClient(const Event& event) { return One(*client_, client_results_, event, Source::kDirect); }
+  Result FromSync(const Event& event) { return One(*sync_, sync_results_, event, Source::kLive); }
+  Result One(Submitter& submitter, std::vector<Result>& results, const Event& event, Source source) {
+    submitter.Submit(event, source);
+    const size_t expected = results.size() + 1;
+    thread_.RunUntil([&] { return results.size() == expected; });
+    EXPECT_EQ(results.back().id, event.id);
+    return results.back();
+  }
+  Event Note(std::string_view content, nostr::Kind kind = 1) {
+    return EventBuilder(kind, clock_.UnixNow()).Content(content).Sign(key_);
+  }
+  bool Stored(const nostr::EventId& id) { return (*store_.Known({{id}}))[0]; }
+
+  const SecretKey key_ = SecretKey::FromSeed("author");
+  base::ManualClock clock_;
+  base::Metrics metrics_;
+  ControlledStore store_;
+  storage::CommitFeed feed_;
+  TestThread thread_;
+  std::vector<Result> client_results_, sync_results_;
+  std::unique_ptr<Policy> policy_;
+  base::CpuPool cpu_{4};
+  std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<Submitter> client_, sync_;  // last: go before the pipeline
+};
+
+TEST_F(PipelineTest, ResultsAndCommitsKeepTheOrderOfSubmission) {
+  Start();
+  std::vector<nostr::EventId> published;
+  const auto subscription = feed_.Subscribe([&](const storage::CommitPtr& commit) {
+    for (const auto& change : commit->changes) published.push_back(change.id);
+  });
+  std::vector<Event> events;
+  for (int i = 0; i < 400; ++i) {
+    events.push_back(Note(std::to_string(i)));
+    if (i % 7 == 0) events.back().sig.bytes[10] ^= 1;
+  }
+  for (const Event& event : events) client_->Submit(event, Source::kDirect);
+  thread_.RunUntil([&] { return client_results_.size() == events.size(); });
+
+  std::vector<nostr::EventId> valid;
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(client_results_[i].id, events[i].id) << i;
+    EXPECT_EQ(client_results_[i].code, i % 7 == 0 ? Code::kInvalid : Code::kStored) << i;
+    if (i % 7 != 0) valid.push_back(events[i].id);
+  }
+  EXPECT_EQ(published, valid);
+}
+
+TEST_F(PipelineTest, AChildPipelinedBehindItsParentIsAccepted) {
+  PolicyOptions options;
+  options.own_hosts = {{"relay.example", 443}};
+  options.require_clone = false;
+  Start(options);
+  const Event parent = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow())
+                           .Tag({"d", "repo"})
+                           .Tag({"relays", "wss://relay.example"})
+                           .Sign(key_);
+  const Event child = EventBuilder(nostr::kIssue, clock_.UnixNow())
+                          .Tag({"a", "30617:" + key_.public_key().ToHex() + ":repo"})
+                          .Sign(key_);
+  client_->Submit(parent, Source::kDirect);
+  client_->Submit(child, Source::kDirect);
+  thread_.RunUntil([&] { return client_results_.size() == 2; });
+  EXPECT_EQ(client_results_[0].code, Code::kStored);
+  EXPECT_EQ(client_results_[1].code, Code::kStored) << client_results_[1].message;
+}
+
+TEST_F(PipelineTest, ADuplicateIsAcceptedAndSaysSo) {
+  Start();
+  const Event note = Note("x");
+  EXPECT_EQ(FromClient(note).message, "");
+  const Result again = FromClient(note);
+  EXPECT_EQ(again.code, Code::kDuplicate);
+  EXPECT_TRUE(again.accepted());
+  EXPECT_EQ(again.message, "duplicate: already have this event");
+}
+
+TEST_F(PipelineTest, AKnownIdWithAnotherSignatureIsADuplicateOnlyIfThatIsValidToo) {
+  Start();
+  // Two real signatures of one event.
+  auto first = nostr::ParseEvent(
+      R"({"id":"323bffe26eeb9732b5f61df5eb1f87f6ea9c452d541f604bf6b9a3984a0f8431",)"
+      R"("pubkey":"79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",)"
+      R"("created_at":1700050005,"kind":1,"tags":[],"content":"",)"
+      R"("sig":"f6c672804e9bbe09e277b294bdfea87c6efd6776f20e75edf2bf3d01d1fc01e5)"
+      R"(17b46941251ebe5e07bdebe26d325ac7c1a7545dd8ac97f8428754f18d0d1d51"})");
+  ASSERT_TRUE(first.ok()) << first.status();
+  clock_.Advance(std::chrono::hours(24));
+  Event second = *first;
+  second.sig = *nostr::Signature::FromHex(
+      "d88afc1c8abf0a4d5e864de59065d730a50c888b582e89903d4550d5d40136bc"
+      "1ddd3d2979d0d22c9847f0c3f0ae9a0a62f29c1ae017fb5ceac1e845b63e0a45");
+  Event forged = *first;
+  forged.sig.bytes[0] ^= 1;
+
+  EXPECT_EQ(FromClient(*first).code, Code::kStored);
+  EXPECT_EQ(FromClient(second).code, Code::kDuplicate);
+  EXPECT_EQ(FromClient(forged).code, Code::kInvalid);
+  EXPECT_EQ(FromSync(forged).message, "invalid: bad signature");
+  EXPECT_EQ(*store_.FindSignature(first->id), first->sig);
+}
+
+TEST_F(PipelineTest, OtherContentUnderAStoredIdAndSignatureIsInvalid) {
+  Start();
+  Event note = Note("x");
+  EXPECT_EQ(FromClient(note).code, Code::kStored);
+  note.content = "y";
+  EXPECT_EQ(FromClient(note).message, "invalid: id is not the hash of the event");
+}
+
+TEST_F(PipelineTest, WhatMayNotBeStoredIsRefusedWithItsPrefix) {
+  Start();
+  const auto build = [&](nostr::Kind kind, uint64_t at) { return EventBuilder(kind, at); };
+  const uint64_t now = clock_.UnixNow();
+  EXPECT_THAT(FromClient(build(1, now + 901).Sign(key_)).message, StartsWith("invalid: "));
+  EXPECT_THAT(FromClient(build(22242, now).Sign(key_)).message, StartsWith("invalid: "));
+  EXPECT_THAT(FromClient(build(1, now).Tag({"-"}).Sign(key_)).message, StartsWith("blocked: "));
+  EXPECT_THAT(FromSync(build(1, now).Tag({"-"}).Sign(key_)).message, StartsWith("blocked: "));
+  const Result expired =
+      FromClient(build(1, now).Tag({"expiration", std::to_string(now)}).Sign(key_));
+  EXPECT_EQ(expired.code, Code::kExpired);
+  EXPECT_THAT(expired.message, StartsWith("invalid: "));
+}
+
+TEST_F(PipelineTest, OlderAndDeletedVersionsSayWhatTheyAre) {
+  Start();
+  const uint64_t now = clock_.UnixNow();
+  EXPECT_EQ(FromClient(EventBuilder(0, now).Sign(key_)).code, Code::kStored);
+  const Result older = FromClient(EventBuilder(0, now - 1).Sign(key_));
+  EXPECT_TRUE(older.accepted());
+  EXPECT_EQ(older.message, "duplicate: have a newer version");
+
+  const Event note = Note("x");
+  EXPECT_EQ(FromClient(EventBuilder(5, now).Tag({"e", note.id.ToHex()}).Sign(key_)).code,
+            Code::kStored);
+  const Result deleted = FromClient(note);
+  EXPECT_FALSE(deleted.accepted());
+  EXPECT_EQ(deleted.message, "blocked: deleted");
+}
+
+TEST_F(PipelineTest, AnEphemeralEventIsPublishedButNotStored) {
+  Start();
+  std::vector<nostr::EventId> published;
+  const auto subscription = feed_.Subscribe([&](const storage::CommitPtr& commit) {
+    for (const auto& change : commit->changes) {
+      if (change.ephemeral) published.push_back(change.id);
+    }
+  });
+  const Event event = Note("x", 20'001);
+  EXPECT_EQ(FromClient(event).code, Code::kStored);
+  EXPECT_THAT(published, ElementsAre(event.id));
+  EXPECT_FALSE(Stored(event.id));
+}
+
+TEST_F(PipelineTest, WhatTheStoreCannotTakeIsAnErrorAndLaterEventsAreTakenAgain) {
+  Start();
+  store_.FailWith(absl::ResourceExhaustedError("disk full"));
+  const Result failed = FromClient(Note("a"));
+  EXPECT_EQ(failed.code, Code::kError);
+  EXPECT_FALSE(failed.accepted());
+  EXPECT_THAT(failed.message, StartsWith("error: "));
+  store_.FailWith(absl::OkStatus());
+  EXPECT_EQ(FromClient(Note("a")).code, Code::kStored);
+}
+
+TEST_F(PipelineTest, AfterLossOfDataNothingIsWrittenAnyMore) {
+  Start();
+  store_.FailWith(absl::DataLossError("checksum"));
+  EXPECT_EQ(FromClient(Note("a")).code, Code::kError);
+  store_.FailWith(absl::OkStatus());
+  const Event note = Note("b");
+  EXPECT_EQ(FromClient(note).code, Code::kError);
+  EXPECT_FALSE(Stored(note.id));
+}
+
+TEST_F(PipelineTest, CreditsRunOutAndComeBackBeforeTheCallback) {
+  Start();
+  store_.Hold();
+  size_t at_callback = 0;
+  Submitter* used = nullptr;
+  const auto submitter = pipeline_->Open(Lane::kClient, thread_, [&](std::span<const Result>) {
+    at_callback = used->credits();
+  });
+  used = submitter.get();
+  EXPECT_EQ(submitter->credits(), 256u);
+  EXPECT_EQ(sync_->credits(), 4096u);
+  int submitted = 0;
+  for (; submitter->credits() > 0; ++submitted) {
+    submitter->Submit(Note(std::to_string(submitted)), Source::kDirect);
+  }
+  EXPECT_EQ(submitted, 256);
+  store_.Release();
+  thread_.RunUntil([&] { return at_callback > 0; });
+}
+
+TEST_F(PipelineTest, LargeEventsUseUpCreditsSooner) {
+  Start();
+  store_.Hold();
+  int submitted = 0;
+  for (; client_->credits() > 0; ++submitted) {
+    client_->Submit(Note(std::string(200'000, 'x') + std::to_string(submitted)), Source::kDirect);
+  }
+  EXPECT_LT(submitted, 30);
+}
+
+TEST_F(PipelineTest, DrainAnswersWhatIsQueuedAndRefusesWhatComesLater) {
+  Start();
+  for (int i = 0; i < 100; ++i) client_->Submit(Note(std::to_string(i)), Source::kDirect);
+  pipeline_->Drain();
+  thread_.RunAll();
+  ASSERT_EQ(client_results_.size(), 100u);
+  for (const Result& result : client_results_) EXPECT_EQ(result.code, Code::kStored);
+  const Event late = Note("late");
+  const Result refused = FromClient(late);
+  EXPECT_EQ(refused.code, Code::kError);
+  EXPECT_THAT(refused.message, StartsWith("error: "));
+  EXPECT_FALSE(Stored(late.id));
+}
+
+TEST_F(PipelineTest, EventsOfAClosedSubmitterAreStoredUnheard) {
+  Start();
+  std::vector<Event> events;
+  for (int i = 0; i < 20; ++i) events.push_back(Note(std::to_string(i)));
+  for (const Event& event : events) client_->Submit(event, Source::kDirect);
+  client_.reset();
+  pipeline_->Drain();
+  thread_.RunAll();
+  EXPECT_TRUE(client_results_.empty());
+  for (const Event& event : events) EXPECT_TRUE(Stored(event.id));
+}
+
+TEST_F(PipelineTest, ASubmitterMayGoAwayInItsOwnCallback) {
+  Start();
+  bool called = false;
+  std::unique_ptr<Submitter> submitter;
+  submitter = pipeline_->Open(Lane::kClient, thread_, [&](std::span<const Result>) {
+    submitter.reset();
+    called = true;
+  });
+  submitter->Submit(Note("x"), Source::kDirect);
+  thread_.RunUntil([&] { return called; });
+}
+
+TEST_F(PipelineTest, ABacklogOfSyncDoesNotHoldUpClients) {
+  Start();
+  std::vector<Lane> order;  // of the commits' events
+  const auto subscription = feed_.Subscribe([&](const storage::CommitPtr& commit) {
+    for (const auto& change : commit->changes) {
+      order.push_back(change.source == Source::kDirect ? Lane::kClient : Lane::kSync);
+    }
+  });
+  store_.Hold();
+  sync_->Submit(Note("first"), Source::kLive);
+  store_.WaitForWrites(1);
+  for (int i = 0; i < 1500; ++i) sync_->Submit(Note("s" + std::to_string(i)), Source::kLive);
+  for (int i = 0; i < 5; ++i) client_->Submit(Note("c" + std::to_string(i)), Source::kDirect);
+  // Everything has been checked once the writer's queues hold it all.
+  while (metrics_.Serialize().find("graspd_ingest_write_queue_events{lane=\"sync\"} 1500") ==
+             std::string::npos ||
+         metrics_.Serialize().find("graspd_ingest_write_queue_events{lane=\"client\"} 5") ==
+             std::string::npos) {
+    std::this_thread::yield();
+  }
+  store_.Release();
+  thread_.RunUntil([&] { return client_results_.size() == 5 && sync_results_.size() == 1501; });
+  ASSERT_EQ(order.size(), 1506u);
+  const auto last_client = std::find(order.rbegin(), order.rend(), Lane::kClient);
+  EXPECT_LT(order.rend() - last_client, 15);
+}
+
+class ParkingTest : public PipelineTest {
+ protected:
+  ParkingTest() {
+    PolicyOptions options;
+    options.own_hosts = {{"relay.example", 443}};
+    options.require_clone = false;
+    Start(options);
+    subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {
+      thread_.Post([this, commit] {
+        for (const auto& change : commit->changes) stored_.push_back(change.id);
+      });
+    });
+  }
+  Event Issue() {
+    return EventBuilder(nostr::kIssue, clock_.UnixNow())
+        .Tag({"a", "30617:" + key_.public_key().ToHex() + ":repo"})
+        .Sign(key_);
+  }
+  Event Announcement() {
+    return EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow())
+        .Tag({"d", "repo"})
+        .Tag({"relays", "wss://relay.example"})
+        .Sign(key_);
+  }
+  std::unique_ptr<storage::CommitFeed::Subscription> subscription_;
+  std::vector<nostr::EventId> stored_;
+};
+
+TEST_F(ParkingTest, ASyncedOrphanIsStoredWhenItsParentComesByWhateverWay) {
+  const Event comment = EventBuilder(nostr::kComment, clock_.UnixNow())
+                            .Tag({"E", Issue().id.ToHex()})
+                            .Sign(key_);
+  EXPECT_EQ(FromSync(comment).code, Code::kParked);
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  thread_.RunUntil([&] { return stored_.size() == 3; });
+  EXPECT_THAT(stored_, ElementsAre(Announcement().id, Issue().id, comment.id));
+}
+
+TEST_F(ParkingTest, AClientIsToldAtOnceAndNothingIsKept) {
+  EXPECT_EQ(FromClient(Issue()).code, Code::kRefused);
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kStored);
+  EXPECT_EQ(FromClient(Note("refused, but behind any parked event")).code, Code::kRefused);
+  EXPECT_FALSE(Stored(Issue().id));
+}
+
+TEST_F(ParkingTest, AnEphemeralEventDoesNotWait) {
+  EXPECT_EQ(FromSync(Note("x", 20'001)).code, Code::kRefused);
+}
+
+}  // namespace
+}  // namespace graspd::ingest

@@ -1,0 +1,284 @@
+#include "ingest/writer.h"
+
+#include <chrono>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/cpu_pool.h"
+#include "base/log.h"
+#include "ingest/inbox.h"
+#include "nostr/nip34.h"
+#include "nostr/rules.h"
+
+namespace graspd::ingest {
+namespace {
+
+constexpr size_t kBatchEvents = 1000, kBatchBytes = 8u << 20;
+constexpr char kUnavailable[] = "error: could not store the event now, try again later";
+constexpr char kBroken[] = "error: the store has failed, nothing can be stored";
+
+// Passes on what the judge says and remembers which refusals may be lifted by a later event.
+class NotingJudge final : public storage::Judge {
+ public:
+  explicit NotingJudge(storage::Judge& judge) : judge_(judge) {}
+  absl::StatusOr<Verdict> Decide(const nostr::Event& event, storage::Source source,
+                                 const storage::ReadView& view) override {
+    auto verdict = judge_.Decide(event, source, view);
+    if (verdict.ok() && !verdict->accept && verdict->waits) waiting_.insert(event.id);
+    return verdict;
+  }
+  [[nodiscard]] bool waits(const nostr::EventId& id) const { return waiting_.contains(id); }
+
+ private:
+  storage::Judge& judge_;
+  std::unordered_set<nostr::EventId> waiting_;
+};
+
+// A client is told at once, and may always come back; an ephemeral event means nothing later.
+bool MayPark(const Arrival& arrival) {
+  return arrival.source != storage::Source::kDirect &&
+         nostr::ClassOf(arrival.event->event.kind) != nostr::KindClass::kEphemeral;
+}
+
+double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+struct Writer::Meters {
+  explicit Meters(base::Metrics& metrics)
+      : batch_events(metrics.MakeHistogram("graspd_ingest_batch_events",
+                                           "Events written by one commit.",
+                                           {1, 3, 10, 30, 100, 300, 1000})),
+        commit_seconds(metrics.MakeHistogram("graspd_ingest_commit_seconds",
+                                             "Time to judge, write and sync one batch.",
+                                             {.0003, .001, .003, .01, .03, .1, .3, 1, 3})),
+        failures(metrics.MakeCounter("graspd_ingest_write_failures_total",
+                                     "Batches that the store did not take.")),
+        woken(metrics.MakeCounter("graspd_ingest_unparked_total",
+                                  "Events taken out of the parking lot to be judged again.")) {
+    for (size_t i = 0; i < kCodes; ++i) {
+      results[i] = &metrics.MakeCounter("graspd_ingest_events_total", "Events by what became of them.",
+                                        {{"result", std::string(CodeName(static_cast<Code>(i)))}});
+    }
+  }
+  prometheus::Histogram& batch_events;
+  prometheus::Histogram& commit_seconds;
+  prometheus::Counter& failures;
+  prometheus::Counter& woken;
+  std::array<prometheus::Counter*, kCodes> results;
+};
+
+// Announcements wait apart: a remote has thousands that do not concern us, and they would push out the
+// patches that wait for the next message.
+Writer::Writer(Dependencies dependencies)
+    : deps_(dependencies),
+      meters_(std::make_unique<Meters>(dependencies.metrics)),
+      orphans_(ParkingLot::Limits{}),
+      announcements_(ParkingLot::Limits{.bytes = 16u << 20}),
+      thread_([this] {
+        base::SetThreadName("writer");
+        Run();
+      }) {}
+
+Writer::~Writer() { Stop(); }
+
+void Writer::Push(EventSink::Lane lane, std::vector<Arrival> arrivals) {
+  {
+    base::MutexLock lock(mutex_);
+    if (!stopped_) {
+      auto& queue = lanes_[static_cast<size_t>(lane)];
+      for (Arrival& arrival : arrivals) queue.push_back(std::move(arrival));
+      arrivals.clear();
+    }
+  }
+  if (arrivals.empty()) return available_.NotifyOne();
+  Post(std::move(arrivals));  // final already: the gate was closed before the writer stopped
+}
+
+void Writer::Stop() {
+  {
+    base::MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  available_.NotifyOne();
+  if (thread_.joinable()) thread_.join();
+}
+
+size_t Writer::queued(EventSink::Lane lane) const {
+  base::MutexLock lock(mutex_);
+  return lanes_[static_cast<size_t>(lane)].size();
+}
+
+void Writer::Run() {
+  for (Batch batch = TakeBatch(); !batch.empty(); batch = TakeBatch()) {
+    Process(batch);
+    Answer(std::move(batch));
+  }
+}
+
+// One event from each lane in turn. Empty: stopped.
+Writer::Batch Writer::TakeBatch() {
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return lanes_[0].empty() && lanes_[1].empty() && lanes_[2].empty();
+  };
+  Batch batch;
+  size_t bytes = 0;
+  base::MutexLock lock(mutex_);
+  while (idle() && !stopping_) available_.Wait(mutex_);
+  for (size_t lane = 0; !idle() && batch.size() < kBatchEvents && bytes < kBatchBytes;
+       lane = (lane + 1) % kLanes) {
+    if (lanes_[lane].empty()) continue;
+    batch.push_back(std::move(lanes_[lane].front()));
+    lanes_[lane].pop_front();
+    if (batch.back().event) bytes += batch.back().event->json.size();
+  }
+  stopped_ = batch.empty();
+  return batch;
+}
+
+void Writer::Process(Batch& batch) {
+  const auto now = deps_.clock.Now();
+  orphans_.Expire(now);
+  announcements_.Expire(now);
+  if (broken_.ok()) {
+    Write(batch);
+  } else {
+    Fail(batch, broken_);
+  }
+  parked_.store(orphans_.size() + announcements_.size(), std::memory_order_relaxed);
+}
+
+void Writer::Write(Batch& batch) {
+  std::vector<storage::WriteRequest> requests;
+  std::vector<size_t> places;  // of the requests in the batch
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (!batch[i].event) continue;
+    requests.push_back({batch[i].event, batch[i].source});
+    places.push_back(i);
+  }
+  if (requests.empty()) return;
+
+  NotingJudge judge(deps_.judge);
+  const auto started = deps_.clock.Now();
+  auto written = deps_.store.Write(requests, judge, deps_.clock.UnixNow());
+  meters_->commit_seconds.Observe(Seconds(deps_.clock.Now() - started));
+  meters_->batch_events.Observe(static_cast<double>(requests.size()));
+  NoteHealth(written.status());
+  if (!written.ok()) return Fail(batch, written.status());
+
+  for (size_t i = 0; i < places.size(); ++i) {
+    Arrival& arrival = batch[places[i]];
+    const bool waits = judge.waits(arrival.event->event.id);
+    Settle(arrival, std::move(written->results[i]), waits);
+  }
+  if (written->commit.changes.empty()) return;
+  const auto commit = std::make_shared<const storage::Commit>(std::move(written->commit));
+  deps_.feed.Publish(commit);
+  WakeParked(*commit);
+}
+
+void Writer::Settle(Arrival& arrival, storage::WriteResult outcome, bool waits) {
+  Result& result = arrival.result;
+  switch (outcome.outcome) {
+    case storage::Outcome::kStored:
+      result.code = Code::kStored;
+      return;
+    case storage::Outcome::kDuplicate:
+      result.code = Code::kDuplicate;
+      result.message = "duplicate: already have this event";
+      return;
+    case storage::Outcome::kOlder:
+      result.code = Code::kOlder;
+      result.message = "duplicate: have a newer version";
+      return;
+    case storage::Outcome::kDeleted:
+      result.code = Code::kDeleted;
+      result.message = "blocked: deleted";
+      return;
+    case storage::Outcome::kExpired:
+      result.code = Code::kExpired;
+      result.message = "invalid: the event has expired";
+      return;
+    case storage::Outcome::kRefused:
+      result.code = Code::kRefused;
+      result.message = std::move(outcome.message);
+      break;
+  }
+  if (!waits || !MayPark(arrival)) return;
+  result.code = Code::kParked;
+  auto& lot = arrival.event->event.kind == nostr::kRepositoryAnnouncement ? announcements_ : orphans_;
+  lot.Park({arrival.event, arrival.source}, deps_.clock.Now());
+}
+
+// In the same batch a child may have been judged, and parked, before its parent was stored.
+void Writer::WakeParked(const storage::Commit& commit) {
+  std::vector<Arrival> woken;
+  for (const storage::Change& change : commit.changes) {
+    if (change.type != storage::Change::Type::kAdded || change.ephemeral) continue;
+    for (ParkingLot* lot : {&announcements_, &orphans_}) {
+      for (auto& request : lot->TakeWaitingFor(change.event->event)) {
+        Arrival& arrival = woken.emplace_back();
+        arrival.result.id = request.event->event.id;
+        arrival.event = std::move(request.event);
+        arrival.source = request.source;
+      }
+    }
+  }
+  if (woken.empty()) return;
+  meters_->woken.Increment(static_cast<double>(woken.size()));
+  base::MutexLock lock(mutex_);
+  for (Arrival& arrival : woken) lanes_[kAgainLane].push_back(std::move(arrival));
+}
+
+// What came from the parking lot is lost with its batch: catch-up will find it again.
+void Writer::Fail(Batch& batch, const absl::Status& status) {
+  meters_->failures.Increment();
+  for (Arrival& arrival : batch) {
+    if (!arrival.event) continue;
+    arrival.result.code = Code::kError;
+    arrival.result.message = absl::IsDataLoss(status) ? kBroken : kUnavailable;
+  }
+}
+
+// One line when the store begins to fail and one when it works again, not one per batch.
+void Writer::NoteHealth(const absl::Status& status) {
+  if (absl::IsDataLoss(status)) broken_ = status;
+  if (status.ok() == !failing_) return;
+  failing_ = !status.ok();
+  if (failing_) {
+    base::LogError("ingest", "the store takes no events", {{"reason", status}});
+  } else {
+    base::LogInfo("ingest", "the store takes events again");
+  }
+}
+
+void Writer::Answer(Batch batch) {
+  size_t events = 0, bytes = 0;
+  for (const Arrival& arrival : batch) {
+    meters_->results[static_cast<size_t>(arrival.result.code)]->Increment();
+    if (!arrival.inbox || !arrival.admitted) continue;
+    ++events;
+    bytes += arrival.bytes;
+  }
+  Post(std::move(batch));
+  if (events > 0) deps_.gate.Leave(events, bytes);
+}
+
+void Writer::Post(Batch batch) {
+  struct Answers {
+    std::vector<Result> results;
+    size_t bytes = 0;
+  };
+  std::unordered_map<std::shared_ptr<Inbox>, Answers> answers;
+  for (Arrival& arrival : batch) {
+    if (!arrival.inbox) continue;
+    Answers& own = answers[arrival.inbox];
+    own.results.push_back(std::move(arrival.result));
+    own.bytes += arrival.bytes;
+  }
+  for (auto& [inbox, own] : answers) inbox->PostResults(std::move(own.results), own.bytes);
+}
+
+}  // namespace graspd::ingest

@@ -1,1 +1,97 @@
 #pragma once
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/mutex.h"
+#include "ingest/event_sink.h"
+#include "ingest/gate.h"
+#include "ingest/parking_lot.h"
+#include "storage/commit_feed.h"
+#include "storage/event_store.h"
+
+namespace graspd::ingest {
+
+class Inbox;
+
+/// One event on its way to the writer: checked, or refused already and only here to keep its place.
+struct Arrival {
+  std::shared_ptr<Inbox> inbox;  // null: from the parking lot, nobody waits for the answer
+  storage::Source source = storage::Source::kDirect;
+  nostr::EventPtr event;  // null: `result` is final
+  Result result;
+  size_t bytes = 0;      // what it counts for in credits
+  bool admitted = true;  // counted by the gate
+};
+
+/// The single thread that writes events: takes whatever has queued up, judges and commits it once,
+/// publishes the commit, answers every submitter once.
+///
+/// A batch has at most 1,000 events or 8 MiB, taken in turn from clients, sync and the parking lot, so
+/// that none waits behind another's backlog. Failures: what the store cannot take now is answered
+/// kError; after kDataLoss nothing is written any more.
+/// Threading: Push and the sizes from any thread. Lifetime: Stop() before destruction. What the Gate let in must have
+/// been answered before Stop().
+class Writer {
+ public:
+  struct Dependencies {
+    storage::EventStore& store;
+    storage::CommitFeed& feed;
+    storage::Judge& judge;
+    const base::Clock& clock;
+    base::Metrics& metrics;
+    Gate& gate;
+  };
+  explicit Writer(Dependencies dependencies);
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  void Push(EventSink::Lane lane, std::vector<Arrival> arrivals);
+  /// Writes and answers what is queued, then ends the thread. Later pushes are only answered.
+  void Stop();
+
+  [[nodiscard]] size_t queued(EventSink::Lane lane) const;
+  [[nodiscard]] size_t parked() const { return parked_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr size_t kLanes = 3;  // clients, sync, parking lot
+  static constexpr size_t kAgainLane = 2;
+  using Batch = std::vector<Arrival>;
+  struct Meters;
+
+  void Run();
+  [[nodiscard]] Batch TakeBatch();
+  void Process(Batch& batch);
+  void Write(Batch& batch);
+  void Settle(Arrival& arrival, storage::WriteResult outcome, bool waits);
+  void WakeParked(const storage::Commit& commit);
+  void Fail(Batch& batch, const absl::Status& status);
+  void NoteHealth(const absl::Status& status);
+  void Answer(Batch batch);
+  static void Post(Batch batch);
+
+  const Dependencies deps_;
+  const std::unique_ptr<Meters> meters_;
+
+  // The writer's thread only.
+  ParkingLot orphans_, announcements_;
+  bool failing_ = false;  // the last write failed
+  absl::Status broken_;   // why nothing is written any more
+  std::atomic<size_t> parked_{0};
+
+  mutable base::Mutex mutex_;
+  base::CondVar available_;
+  std::array<std::deque<Arrival>, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // last: uses everything above
+};
+
+}  // namespace graspd::ingest

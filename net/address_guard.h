@@ -22,9 +22,13 @@ class SelfDialPermit {
   SocketAddress target_;
 };
 
-/// Decides which resolved socket addresses may be connected to. Relay URLs come from strangers, so only
-/// globally routable unicast is allowed, and no address of this machine, unless the operator lets a
-/// range through (`sync.allow_cidrs`). Our own listening (address, port) is never allowed.
+/// Decides which resolved socket addresses may be connected to. Relay URLs come from strangers, so
+/// only globally routable unicast is allowed, and no address of this machine, unless the operator
+/// lets a range through (`sync.allow_cidrs`). Our own listening (address, port) is never allowed.
+///
+/// Ports below 1024 other than 80 and 443, and those of well-known databases and control planes,
+/// are refused too, so that a stranger's URL cannot make us talk to them; allowed ranges are
+/// exempt.
 ///
 /// Net's Dialer is the only caller and the only place that connects; the check is made on the very
 /// address that is then dialled, on every dial.
@@ -40,7 +44,8 @@ class AddressGuard {
   /// Addresses of this machine; called on each check.
   using OwnAddresses = std::function<std::vector<IpAddress>()>;
 
-  /// The default `own_addresses` asks the kernel (getifaddrs), at most once a minute.
+  /// `allow`: the operator's ranges. The default `own_addresses` asks the kernel (getifaddrs), at
+  /// most once a minute.
   explicit AddressGuard(std::vector<Cidr> allow, OwnAddresses own_addresses = nullptr);
 
   /// Registers an (address, port) that we listen on. With a wildcard address, every address of this
@@ -49,10 +54,14 @@ class AddressGuard {
 
   [[nodiscard]] Verdict Check(const SocketAddress& address) const;
 
-  /// For main(): permission to dial `own`, one of the registered endpoints.
+  /// For main(): permission to dial `own`, one of the registered endpoints (else aborts). A
+  /// wildcard is dialled over loopback.
   [[nodiscard]] SelfDialPermit IssueSelfDialPermit(const SocketAddress& own) const;
 
  private:
+  /// `address` (unmapped) is one we listen on; `own_address`: its IP is one of this machine's.
+  [[nodiscard]] bool IsOwnEndpoint(const SocketAddress& address, bool own_address) const;
+
   std::vector<Cidr> allow_;
   OwnAddresses own_addresses_;
   mutable base::Mutex mutex_;

@@ -19,23 +19,23 @@ namespace graspd::net {
 /// In which phase, and so for which kind of reason, a connection ended. Decided by type, never by
 /// matching texts.
 enum class DialError : uint8_t {
-  kNone,        // closed by us
-  kBlocked,     // AddressGuard, or plaintext where it is not allowed
+  kNone,     // closed by us
+  kBlocked,  // AddressGuard, or plaintext where it is not allowed
   kDns,
-  kTcp,         // refused, unreachable, reset
-  kTls,         // handshake or certificate
-  kHttp,        // the upgrade was answered with another status
-  kWebSocket,   // bad upgrade, framing error, oversized message
-  kTimeout,     // no progress within the phase's deadline
-  kRemoteClosed // Close frame or end of stream after the upgrade
+  kTcp,          // refused, unreachable, reset
+  kTls,          // handshake or certificate
+  kHttp,         // the upgrade was answered with another status
+  kWebSocket,    // bad upgrade, framing error, oversized message
+  kTimeout,      // no progress within the phase's deadline
+  kRemoteClosed  // Close frame or end of stream after the upgrade
 };
 [[nodiscard]] std::string_view DialErrorName(DialError error);
 
 struct DialFailure {
   DialError error = DialError::kNone;
-  std::string detail;        // for people, at most 256 bytes, no control characters
-  int http_status = 0;       // kHttp
-  uint16_t close_code = 0;   // kRemoteClosed with a Close frame
+  std::string detail;       // for people, at most 256 bytes, no control characters
+  int http_status = 0;      // kHttp
+  uint16_t close_code = 0;  // kRemoteClosed with a Close frame
 };
 
 /// What the upgrade told us.
@@ -44,8 +44,8 @@ struct DialSuccess {
   std::string instance;  // value of the response header "Graspd-Instance", at most 128 bytes
 };
 
-/// Told what happens on a dialled connection, always on the connection's thread. OnOpen at most once,
-/// then OnText any number of times, OnClosed exactly once and last.
+/// Told what happens on a dialled connection, always on the connection's thread. OnOpen at most
+/// once, then OnText any number of times, OnClosed exactly once and last.
 class DialHandler {
  public:
   virtual ~DialHandler() = default;
@@ -85,13 +85,15 @@ struct DialOptions {
 struct DialerOptions {
   bool allow_plaintext = false;  // ws:// outside the operator's ranges
   std::string user_agent = "graspd";
+  std::string ca_file;  // PEM file of trust roots instead of the system's
 };
 
 /// The one place in graspd that opens outgoing connections.
 ///
-/// Resolves once; every address of the answer must pass the guard, else the name is refused; connects to
-/// the checked address with no second look-up and no redirect; wss verifies chain and name. Offers no
-/// compression. Threading: thread-safe. Lifetime: outlives its connections' threads' tasks.
+/// Resolves once; every address of the answer must pass the guard, else the name is refused;
+/// connects to the checked address with no second look-up and no redirect; wss verifies chain and
+/// name. Offers no compression. Threading: thread-safe. Lifetime: outlives its connections'
+/// threads' tasks.
 class Dialer {
  public:
   virtual ~Dialer() = default;

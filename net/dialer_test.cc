@@ -1,0 +1,287 @@
+#include "net/dialer.h"
+
+#include "net/test_support.h"
+
+namespace graspd::net {
+namespace {
+
+using DialerTest = NetTest;
+
+std::shared_ptr<RecordingHandler> NewHandler() { return std::make_shared<RecordingHandler>(); }
+
+nostr::RelayUrl Url(const std::string& text) { return nostr::RelayUrl::Parse(text).value(); }
+
+DialOptions To(const RawServer& remote) {
+  return DialOptions(Url("ws://" + remote.address().ToString()));
+}
+
+TEST_F(DialerTest, MessagesOfEverySizeGoThereAndBack) {
+  options.message_bytes = 1 << 20;
+  StartServer();
+  auto handler = NewHandler();
+  auto connection = Dial(Options(), handler);
+  EXPECT_EQ(handler->Open().address, address());
+  for (const size_t size : {0u, 1u, 64u, 65u, 4096u, 70'000u, 1'000'000u}) {
+    const std::string message(size, 'x');
+    EXPECT_TRUE(On(connection->thread(), [&] { return connection->SendText(message); }));
+    EXPECT_TRUE(handler->Next() == message) << size;
+  }
+  On(connection->thread(), [&] { return connection->Close(), 0; });
+  EXPECT_EQ(handler->Closed().error, DialError::kNone);
+}
+
+TEST_F(DialerTest, ManyMessagesKeepTheirOrder) {
+  StartServer();
+  auto handler = NewHandler();
+  auto connection = Dial(Options(), handler);
+  handler->Open();
+  On(connection->thread(), [&] {
+    for (int i = 0; i < 2000; ++i) connection->SendText(std::to_string(i));
+    return 0;
+  });
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(handler->Next(), std::to_string(i));
+}
+
+TEST_F(DialerTest, UpgradeRequestCarriesHostTargetAgentAndHeaders) {
+  std::promise<std::string> head;
+  RawServer remote([&](int fd) { head.set_value(ReadHead(fd)); });
+  dialer_options.user_agent = "graspd-test";
+  DialOptions dial(Url("ws://" + remote.address().ToString() + "/path?q=1"));
+  dial.headers = {{"X-Extra", "yes"}};
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  const std::string request = Await(head.get_future());
+  EXPECT_TRUE(request.starts_with("GET /path?q=1 HTTP/1.1\r\n")) << request;
+  EXPECT_NE(request.find("Host: " + remote.address().ToString() + "\r\n"), std::string::npos);
+  EXPECT_NE(request.find("User-Agent: graspd-test\r\n"), std::string::npos);
+  EXPECT_NE(request.find("X-Extra: yes\r\n"), std::string::npos);
+  EXPECT_EQ(request.find("permessage-deflate"), std::string::npos);
+  EXPECT_NE(handler->Closed().error, DialError::kNone);
+}
+
+TEST_F(DialerTest, InstanceHeaderIsReported) {
+  options.response_headers = {{"Graspd-Instance", "0123abcd"}};
+  StartServer();
+  auto handler = NewHandler();
+  auto connection = Dial(Options(), handler);
+  EXPECT_EQ(handler->Open().instance, "0123abcd");
+}
+
+TEST_F(DialerTest, RedirectIsAnHttpFailureAndNotFollowed) {
+  RawServer target;
+  RawServer remote([&](int fd) {
+    ReadHead(fd);
+    WriteAll(fd,
+             "HTTP/1.1 302 Found\r\nLocation: http://" + target.address().ToString() + "/\r\n\r\n");
+    ReadHead(fd);  // until the dialer ends it: the answer has no end of its own
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(remote), handler);
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kHttp);
+  EXPECT_EQ(failure.http_status, 302);
+  EXPECT_EQ(remote.accepted(), 1);
+  EXPECT_EQ(target.accepted(), 0);
+}
+
+TEST_F(DialerTest, AnswerThatIsNotAnUpgradeIsAWebSocketFailure) {
+  for (const auto* answer : {"SSH-2.0-OpenSSH_9.2p1 Debian\r\n\r\n",
+                             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                             "Upgrade: websocket\r\nSec-WebSocket-Accept: forged\r\n\r\n"}) {
+    RawServer remote([&](int fd) {
+      ReadHead(fd);
+      WriteAll(fd, answer);
+      ReadHead(fd);
+    });
+    auto handler = NewHandler();
+    auto connection = Dial(To(remote), handler);
+    EXPECT_EQ(handler->Closed().error, DialError::kWebSocket) << answer;
+  }
+}
+
+TEST_F(DialerTest, EndlessUpgradeAnswerIsCut) {
+  RawServer remote([](int fd) {
+    ReadHead(fd);
+    WriteAll(fd, "HTTP/1.1 101 Switching Protocols\r\nX: " + std::string(1 << 20, 'x'));
+    ReadHead(fd);
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(remote), handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kWebSocket);
+}
+
+TEST_F(DialerTest, ForbiddenAnswerRefusesTheWholeNameWithoutConnecting) {
+  RawServer remote;
+  const std::string port = std::to_string(remote.address().port);
+  resolver.names["mixed.example"] = {"127.0.0.1", "10.0.0.1"};
+  auto handler = NewHandler();
+  auto connection = Dial(DialOptions(Url("ws://mixed.example:" + port)), handler);
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kBlocked);
+  EXPECT_EQ(failure.detail, "private");
+  EXPECT_EQ(remote.accepted(), 0);
+}
+
+TEST_F(DialerTest, OwnEndpointIsBlockedUnlessPermitted) {
+  StartServer();
+  guard.AddOwnEndpoint(address());
+  auto blocked = NewHandler();
+  auto refused = Dial(Options(), blocked);
+  EXPECT_EQ(blocked->Closed().detail, "own endpoint");
+  EXPECT_EQ(server->connection_count(), 0u);
+
+  DialOptions self(Url("ws://relay.example"));
+  self.self_permit = guard.IssueSelfDialPermit(address());
+  auto handler = NewHandler();
+  auto connection = Dial(self, handler);
+  EXPECT_EQ(handler->Open().address, address());
+  EXPECT_EQ(resolver.asked, 1);  // by the first dial only
+}
+
+TEST_F(DialerTest, PlaintextOutsideTheOperatorsRangesIsBlocked) {
+  resolver.names["relay.example"] = {"8.8.8.8"};
+  auto handler = NewHandler();
+  auto connection = Dial(DialOptions(Url("ws://relay.example")), handler);
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kBlocked);
+  EXPECT_EQ(failure.detail, "plaintext");
+}
+
+TEST_F(DialerTest, UnknownNameIsADnsFailure) {
+  auto handler = NewHandler();
+  auto connection = Dial(DialOptions(Url("wss://nowhere.example")), handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kDns);
+}
+
+TEST_F(DialerTest, ResolverThatNeverAnswersTimesOut) {
+  resolver.silent = true;
+  DialOptions dial(Url("wss://slow.example"));
+  dial.dns_timeout = std::chrono::milliseconds(30);
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
+}
+
+TEST_F(DialerTest, RefusedConnectionIsATcpFailure) {
+  SocketAddress nobody;
+  {
+    RawServer remote;
+    nobody = remote.address();
+  }
+  auto handler = NewHandler();
+  auto connection = Dial(DialOptions(Url("ws://" + nobody.ToString())), handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kTcp);
+}
+
+TEST_F(DialerTest, NextAddressIsTriedWhenOneRefuses) {
+  StartServer();
+  resolver.names["two.example"] = {"127.0.0.9", "127.0.0.1"};
+  auto handler = NewHandler();
+  auto connection =
+      Dial(DialOptions(Url("ws://two.example:" + std::to_string(address().port))), handler);
+  EXPECT_EQ(handler->Open().address, address());
+}
+
+TEST_F(DialerTest, SilentServerTimesOutInTheUpgrade) {
+  RawServer remote([](int fd) {
+    ReadHead(fd);
+    ReadHead(fd);  // returns when the dialer has gone
+  });
+  DialOptions dial = To(remote);
+  dial.upgrade_timeout = std::chrono::milliseconds(50);
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
+}
+
+TEST_F(DialerTest, PeerThatFallsSilentTimesOut) {
+  StartServer();
+  DialOptions dial = Options();
+  dial.ping_interval = std::chrono::seconds(1);
+  dial.pong_timeout = std::chrono::seconds(1);
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  handler->Open();
+  const auto other_end = *connections.Pop();
+  On(other_end->thread(), [&] { return other_end->PauseReading(), 0; });  // answers no ping now
+  On(connection->thread(), [&] { return connection->SendText("unread"); });
+  EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
+}
+
+TEST_F(DialerTest, CloseOfTheRemoteIsReportedWithItsCode) {
+  StartServer([](WebSocketConnection& c, std::string_view) { c.Close(1013, "try later"); });
+  auto handler = NewHandler();
+  auto connection = Dial(Options(), handler);
+  handler->Open();
+  On(connection->thread(), [&] { return connection->SendText("go"); });
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kRemoteClosed);
+  EXPECT_EQ(failure.close_code, 1013);
+  EXPECT_EQ(failure.detail, "try later");
+}
+
+TEST_F(DialerTest, OversizedMessageOfTheRemoteIsAWebSocketFailure) {
+  StartServer([](WebSocketConnection& c, std::string_view) { c.SendText(std::string(2000, 'x')); });
+  DialOptions dial = Options();
+  dial.message_bytes = 1999;
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  handler->Open();
+  On(connection->thread(), [&] { return connection->SendText("go"); });
+  EXPECT_EQ(handler->Closed().error, DialError::kWebSocket);
+}
+
+TEST_F(DialerTest, SendingPastTheLimitClosesTheConnection) {
+  StartServer();
+  DialOptions dial = Options();
+  dial.outbound_bytes = 1000;
+  auto handler = NewHandler();
+  auto connection = Dial(dial, handler);
+  handler->Open();
+  EXPECT_FALSE(
+      On(connection->thread(), [&] { return connection->SendText(std::string(1001, 'x')); }));
+  EXPECT_EQ(handler->Closed().error, DialError::kTcp);
+  EXPECT_FALSE(On(connection->thread(), [&] { return connection->SendText("late"); }));
+}
+
+TEST_F(DialerTest, PausedConnectionDeliversNothingUntilResumed) {
+  StartServer();
+  auto handler = NewHandler();
+  auto connection = Dial(Options(), handler);
+  handler->Open();
+  On(connection->thread(), [&] {
+    connection->PauseReading();
+    return connection->SendText("one") && connection->SendText("two");
+  });
+  auto witness = NewHandler();
+  auto other = Dial(Options(), witness);
+  witness->Open();
+  On(other->thread(), [&] { return other->SendText("round trip"); });
+  EXPECT_EQ(witness->Next(), "round trip");
+  EXPECT_EQ(handler->unread(), 0u);
+  On(connection->thread(), [&] { return connection->ResumeReading(), 0; });
+  EXPECT_EQ(handler->Next(), "one");
+  EXPECT_EQ(handler->Next(), "two");
+}
+
+TEST_F(DialerTest, CloseEndsADialInEveryPhase) {
+  RawServer silent([](int fd) {
+    ReadHead(fd);
+    ReadHead(fd);
+  });
+  {
+    auto handler = NewHandler();  // upgrading
+    auto connection = Dial(To(silent), handler);
+    while (silent.accepted() == 0) std::this_thread::yield();
+    On(connection->thread(), [&] { return connection->Close(), 0; });
+    EXPECT_EQ(handler->Closed().error, DialError::kNone);
+  }
+  resolver.silent = true;  // resolving
+  auto handler = NewHandler();
+  auto connection = Dial(DialOptions(Url("wss://slow.example")), handler);
+  On(connection->thread(), [&] { return connection->Close(), 0; });
+  EXPECT_EQ(handler->Closed().error, DialError::kNone);
+}
+
+}  // namespace
+}  // namespace graspd::net

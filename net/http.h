@@ -1,4 +1,5 @@
-// Plain HTTP requests as values: the relay port's NIP-11 and landing page, the ops port, and nothing big.
+// Plain HTTP requests as values: the relay port's NIP-11 and landing page, the ops port, and
+// nothing big.
 #pragma once
 
 #include <functional>
@@ -16,8 +17,8 @@
 namespace graspd::net {
 
 struct HttpRequest {
-  std::string method;  // upper case
-  std::string target;  // as sent: path and query
+  std::string method;                                        // upper case
+  std::string target;                                        // as sent: path and query
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   IpAddress peer;
 
@@ -33,12 +34,12 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-/// Answers one request, on the connection's I/O thread: must not block. HEAD is answered from the GET
-/// of the same target by the server itself.
+/// Answers one request, on the connection's I/O thread: must not block. HEAD is answered from the
+/// GET of the same target by the server itself.
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
-/// A small HTTP/1.1 server (the ops port). Bodies of requests are refused; headers up to 8 KiB within 5 s;
-/// at most 64 connections.
+/// A small HTTP/1.1 server (the ops port). Bodies of requests are refused; headers up to 8 KiB
+/// within 5 s; at most 64 connections.
 class HttpServer {
  public:
   virtual ~HttpServer() = default;  // stops, closing every connection

@@ -11,13 +11,13 @@
 
 namespace graspd::net {
 
-/// One event loop on one thread. A connection lives on one IoThread for its whole life, so its state
-/// needs neither locks nor strands.
+/// One event loop on one thread. A connection lives on one IoThread for its whole life, so its
+/// state needs neither locks nor strands.
 class IoThread final : public base::Executor {
  public:
   struct Impl;  // net/asio.h: the io_context
 
-  explicit IoThread(size_t index);
+  IoThread();
   ~IoThread() override;
   void Post(std::function<void()> task) override;
   /// Runs `task` on this thread after `delay`, unless the handle is destroyed first. Call it and
@@ -28,7 +28,6 @@ class IoThread final : public base::Executor {
   [[nodiscard]] Impl& impl() { return *impl_; }
 
  private:
-  friend class IoPool;
   std::unique_ptr<Impl> impl_;
 };
 
@@ -38,7 +37,8 @@ class IoThread::Timer {
 };
 
 /// The I/O threads of the process, one per core. Lifetime: outlives all servers and connections;
-/// Stop() (or the destructor) ends the loops, after which nothing posted runs.
+/// Stop() (or the destructor) ends the loops, after which nothing posted runs; stop the servers
+/// first.
 class IoPool {
  public:
   explicit IoPool(size_t threads);

@@ -17,9 +17,9 @@ class Resolver {
  public:
   using Callback = std::function<void(absl::StatusOr<std::vector<IpAddress>>)>;
   virtual ~Resolver() = default;
-  /// Calls `done` once, on `executor`, with at least one address or an error (kNotFound: no such name,
-  /// kUnavailable: try later, kResourceExhausted: too many look-ups under way). The caller keeps its own
-  /// deadline: getaddrinfo cannot be cancelled.
+  /// Calls `done` once, on `executor`, with at least one address or an error (kNotFound: no such
+  /// name, kUnavailable: try later, kResourceExhausted: too many look-ups under way). The caller
+  /// keeps its own deadline: getaddrinfo cannot be cancelled.
   virtual void Resolve(std::string host, base::Executor& executor, Callback done) = 0;
 };
 

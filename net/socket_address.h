@@ -20,6 +20,8 @@ struct IpAddress {
   /// Strict: dotted quad without leading zeros, or RFC 4291 text without brackets or zone.
   static absl::StatusOr<IpAddress> Parse(std::string_view text);
   [[nodiscard]] std::string ToString() const;  // RFC 5952
+  /// ::ffff:a.b.c.d as a.b.c.d, to the kernel the same destination; others as they are.
+  [[nodiscard]] IpAddress Unmapped() const;
 };
 
 /// Address and port.

@@ -23,14 +23,14 @@ namespace graspd::net {
 /// Everything sent is appended in order to one output buffer: data frames, pongs, close; one send()
 /// leaves per turn of the event loop. A connection whose buffer passes the limit is closed (a
 /// reader that slow is not helped by waiting).
-/// Threading: everything on thread() only, where all callbacks come too. Lifetime: shared by its server
-/// and its session; after OnClosed it swallows what is sent.
+/// Threading: everything on thread() only, where all callbacks come too. Lifetime: shared by its
+/// server and its session; after OnClosed it swallows what is sent.
 class WebSocketConnection {
  public:
   struct Peer {
-    IpAddress address;       // the client's, also behind a trusted proxy
+    IpAddress address;           // the client's, also behind a trusted proxy
     bool secret_header = false;  // presented ServerOptions::secret_header: our own SelfSubscriber
-    std::string user_agent;  // at most 128 bytes
+    std::string user_agent;      // at most 128 bytes
   };
   virtual ~WebSocketConnection() = default;
 
@@ -40,8 +40,9 @@ class WebSocketConnection {
 
   /// Bytes appended and not yet taken by the kernel.
   [[nodiscard]] virtual size_t pending_bytes() const = 0;
-  /// Calls `ready` once when pending_bytes() has fallen to a fraction of `soft_limit()` (at once, but
-  /// not before returning, if it has already). Replaces an earlier one. For producers of many rows.
+  /// Calls `ready` once when pending_bytes() has fallen to a fraction of `soft_limit()` (at once,
+  /// but not before returning, if it has already). Replaces an earlier one. For producers of many
+  /// rows.
   virtual void WhenDrained(std::function<void()> ready) = 0;
   /// Above this many pending bytes a producer that can wait should wait.
   [[nodiscard]] virtual size_t soft_limit() const = 0;
@@ -50,7 +51,8 @@ class WebSocketConnection {
   virtual void PauseReading() = 0;
   virtual void ResumeReading() = 0;
 
-  /// Sends what is queued, then a Close frame; the TCP connection is gone after at most a few seconds.
+  /// Sends what is queued, then a Close frame; the TCP connection is gone after at most a few
+  /// seconds.
   virtual void Close(uint16_t code, std::string_view reason) = 0;
 
   [[nodiscard]] virtual const Peer& peer() const = 0;
@@ -61,8 +63,8 @@ class WebSocketConnection {
 class WebSocketSession {
  public:
   virtual ~WebSocketSession() = default;
-  /// One whole text message. `padding` (64) bytes after its end may be read (simdjson); the text lives
-  /// until the call returns.
+  /// One whole text message. `padding` (64) bytes after its end may be read (simdjson); the text
+  /// lives until the call returns.
   virtual void OnText(std::string_view message) = 0;
   /// A binary message; Nostr has none.
   virtual void OnBinary(size_t bytes) = 0;
@@ -99,8 +101,8 @@ class WebSocketServer {
   [[nodiscard]] virtual size_t connection_count() const = 0;
   /// No new connections; existing ones go on. Thread-safe.
   virtual void StopAccepting() = 0;
-  /// Close(code, reason) on every connection; returns once all are gone or `deadline` has passed, when
-  /// the rest are cut. Thread-safe; blocks; not from an I/O thread.
+  /// Close(code, reason) on every connection; returns once all are gone or `deadline` has passed,
+  /// when the rest are cut. Thread-safe; blocks; not from an I/O thread.
   virtual void CloseAll(uint16_t code, std::string_view reason, base::Duration deadline) = 0;
 
   /// Errors: kUnavailable (address in use), kPermissionDenied, kInvalidArgument.

@@ -1,0 +1,491 @@
+#include "net/websocket_server.h"
+
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "net/test_support.h"
+
+namespace graspd::net {
+namespace {
+
+using WebSocketServerTest = NetTest;
+
+constexpr uint8_t kText = 0x81, kBinary = 0x82, kClose = 0x88, kPing = 0x89, kPong = 0x8a;
+
+std::string Get(std::string_view target, std::string_view headers = {},
+                std::string_view method = "GET") {
+  return std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n" +
+         std::string(headers) + "\r\n";
+}
+
+TEST_F(WebSocketServerTest, EchoesMessagesOfEveryFrameLength) {
+  StartServer();
+  RawClient client(address());
+  EXPECT_TRUE(client.Upgrade().starts_with("HTTP/1.1 101"));
+  for (const size_t size : {0u, 1u, 63u, 64u, 65u, 125u, 126u, 1535u, 65535u, 65536u, 500'000u}) {
+    const std::string message(size, 'x');
+    client.SendFrame(kText, message);
+    const auto frame = client.ReadFrame();
+    EXPECT_EQ(frame.first, kText);
+    EXPECT_TRUE(frame.payload == message) << size;
+  }
+}
+
+TEST_F(WebSocketServerTest, JoinsFragmentsWithAPingBetweenThem) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(0x01, "one, ");
+  client.SendFrame(kPing, "p");
+  client.SendFrame(0x80, "two");
+  EXPECT_EQ(client.ReadFrame().first, kPong);
+  EXPECT_EQ(client.ReadFrame().payload, "one, two");
+}
+
+TEST_F(WebSocketServerTest, MessagesHaveReadablePadding) {
+  std::atomic<int> sum{0};
+  StartServer([&](WebSocketConnection& connection, std::string_view message) {
+    for (size_t i = 0; i < 64; ++i) sum += message.data()[message.size() + i];  // for ASan
+    connection.SendText(message);
+  });
+  RawClient client(address());
+  client.Upgrade();
+  for (const size_t size : {1u, 64u, 65u, 1536u, 70'000u}) {
+    client.SendFrame(kText, std::string(size, 'x'));
+    EXPECT_EQ(client.ReadFrame().payload.size(), size);
+  }
+}
+
+TEST_F(WebSocketServerTest, PrefixAndBodyArriveAsOneMessageInOrder) {
+  StartServer([](WebSocketConnection& connection, std::string_view) {
+    for (int i = 0; i < 1000; ++i) connection.SendText("[" + std::to_string(i) + ",", "body]");
+  });
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kText, "go");
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(client.ReadFrame().payload, "[" + std::to_string(i) + ",body]");
+  }
+}
+
+TEST_F(WebSocketServerTest, PingsAreAnsweredInOrderWithTheirPayload) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  for (const auto* payload : {"a", "b", ""}) client.SendFrame(kPing, payload);
+  client.SendFrame(kText, "after");
+  for (const auto* payload : {"a", "b", ""}) {
+    const auto frame = client.ReadFrame();
+    EXPECT_EQ(frame.first, kPong);
+    EXPECT_EQ(frame.payload, payload);
+  }
+  EXPECT_EQ(client.ReadFrame().payload, "after");
+}
+
+TEST_F(WebSocketServerTest, OversizedMessageCloses1009) {
+  options.message_bytes = 1000;
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kText, std::string(1000, 'x'));
+  EXPECT_EQ(client.ReadFrame().payload.size(), 1000u);
+  client.SendFrame(kText, std::string(1001, 'x'));
+  const auto frame = client.ReadFrame();
+  EXPECT_EQ(frame.first, kClose);
+  EXPECT_EQ(frame.close_code(), 1009);
+}
+
+TEST_F(WebSocketServerTest, ProtocolViolationsCloseWithTheirCode) {
+  StartServer();
+  const auto close_code = [&](uint8_t first, std::string_view payload) {
+    RawClient client(address());
+    client.Upgrade();
+    client.SendFrame(first, payload);
+    return client.ReadFrame().close_code();
+  };
+  EXPECT_EQ(close_code(kText, "\xff\xfe"), 1007);             // not UTF-8
+  EXPECT_EQ(close_code(0xc1, "x"), 1002);                     // RSV1 without deflate
+  EXPECT_EQ(close_code(0x83, "x"), 1002);                     // reserved opcode
+  EXPECT_EQ(close_code(kPing, std::string(126, 'x')), 1002);  // control frame over 125
+  EXPECT_EQ(close_code(0x80, "continuation of nothing"), 1002);
+}
+
+TEST_F(WebSocketServerTest, BinaryMessagesAreReported) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kBinary, "12345");
+  client.SendFrame(kText, "text");
+  EXPECT_EQ(client.ReadFrame().payload, "text");
+  EXPECT_EQ(binary_bytes, 5u);
+}
+
+TEST_F(WebSocketServerTest, CloseOfTheClientIsAnsweredBehindQueuedMessages) {
+  StartServer([](WebSocketConnection& connection, std::string_view) {
+    for (int i = 0; i < 5000; ++i) connection.SendText(std::string(500, 'x'));
+  });
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kText, "go");
+  client.SendFrame(kClose, std::string("\x03\xe8", 2));
+  for (int i = 0; i < 5000; ++i) ASSERT_EQ(client.ReadFrame().payload.size(), 500u);
+  EXPECT_EQ(client.ReadFrame().close_code(), 1000);
+  EXPECT_EQ(client.ReadFrame().first, 0);  // nothing after Close
+}
+
+TEST_F(WebSocketServerTest, CloseOfTheServerFollowsQueuedMessages) {
+  StartServer([](WebSocketConnection& connection, std::string_view) {
+    for (int i = 0; i < 2000; ++i) connection.SendText(std::string(500, 'x'));
+    connection.Close(1008, "enough");
+    EXPECT_FALSE(connection.SendText("too late"));
+  });
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kText, "go");
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(client.ReadFrame().payload.size(), 500u);
+  const auto frame = client.ReadFrame();
+  EXPECT_EQ(frame.close_code(), 1008);
+  EXPECT_EQ(frame.payload.substr(2), "enough");
+}
+
+TEST_F(WebSocketServerTest, SlowReaderIsResetWhileOthersGoOn) {
+  options.outbound_bytes = 1 << 20;
+  StartServer([](WebSocketConnection& connection, std::string_view message) {
+    if (message != "flood") return void(connection.SendText(message));
+    const std::string piece(100'000, 'x');
+    for (int i = 0; i < 1000 && connection.SendText(piece); ++i) {
+    }
+  });
+  RawClient slow(address(), /*receive_buffer=*/4096), other(address());
+  slow.Upgrade();
+  other.Upgrade();
+  slow.SendFrame(kText, "flood");
+  EXPECT_TRUE(slow.Ended());
+  other.SendFrame(kText, "still here");
+  EXPECT_EQ(other.ReadFrame().payload, "still here");
+  EXPECT_NE(metrics.Serialize().find("graspd_relay_slow_client_closes_total 1"), std::string::npos);
+}
+
+TEST_F(WebSocketServerTest, OverTheTotalBudgetTheLargestIsClosed) {
+  options.outbound_bytes = 16 << 20;
+  options.outbound_total_bytes = 8 << 20;
+  StartServer([](WebSocketConnection& connection, std::string_view message) {
+    const std::string piece(100'000, 'x');
+    for (int i = 0; i < std::stoi(std::string(message)); ++i) connection.SendText(piece);
+  });
+  RawClient small(address(), 4096), large(address(), 4096);
+  small.Upgrade();
+  large.Upgrade();
+  small.SendFrame(kText, "40");  // 4 MB
+  const auto small_connection = *connections.Pop();
+  large.SendFrame(kText, "120");  // 12 MB: over 8 MiB together
+  EXPECT_TRUE(large.Ended());
+  for (int i = 0; i < 40; ++i) ASSERT_EQ(small.ReadFrame().payload.size(), 100'000u);
+}
+
+TEST_F(WebSocketServerTest, WhenDrainedIsCalledOnceTheReaderHasCaughtUp) {
+  std::promise<size_t> drained;
+  StartServer([&](WebSocketConnection& connection, std::string_view) {
+    const std::string piece(100'000, 'x');
+    for (int i = 0; i < 30; ++i) connection.SendText(piece);
+    EXPECT_GT(connection.pending_bytes(), connection.soft_limit());
+    connection.WhenDrained([&] { drained.set_value(connection.pending_bytes()); });
+  });
+  RawClient client(address(), 4096);
+  client.Upgrade();
+  client.SendFrame(kText, "go");
+  for (int i = 0; i < 30; ++i) ASSERT_EQ(client.ReadFrame().payload.size(), 100'000u);
+  EXPECT_LT(Await(drained.get_future()), 256u << 10);
+}
+
+TEST_F(WebSocketServerTest, WhenDrainedOfAnEmptyBufferIsCalledButNotInside) {
+  std::promise<bool> inside;
+  StartServer([&](WebSocketConnection& connection, std::string_view) {
+    auto returned = std::make_shared<bool>(false);
+    connection.WhenDrained([&, returned] { inside.set_value(!*returned); });
+    *returned = true;
+  });
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(kText, "go");
+  EXPECT_FALSE(Await(inside.get_future()));
+}
+
+TEST_F(WebSocketServerTest, PausedConnectionDeliversNothingUntilResumed) {
+  std::atomic<int> delivered{0};
+  StartServer([&](WebSocketConnection& connection, std::string_view message) {
+    if (++delivered == 1) connection.PauseReading();
+    connection.SendText(message);
+  });
+  RawClient client(address());
+  client.Upgrade();
+  const auto paused = *connections.Pop();
+  client.SendFrame(kText, "first");
+  client.SendFrame(kText, "second");
+  EXPECT_EQ(client.ReadFrame().payload, "first");
+  client.SendFrame(kPing, "unanswered while paused");
+  // Several turns of the loop, in which the second message would be delivered.
+  for (int i = 0; i < 20; ++i) On(paused->thread(), [] { return 0; });
+  EXPECT_EQ(delivered, 1);
+  On(paused->thread(), [&] { return paused->ResumeReading(), 0; });
+  EXPECT_EQ(client.ReadFrame().payload, "second");
+  EXPECT_EQ(client.ReadFrame().first, kPong);
+}
+
+TEST_F(WebSocketServerTest, SilentConnectionIsPingedThenClosed) {
+  options.ping_interval = std::chrono::seconds(1);
+  options.pong_timeout = std::chrono::seconds(2);
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  EXPECT_EQ(client.ReadFrame().first, kPing);
+  EXPECT_TRUE(client.Ended());
+}
+
+TEST_F(WebSocketServerTest, HandshakeThatNeverEndsIsCut) {
+  options.handshake_timeout = std::chrono::seconds(1);
+  StartServer();
+  RawClient client(address());
+  client.Send("GET / HTTP/1.1\r\nHost: te");
+  EXPECT_TRUE(client.Ended());
+}
+
+TEST_F(WebSocketServerTest, FirefoxConnectionHeaderUpgrades) {
+  StartServer();
+  RawClient client(address());
+  client.Send(Get("/",
+                  "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+                  "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: "
+                  "permessage-deflate\r\n"));
+  const std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_TRUE(head.starts_with("HTTP/1.1 101")) << head;
+  EXPECT_NE(head.find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), std::string::npos);
+  EXPECT_EQ(head.find("permessage-deflate"), std::string::npos);
+}
+
+TEST_F(WebSocketServerTest, PlainHttpIsAnsweredByTheHandler) {
+  options.response_headers = {{"Access-Control-Allow-Origin", "*"}};
+  StartServer();
+  const auto ask = [&](const std::string& request) {
+    RawClient client(address());
+    client.Send(request);
+    return client.ReadToEnd();
+  };
+  const std::string get = ask(Get("/?q=1"));
+  EXPECT_TRUE(get.starts_with("HTTP/1.1 200 OK\r\n")) << get;
+  EXPECT_TRUE(get.ends_with("\r\n\r\nGET /?q=1 from 127.0.0.1")) << get;
+  EXPECT_NE(get.find("Access-Control-Allow-Origin: *\r\n"), std::string::npos);
+
+  const std::string head = ask(Get("/?q=1", "", "HEAD"));
+  EXPECT_TRUE(head.ends_with("\r\n\r\n")) << head;
+  EXPECT_NE(head.find("Content-Length: 24\r\n"), std::string::npos) << head;
+
+  EXPECT_TRUE(ask(Get("/", "", "OPTIONS")).ends_with("OPTIONS / from 127.0.0.1"));
+  EXPECT_TRUE(ask(Get("/nothing")).starts_with("HTTP/1.1 404 Not Found\r\n"));
+  EXPECT_TRUE(ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+  EXPECT_TRUE(ask(Get("/", "Content-Length: 3\r\n")).starts_with("HTTP/1.1 413 "));
+  EXPECT_TRUE(ask(Get("/", "X: " + std::string(9000, 'x') + "\r\n")).starts_with("HTTP/1.1 431 "));
+}
+
+TEST_F(WebSocketServerTest, ResponseHeadersAreOnTheUpgradeToo) {
+  options.response_headers = {{"Graspd-Instance", "abc"}};
+  StartServer();
+  RawClient client(address());
+  EXPECT_NE(client.Upgrade().find("Graspd-Instance: abc\r\n"), std::string::npos);
+}
+
+TEST_F(WebSocketServerTest, AddressLimitCountsOpenConnectionsOfOneAddress) {
+  options.connections_per_address = 2;
+  options.secret_header = {"X-Self", "s3cret"};
+  StartServer();
+  auto first = std::make_unique<RawClient>(address());
+  RawClient second(address());
+  EXPECT_TRUE(first->Upgrade().starts_with("HTTP/1.1 101"));
+  EXPECT_TRUE(second.Upgrade().starts_with("HTTP/1.1 101"));
+  EXPECT_TRUE(RawClient(address()).Upgrade().starts_with("HTTP/1.1 429"));
+  EXPECT_TRUE(RawClient(address()).Upgrade("X-Self: s3cret\r\n").starts_with("HTTP/1.1 101"));
+  first.reset();
+  while (server->connection_count() > 1) std::this_thread::yield();
+  EXPECT_TRUE(RawClient(address()).Upgrade().starts_with("HTTP/1.1 101"));
+}
+
+TEST_F(WebSocketServerTest, TotalLimitIsAnswered503) {
+  options.connections = 1;
+  StartServer();
+  RawClient first(address());
+  first.Upgrade();
+  RawClient second(address());
+  EXPECT_TRUE(second.Upgrade().starts_with("HTTP/1.1 503"));
+}
+
+TEST_F(WebSocketServerTest, SecretHeaderMarksThePeer) {
+  options.secret_header = {"X-Self", "s3cret"};
+  StartServer();
+  const auto marked = [&](std::string_view header) {
+    RawClient client(address());
+    client.Upgrade(header);
+    return (*connections.Pop())->peer().secret_header;
+  };
+  EXPECT_TRUE(marked("X-Self: s3cret\r\n"));
+  EXPECT_FALSE(marked("X-Self: s3creT\r\n"));
+  EXPECT_FALSE(marked("X-Self: s3cret2\r\n"));
+  EXPECT_FALSE(marked("X-Self:\r\n"));
+  EXPECT_FALSE(marked(""));
+}
+
+TEST_F(WebSocketServerTest, ForwardedForIsBelievedOnlyFromTrustedProxies) {
+  StartServer();
+  RawClient(address()).Upgrade("X-Forwarded-For: 203.0.113.9\r\n");
+  EXPECT_EQ((*connections.Pop())->peer().address.ToString(), "127.0.0.1");
+
+  server.reset();
+  options.trusted_proxies = {Cidr::Parse("127.0.0.0/8").value()};
+  StartServer();
+  RawClient(address()).Upgrade("X-Forwarded-For: 6.6.6.6, 203.0.113.9, 127.0.0.2\r\n");
+  EXPECT_EQ((*connections.Pop())->peer().address.ToString(), "203.0.113.9");
+}
+
+TEST_F(WebSocketServerTest, CloseAllCloses1001AndEndsEverySession) {
+  StartServer();
+  RawClient one(address()), two(address());
+  one.Upgrade();
+  two.Upgrade();
+  auto closing = std::async(
+      std::launch::async, [&] { server->CloseAll(1001, "going away", std::chrono::seconds(10)); });
+  for (RawClient* client : {&one, &two}) {
+    const auto frame = client->ReadFrame();
+    EXPECT_EQ(frame.close_code(), 1001);
+    client->SendFrame(kClose, frame.payload);
+    EXPECT_TRUE(client->Ended());
+  }
+  Await(std::move(closing));
+  EXPECT_EQ(sessions_closed, 2);
+  EXPECT_EQ(sessions_alive, 0);
+  EXPECT_EQ(server->connection_count(), 0u);
+}
+
+TEST_F(WebSocketServerTest, CloseAllCutsThoseWhoDoNotAnswer) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  server->CloseAll(1001, "", std::chrono::milliseconds(50));
+  EXPECT_EQ(sessions_closed, 1);
+}
+
+TEST_F(WebSocketServerTest, StopAcceptingKeepsOpenConnections) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  server->StopAccepting();
+  client.SendFrame(kText, "still here");
+  EXPECT_EQ(client.ReadFrame().payload, "still here");
+}
+
+TEST_F(WebSocketServerTest, ClosedConnectionSwallowsWhatIsSent) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  auto connection = *connections.Pop();
+  server->CloseAll(1001, "", std::chrono::milliseconds(1));
+  EXPECT_FALSE(On(connection->thread(), [&] { return connection->SendText("late"); }));
+}
+
+TEST_F(WebSocketServerTest, UsedAddressIsUnavailable) {
+  StartServer();
+  options.listen = server->addresses();
+  const auto second = WebSocketServer::Start(pool, options, nullptr, nullptr, metrics);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable) << second.status();
+}
+
+TEST_F(WebSocketServerTest, ListensOnUnixSockets) {
+  const std::string path = ::testing::TempDir() + "/graspd_net_test.sock";
+  options.listen = {ListenAddress::Parse("unix:" + path).value()};
+  StartServer();
+  RawClient client(path);
+  EXPECT_TRUE(client.Upgrade().starts_with("HTTP/1.1 101"));
+  client.SendFrame(kText, "over a file");
+  EXPECT_EQ(client.ReadFrame().payload, "over a file");
+  server.reset();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(WebSocketServerTest, MassDisconnectDuringFanOutLosesNobodyElse) {
+  StartServer();
+  constexpr int kClients = 60;
+  std::vector<std::unique_ptr<RawClient>> clients;
+  std::vector<std::shared_ptr<WebSocketConnection>> all;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<RawClient>(address()));
+    clients.back()->Upgrade();
+    all.push_back(*connections.Pop());
+  }
+  const auto fan_out = [&] {
+    for (auto& connection : all) {
+      connection->thread().Post([connection] { connection->SendText("to everybody"); });
+    }
+  };
+  for (int i = 0; i < 20; ++i) {
+    fan_out();
+    if (i == 5) clients.resize(kClients / 2);
+  }
+  for (auto& client : clients) {
+    for (int i = 0; i < 20; ++i) ASSERT_EQ(client->ReadFrame().payload, "to everybody");
+  }
+}
+
+TEST(HttpServerTest, AnswersGetAndHeadAndRefusesBodies) {
+  IoPool pool(1);
+  auto server = HttpServer::Start(pool, {ListenAddress::Parse("127.0.0.1:0").value()},
+                                  [](const HttpRequest& request) {
+                                    HttpResponse response;
+                                    response.status = request.path() == "/livez" ? 200 : 404;
+                                    response.body = "ok\n";
+                                    return response;
+                                  });
+  ASSERT_TRUE(server.ok()) << server.status();
+  const SocketAddress address = (*server)->addresses()[0].tcp;
+  const auto ask = [&](const std::string& request) {
+    RawClient client(address);
+    client.Send(request);
+    return client.ReadToEnd();
+  };
+  EXPECT_TRUE(ask(Get("/livez?verbose")).ends_with("\r\n\r\nok\n"));
+  EXPECT_TRUE(ask(Get("/livez", "", "HEAD")).ends_with("\r\n\r\n"));
+  EXPECT_TRUE(ask(Get("/other")).starts_with("HTTP/1.1 404 "));
+  EXPECT_TRUE(ask(Get("/livez", "Content-Length: 1\r\n")).starts_with("HTTP/1.1 413 "));
+}
+
+TEST(HttpServerTest, DestructionClosesWhatIsOpen) {
+  IoPool pool(1);
+  auto server = HttpServer::Start(pool, {ListenAddress::Parse("127.0.0.1:0").value()},
+                                  [](const HttpRequest&) { return HttpResponse(); });
+  ASSERT_TRUE(server.ok());
+  RawClient client((*server)->addresses()[0].tcp);
+  client.Send("GET / ");
+  server->reset();
+  EXPECT_TRUE(client.Ended());
+}
+
+TEST(IoPoolTest, TimerRunsUnlessItsHandleIsDestroyed) {
+  IoPool pool(1);
+  IoThread& thread = pool.thread(0);
+  std::promise<void> ran;
+  std::unique_ptr<IoThread::Timer> kept, dropped;
+  std::atomic<bool> dropped_ran{false};
+  thread.Post([&] {
+    dropped = thread.After(std::chrono::milliseconds(1), [&] { dropped_ran = true; });
+    kept = thread.After(std::chrono::milliseconds(30), [&] {
+      EXPECT_TRUE(thread.IsCurrent());
+      ran.set_value();
+    });
+    dropped.reset();
+  });
+  Await(ran.get_future());
+  EXPECT_FALSE(dropped_ran);
+  EXPECT_FALSE(thread.IsCurrent());
+  On(thread, [&] { return kept.reset(), 0; });
+}
+
+}  // namespace
+}  // namespace graspd::net

@@ -14,8 +14,8 @@ namespace graspd::nostr {
 
 using Kind = uint16_t;
 
-/// The tags of an event: a list of lists of strings, flat in memory (three allocations, whatever the
-/// number of tags). A plain value.
+/// The tags of an event: a list of lists of strings, flat in memory (three allocations, whatever
+/// the number of tags). A plain value.
 ///
 ///   for (Tag tag : event.tags) if (tag.name() == "e") Use(tag.value());
 class Tags {
@@ -73,6 +73,11 @@ class Tags {
 
   bool operator==(const Tags&) const = default;
 
+  /// About how many bytes of JSON the tags become, for reserving.
+  [[nodiscard]] size_t JsonSizeHint() const {
+    return text_.size() + text_.size() / 16 + 3 * element_ends_.size() + 3 * tag_ends_.size();
+  }
+
  private:
   [[nodiscard]] std::string_view Element(size_t i) const {
     const uint32_t begin = i == 0 ? 0 : element_ends_[i - 1];
@@ -84,7 +89,8 @@ class Tags {
 };
 using Tag = Tags::Tag;
 
-/// A Nostr event. A plain value; says nothing about whether id and signature are right (see keys.h).
+/// A Nostr event. A plain value; says nothing about whether id and signature are right (see
+/// keys.h).
 struct Event {
   EventId id;
   PublicKey pubkey;
@@ -105,9 +111,9 @@ struct Event {
 
 /// Reads one event from JSON text: an object with the seven fields of NIP-01 in any order, other
 /// fields ignored. Strict: duplicate keys, depth over 16, invalid UTF-8, lone surrogates, numbers
-/// that are not integers in range, empty tags, tags that hold anything but strings, upper-case hex and
-/// trailing text are refused. Checks neither id nor signature, nor any limit on sizes.
-/// Errors: kInvalidArgument with a message fit to follow "invalid: ".
+/// that are not integers in range, empty tags, tags that hold anything but strings, upper-case hex
+/// and trailing text are refused. Checks neither id nor signature, nor any limit on sizes. Errors:
+/// kInvalidArgument with a message fit to follow "invalid: ".
 absl::StatusOr<Event> ParseEvent(std::string_view json);
 
 /// The one JSON text in which an event is stored and served: id, pubkey, created_at, kind, tags,

@@ -15,10 +15,10 @@ namespace graspd::nostr {
 
 /// What a subscriber wants. A plain value.
 ///
-/// An absent field does not restrict; a present but empty list matches nothing. `tags` maps one letter
-/// (a-z, A-Z) to the values, any of which the first value of a tag of that name must equal.
-/// ParseFilter leaves every list sorted and without duplicates; who builds a Filter by hand calls
-/// Normalize() before matching.
+/// An absent field does not restrict; a present but empty list matches nothing. `tags` maps one
+/// letter (a-z, A-Z) to the values, any of which the first value of a tag of that name must equal
+/// (a tag without a value equals nothing, not even ""). ParseFilter leaves every list sorted and
+/// without duplicates; who builds a Filter by hand calls Normalize() before matching.
 struct Filter {
   std::optional<std::vector<EventId>> ids;
   std::optional<std::vector<PublicKey>> authors;
@@ -40,7 +40,8 @@ struct Filter {
 /// Reads a filter object. Strict like ParseEvent; unknown keys are refused as well, because an
 /// unheeded condition would return too much. Values of "#e" and "#p" (and "#E", "#P") must be 64
 /// lower-case hex digits. Integers beyond 2^53 are refused.
-/// Errors: kInvalidArgument (say "invalid:"), kUnimplemented for an unknown key (say "unsupported:").
+/// Errors: kInvalidArgument (say "invalid:"), kUnimplemented for an unknown key (say
+/// "unsupported:").
 absl::StatusOr<Filter> ParseFilter(std::string_view json);
 
 /// Compact JSON, keys in a fixed order, so that equal filters give equal text.

@@ -11,6 +11,7 @@
 
 #include "nostr/event.h"
 #include "nostr/filter.h"
+#include "nostr/json_writer.h"
 
 namespace graspd::nostr {
 
@@ -55,7 +56,8 @@ struct ClientRefused {
     kNegError  // a NEG-*: ["NEG-ERR", subject, reason]
   };
   Answer answer;
-  std::string subject;  // claimed event id (any text, at most 64 bytes kept) or subscription id
+  std::string subject;  // claimed event id (the printable ASCII it begins with, at most 64 bytes)
+                        // or subscription id
   std::string reason;   // begins with "invalid: " or "unsupported: "
 };
 
@@ -112,9 +114,6 @@ RelayMessage ParseRelayMessage(std::string_view text);
 
 // ---- writing -------------------------------------------------------------------------------
 
-/// Appends `text` as a JSON string with quotes (NIP-01's escapes).
-void AppendJsonString(std::string& out, std::string_view text);
-
 /// `["EVENT","sub",` : the start of a delivery; the caller adds the event's JSON and `]`.
 std::string EventMessagePrefix(std::string_view subscription);
 std::string OkMessage(std::string_view id_text, bool accepted, std::string_view message);
@@ -123,7 +122,8 @@ std::string ClosedMessage(std::string_view subscription, std::string_view reason
 std::string NoticeMessage(std::string_view text);
 std::string AuthChallengeMessage(std::string_view challenge);
 std::string CountMessage(std::string_view subscription, uint64_t count);
-std::string NegMsgMessage(std::string_view subscription, std::string_view bytes);  // both directions
+std::string NegMsgMessage(std::string_view subscription,
+                          std::string_view bytes);  // both directions
 /// `maximum` > 0 adds it as fourth element (NIP-77: the set is larger than the relay allows).
 std::string NegErrMessage(std::string_view subscription, std::string_view reason,
                           uint64_t maximum = 0);

@@ -21,8 +21,8 @@ inline constexpr Kind kPatch = 1617, kPullRequest = 1618, kPullRequestUpdate = 1
 /// True for patches, pull requests and issues: the events that threads hang on (sync layer 3).
 [[nodiscard]] bool IsRootKind(Kind kind);
 
-/// A repository announcement, kind 30617. All values of all `relays`, `clone` and `maintainers` tags
-/// are read, since several tags occur in the wild. Strings are as the author wrote them.
+/// A repository announcement, kind 30617. All values of all `relays`, `clone` and `maintainers`
+/// tags are read, since several tags occur in the wild. Strings are as the author wrote them.
 struct RepositoryAnnouncement {
   Address address;  // kind 30617, author, d
   std::string name;
@@ -31,8 +31,8 @@ struct RepositoryAnnouncement {
   std::vector<PublicKey> maintainers;  // those that are 64 hex digits
 };
 
-/// Errors: kInvalidArgument if the kind is another, `d` is missing or given twice, or the identifier is
-/// empty, ".", ".." or holds '/', '\' or NUL.
+/// Errors: kInvalidArgument if the kind is another, `d` is missing or given twice, or the
+/// identifier is empty, ".", ".." or holds '/', '\' or NUL.
 absl::StatusOr<RepositoryAnnouncement> ParseAnnouncement(const Event& event);
 
 /// What an event refers to, by the tags that count for acceptance and sync: a, A, q (with ':') as

@@ -9,15 +9,16 @@
 
 namespace graspd::nostr {
 
-/// The URL of a relay in one canonical form, so that spellings of the same relay are equal: lower-case
-/// scheme and host, no default port, no trailing dot of the host, no trailing slash, no query
-/// reordering. A plain value.
+/// The URL of a relay in one canonical form, so that spellings of the same relay are equal:
+/// lower-case scheme and host, no default port, no trailing dot of the host, no trailing slash, no
+/// query reordering. A plain value.
 ///
-/// Parse is strict, because these URLs come from strangers: scheme ws or wss; host an LDH name (labels
-/// up to 63, at most 253 bytes), a dotted-quad IPv4 address or an IPv6 address in brackets (stored
-/// compressed, no zone); a host whose last label is numeric or hex must be a strict dotted quad (so
-/// `127.1` and `0x7f.1` are refused); port 1-65535; no user info, no fragment, no backslash, space,
-/// control or non-ASCII characters; at most 512 bytes. Whether the address may be dialled is
+/// Parse is strict, because these URLs come from strangers: scheme ws or wss; host an LDH name
+/// (labels up to 63, at most 253 bytes), a dotted-quad IPv4 address or an IPv6 address in brackets
+/// (stored compressed, no zone); a host whose last label is numeric or hex must be a strict dotted
+/// quad (so `127.1` and `0x7f.1` are refused); port 1-65535; no user info, no fragment, none of
+/// `"<>\^`{|}`, no space, control or non-ASCII characters; `%` only before two hex digits, and not
+/// for a control character; at most 512 bytes. Whether the address may be dialled is
 /// net/address_guard.h's business, not ours.
 class RelayUrl {
  public:
@@ -27,8 +28,10 @@ class RelayUrl {
   [[nodiscard]] bool secure() const { return secure_; }
   [[nodiscard]] const std::string& host() const { return host_; }  // IPv6 without brackets
   [[nodiscard]] bool host_is_ip() const { return host_is_ip_; }
-  [[nodiscard]] uint16_t port() const { return port_; }             // effective
-  [[nodiscard]] const std::string& target() const { return target_; }  // path and query, at least "/"
+  [[nodiscard]] uint16_t port() const { return port_; }  // effective
+  [[nodiscard]] const std::string& target() const {
+    return target_;
+  }  // path and query, at least "/"
   /// For the Host header: host, brackets if IPv6, port unless it is the scheme's default.
   [[nodiscard]] std::string authority() const;
 

@@ -32,8 +32,9 @@ struct Address {
 /// The event's address, or nothing for regular and ephemeral kinds.
 [[nodiscard]] std::optional<Address> AddressOf(const Event& event);
 
-/// Reads `kind:pubkey:identifier`. The identifier may hold `:` itself and may be empty; the last colon
-/// may be missing for kinds without identifier. Nothing if it is not of that form.
+/// Reads `kind:pubkey:identifier`. The identifier may hold `:` itself and may be empty; the last
+/// colon may be missing for replaceable kinds, which have no identifier. Nothing if it is not of
+/// that form or the kind is neither replaceable nor addressable.
 [[nodiscard]] std::optional<Address> ParseAddress(std::string_view text);
 
 /// Of two versions of the same address: true if (created_at, id) `a` replaces `b`. The newer one
@@ -41,8 +42,8 @@ struct Address {
 [[nodiscard]] bool Supersedes(uint64_t created_at_a, const EventId& a, uint64_t created_at_b,
                               const EventId& b);
 
-/// What a kind 5 event asks to delete. Only what its own author may delete counts: addresses of other
-/// authors are left out here; for ids the storage compares authors.
+/// What a kind 5 event asks to delete. Only what its own author may delete counts: addresses of
+/// other authors are left out here; for ids the storage compares authors.
 struct DeletionTargets {
   std::vector<EventId> ids;
   std::vector<Address> addresses;  // versions up to the deletion's created_at

@@ -17,7 +17,8 @@ CommitFeed::Subscription::~Subscription() {
   std::erase_if(feed_.readers_, [this](const Entry& entry) { return entry.key == key_; });
 }
 
-// Holds the lock while calling: readers only post, and an ending subscription must wait for its call.
+// Holds the lock while calling: readers only post, and an ending subscription must wait for its
+// call.
 void CommitFeed::Publish(CommitPtr commit) {
   base::MutexLock lock(mutex_);
   for (const auto& entry : readers_) entry.reader(commit);

@@ -1,7 +1,7 @@
 // The interface of every storage backend, and what it promises.
 //
-// tests/conformance runs one suite against each backend; all give the same verdict and the same answer
-// for every input. The rules of NIP-01, 09 and 40 live in apply.h, shared by all backends.
+// tests/conformance runs one suite against each backend; all give the same verdict and the same
+// answer for every input. The rules of NIP-01, 09 and 40 live in apply.h, shared by all backends.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ enum class Source : uint8_t {
 };
 [[nodiscard]] std::string_view SourceName(Source source);
 
-/// A point in the order of commits, opaque to everyone but the backend. A change after a position is
-/// found by ReadFeed(position), whatever happened in between; positions are never reused.
+/// A point in the order of commits, opaque to everyone but the backend. A change after a position
+/// is found by ReadFeed(position), whatever happened in between; positions are never reused.
 struct FeedPosition {
   uint64_t value = 0;  // 0 = before everything
   auto operator<=>(const FeedPosition&) const = default;
@@ -47,11 +47,11 @@ enum class Removal : uint8_t { kReplaced = 0, kDeleted = 1, kExpired = 2, kBanne
 struct Change {
   enum class Type : uint8_t { kAdded, kRemoved };
   Type type = Type::kAdded;
-  nostr::EventPtr event;               // kAdded: the event. kRemoved: null
-  Source source = Source::kDirect;     // kAdded
-  nostr::EventId id;                   // both
-  uint64_t created_at = 0;             // both: with id, the negentropy item
-  nostr::Kind kind = 0;                // both
+  nostr::EventPtr event;                // kAdded: the event. kRemoved: null
+  Source source = Source::kDirect;      // kAdded
+  nostr::EventId id;                    // both
+  uint64_t created_at = 0;              // both: with id, the negentropy item
+  nostr::Kind kind = 0;                 // both
   Removal reason = Removal::kReplaced;  // kRemoved
   /// Ephemeral events pass through the feed without being stored; they have no place in ReadFeed.
   bool ephemeral = false;
@@ -99,8 +99,8 @@ class ReadView {
   virtual ~ReadView() = default;
   /// True if an event of this id is stored and served.
   [[nodiscard]] virtual absl::StatusOr<bool> Contains(const nostr::EventId& id) const = 0;
-  /// Calls `visit` with the JSON of each event that matches, newest first, at most filter.limit, until
-  /// it returns false. Expiry is judged by the time given at the start of the operation.
+  /// Calls `visit` with the JSON of each event that matches, newest first, at most filter.limit,
+  /// until it returns false. Expiry is judged by the time given at the start of the operation.
   virtual absl::Status Scan(const nostr::Filter& filter,
                             const std::function<bool(std::string_view json)>& visit) const = 0;
 };
@@ -113,6 +113,7 @@ class Judge {
   struct Verdict {
     bool accept = true;
     std::string message;  // of a refusal, with its NIP-01 prefix
+    bool waits = false;   // refused only for want of an event that may still come
   };
   virtual absl::StatusOr<Verdict> Decide(const nostr::Event& event, Source source,
                                          const ReadView& view) = 0;
@@ -156,8 +157,14 @@ struct QueryPage {
   std::vector<Row> rows;  // within one filter newest first, ties by lower id; an event that several
                           // filters match may appear once for each
   QueryCursor cursor;     // for the next call
-  bool done = false;
+  bool done = false;      // only this ends a query: a call may spend its budget and find no row
 };
+
+/// Bounds of the key-value area; keys are not empty.
+inline constexpr size_t kMaxKeyBytes = 400;
+inline constexpr size_t kMaxValueBytes = 64 * 1024;
+/// kInvalidArgument if a key or value is out of these bounds.
+absl::Status CheckKeyValue(std::string_view key, std::optional<std::string_view> value);
 
 /// A value of the key-value area with its version for compare-and-set.
 struct KeyValue {
@@ -167,18 +174,18 @@ struct KeyValue {
 
 /// A durable set of events.
 ///
-/// Errors: kUnavailable = try again later; kResourceExhausted = disk or map full: nothing of the batch was
-/// stored, reads go on; kDataLoss = corruption or a failed sync: the store refuses every later write.
-/// kInvalidArgument only for misuse. Duplicates, older versions and refusals are outcomes.
-/// Threading: thread-safe, except that Write calls must not overlap. Blocking: never call it on an
-/// I/O thread.
+/// Errors: kUnavailable = try again later; kResourceExhausted = disk or map full: nothing of the
+/// batch was stored, reads go on; kDataLoss = corruption or a failed sync: the store refuses every
+/// later write. kInvalidArgument only for misuse. Duplicates, older versions and refusals are
+/// outcomes. Threading: thread-safe, except that Write calls must not overlap. Blocking: never call
+/// it on an I/O thread.
 class EventStore {
  public:
   virtual ~EventStore() = default;
 
-  /// Applies the batch in order and commits once; durable on return (memory: excepted). One bad event
-  /// costs only itself. Ephemeral events are judged and appear in the commit, but are not stored.
-  /// `unix_now` judges expiry.
+  /// Applies the batch in order and commits once; durable on return (memory: excepted). One bad
+  /// event costs only itself. Ephemeral events are judged and appear in the commit, but are not
+  /// stored. `unix_now` judges expiry.
   virtual absl::StatusOr<BatchResult> Write(std::span<const WriteRequest> batch, Judge& judge,
                                             uint64_t unix_now) = 0;
 
@@ -188,15 +195,16 @@ class EventStore {
   /// Position of the latest commit.
   [[nodiscard]] virtual FeedPosition Position() const = 0;
 
-  /// Rows for a query, resumable: no transaction stays open between calls. `resume` is null at first.
+  /// Rows for a query, resumable: no transaction stays open between calls. `resume` is null at
+  /// first.
   virtual absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) = 0;
 
   /// Exact number of distinct events that match any of the filters (limits ignored).
   virtual absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
                                          uint64_t unix_now) = 0;
 
-  /// The items of all events that match `filter` (limit ignored), unexpired, ascending by (created_at,
-  /// id). kResourceExhausted, before collecting more, if there are over `max_items`.
+  /// The items of all events that match `filter` (limit ignored), unexpired, ascending by
+  /// (created_at, id). kResourceExhausted, before collecting more, if there are over `max_items`.
   virtual absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter,
                                                                   uint64_t unix_now,
                                                                   size_t max_items) = 0;
@@ -212,12 +220,12 @@ class EventStore {
   /// Changes committed after `after`, oldest first, at most about `max_changes`.
   virtual absl::StatusOr<FeedPage> ReadFeed(FeedPosition after, size_t max_changes) = 0;
 
-  // Key-value area: small settings and cursors (paused remotes, policy lists). Keys up to 400 bytes,
-  // values up to 64 KiB.
+  // Key-value area: small settings and cursors (paused remotes, policy lists). Versions are never
+  // reused, so a key that was removed and set again does not look unchanged.
   virtual absl::StatusOr<std::optional<KeyValue>> GetKey(std::string_view key) = 0;
   virtual absl::StatusOr<std::vector<KeyValue>> ListKeys(std::string_view prefix) = 0;
-  /// Sets (or with nullopt removes) `key` if its version is still `expected_version`; returns the new
-  /// version. kAborted if it changed meanwhile. Durable on return.
+  /// Sets (or with nullopt removes) `key` if its version is still `expected_version`; returns the
+  /// new version, 0 after removal. kAborted if it changed meanwhile. Durable on return.
   virtual absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t expected_version,
                                                  std::optional<std::string_view> value) = 0;
 
@@ -227,7 +235,8 @@ class EventStore {
   };
   virtual absl::StatusOr<Stats> GetStats() = 0;
 
-  /// OK while reads and writes work; else why not. Cheap: for health checks.
+  /// OK while reads and writes work; else why not: what the latest write failed with, or the damage
+  /// that ended writing. Cheap: for health checks.
   [[nodiscard]] virtual absl::Status Health() const = 0;
 };
 

@@ -1,0 +1,220 @@
+#include "ingest/policy/policy.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+#include "base/status_macros.h"
+#include "ingest/policy/listing.h"
+#include "nostr/filter.h"
+#include "nostr/nip34.h"
+#include "nostr/rules.h"
+
+namespace graspd::ingest {
+namespace {
+
+using Verdict = storage::Judge::Verdict;
+
+// What one event may cost the writer, whatever a stranger puts into it or has stored before.
+constexpr size_t kMaxLookups = 500;
+constexpr size_t kMaxAnnouncements = 1000;
+constexpr size_t kMaxDeletions = 100;
+constexpr size_t kGraspListBytes = 16 * 1024;
+
+Verdict Accept() { return {}; }
+Verdict Refuse(std::string message) { return {false, std::move(message), false}; }
+Verdict RefuseForNow(std::string message) { return {false, std::move(message), true}; }
+
+absl::StatusOr<bool> AnyStored(nostr::Filter filter, const storage::ReadView& view) {
+  filter.limit = 1;
+  bool found = false;
+  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view) {
+    found = true;
+    return false;
+  }));
+  return found;
+}
+
+absl::StatusOr<bool> AddressStored(const nostr::Address& address, const storage::ReadView& view) {
+  nostr::Filter filter;
+  filter.kinds = {address.kind};
+  filter.authors = {address.author};
+  switch (nostr::ClassOf(address.kind)) {
+    case nostr::KindClass::kAddressable:
+      filter.tags['d'] = {address.identifier};
+      return AnyStored(std::move(filter), view);
+    case nostr::KindClass::kReplaceable:
+      return AnyStored(std::move(filter), view);
+    default:
+      return false;  // such a kind has no address
+  }
+}
+
+// ---- announcements and states ----------------------------------------------------------------
+
+struct Naming {
+  bool announced = false;  // some announcement of that identifier is stored
+  bool named = false;      // one by somebody else lists the author as maintainer
+};
+
+// An author is in the recursive maintainer set of some stored announcement exactly if one is theirs or
+// names them: whoever a chain leads to is named by its last link. That a repository's own announcement
+// names its author says nothing.
+absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::PublicKey& author,
+                                  const storage::ReadView& view) {
+  nostr::Filter filter;
+  filter.kinds = {nostr::kRepositoryAnnouncement};
+  filter.tags['d'] = {identifier};
+  filter.limit = kMaxAnnouncements;
+  const std::string author_hex = author.ToHex();
+  Naming naming;
+  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&](std::string_view json) {
+    naming.announced = true;
+    if (json.find(author_hex) == std::string_view::npos) return true;  // spares the parsing
+    const auto event = nostr::ParseEvent(json);
+    if (!event.ok()) return true;
+    const auto announcement = nostr::ParseAnnouncement(*event);
+    if (!announcement.ok()) return true;
+    const auto& names = announcement->maintainers;
+    naming.named = announcement->address.author != author &&
+                   std::find(names.begin(), names.end(), author) != names.end();
+    return !naming.named;
+  }));
+  return naming;
+}
+
+absl::StatusOr<Verdict> DecideState(const nostr::Event& event, const storage::ReadView& view) {
+  if (!event.tags.Has("d")) return Refuse("invalid: a repository state needs a d tag");
+  const std::string identifier(event.tags.FirstValue("d"));
+  // Their own announcement is the usual case and one look-up.
+  GRASPD_ASSIGN_OR_RETURN(
+      const bool own,
+      AddressStored({nostr::kRepositoryAnnouncement, event.pubkey, identifier}, view));
+  if (own) return Accept();
+  GRASPD_ASSIGN_OR_RETURN(const Naming naming, FindNaming(identifier, event.pubkey, view));
+  if (naming.named) return Accept();
+  return RefuseForNow(naming.announced
+                          ? "restricted: the author is no maintainer of this repository"
+                          : "invalid: no announcement of this repository is accepted here");
+}
+
+// ---- deletions -------------------------------------------------------------------------------
+
+// The author being known covers the addresses, which are their own, and every id that counts.
+absl::StatusOr<Verdict> DecideDeletion(const nostr::Event& event, const storage::ReadView& view) {
+  nostr::Filter by_author;
+  by_author.authors = {event.pubkey};
+  GRASPD_ASSIGN_OR_RETURN(const bool author_known, AnyStored(std::move(by_author), view));
+  if (author_known) return Accept();
+  const auto targets = nostr::DeletionTargetsOf(event);
+  for (size_t i = 0; i < std::min(targets.ids.size(), kMaxLookups); ++i) {
+    GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(targets.ids[i]));
+    if (stored) return Accept();
+  }
+  return RefuseForNow("restricted: deletes nothing that is stored here, by nobody known here");
+}
+
+// ---- everything else: by reference -----------------------------------------------------------
+
+absl::StatusOr<bool> RefersToStored(const nostr::References& references,
+                                    const storage::ReadView& view) {
+  size_t lookups = 0;
+  for (const auto& address : references.addresses) {
+    if (++lookups > kMaxLookups) return false;
+    GRASPD_ASSIGN_OR_RETURN(const bool stored, AddressStored(address, view));
+    if (stored) return true;
+  }
+  for (const auto& id : references.ids) {
+    if (++lookups > kMaxLookups) return false;
+    GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(id));
+    if (stored) return true;
+  }
+  return false;
+}
+
+// A deletion does not count: it names what it wants gone.
+absl::StatusOr<bool> TaggedByStored(std::string_view letters, const std::string& value,
+                                    const storage::ReadView& view) {
+  for (const char letter : letters) {
+    nostr::Filter filter;
+    filter.tags[letter] = {value};
+    filter.limit = kMaxDeletions;
+    bool found = false;
+    GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view json) {
+      const auto event = nostr::ParseEvent(json);
+      found = event.ok() && event->kind != nostr::kDeletionKind;
+      return !found;
+    }));
+    if (found) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<bool> IsReferredTo(const nostr::Event& event, const storage::ReadView& view) {
+  GRASPD_ASSIGN_OR_RETURN(const bool by_id, TaggedByStored("eEq", event.id.ToHex(), view));
+  if (by_id) return true;
+  const auto address = nostr::AddressOf(event);
+  if (!address) return false;
+  const std::string coordinate = address->ToString();
+  GRASPD_ASSIGN_OR_RETURN(const bool by_address, TaggedByStored("aAq", coordinate, view));
+  if (by_address || nostr::ClassOf(event.kind) != nostr::KindClass::kReplaceable) return by_address;
+  // Replaceable kinds end in an empty identifier, and are also written without that last colon.
+  return TaggedByStored("aAq", coordinate.substr(0, coordinate.size() - 1), view);
+}
+
+absl::StatusOr<Verdict> DecideRelated(const nostr::Event& event, const storage::ReadView& view) {
+  GRASPD_ASSIGN_OR_RETURN(const bool child, RefersToStored(nostr::ReferencesOf(event), view));
+  if (child) return Accept();
+  GRASPD_ASSIGN_OR_RETURN(const bool parent, IsReferredTo(event, view));
+  if (parent) return Accept();
+  return RefuseForNow(std::string(kOrphanRefusal));
+}
+
+}  // namespace
+
+absl::StatusOr<Verdict> Policy::Decide(const nostr::Event& event, storage::Source,
+                                       const storage::ReadView& view) {
+  if (options_.mode == PolicyMode::kOpen) return Accept();
+  switch (event.kind) {
+    case nostr::kRepositoryAnnouncement:
+      return DecideAnnouncement(event, view);
+    case nostr::kRepositoryState:
+      return DecideState(event, view);
+    case nostr::kUserGraspList:
+      if (nostr::EventJson(event).size() <= kGraspListBytes) return Accept();
+      return Refuse("restricted: a list of grasp servers may have 16 KiB");
+    case nostr::kDeletionKind:
+      return DecideDeletion(event, view);
+    default:
+      return DecideRelated(event, view);
+  }
+}
+
+void Policy::SetOwnHosts(std::vector<nostr::HostPort> own_hosts) {
+  base::MutexLock lock(mutex_);
+  own_hosts_ = std::move(own_hosts);
+}
+
+bool Policy::ListsUs(const nostr::RepositoryAnnouncement& announcement) const {
+  base::MutexLock lock(mutex_);
+  return ListsService(announcement, own_hosts_, options_.require_clone);
+}
+
+absl::StatusOr<Verdict> Policy::DecideAnnouncement(const nostr::Event& event,
+                                                   const storage::ReadView& view) const {
+  const auto announcement = nostr::ParseAnnouncement(event);
+  if (!announcement.ok()) {
+    return Refuse("invalid: " + std::string(announcement.status().message()));
+  }
+  if (options_.mode == PolicyMode::kArchive || ListsUs(*announcement)) return Accept();
+  GRASPD_ASSIGN_OR_RETURN(const Naming naming,
+                          FindNaming(announcement->address.identifier, event.pubkey, view));
+  if (naming.named) return Accept();
+  return RefuseForNow(options_.require_clone
+                          ? "restricted: the announcement does not list this service in both "
+                            "relays and clone"
+                          : "restricted: the announcement does not list this service in relays");
+}
+
+}  // namespace graspd::ingest

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/mutex.h"
+#include "nostr/nip34.h"
 #include "nostr/relay_url.h"
 #include "storage/event_store.h"
 
@@ -24,18 +27,31 @@ struct PolicyOptions {
   bool require_clone = true;
 };
 
-/// Thread-compatible: used by the writer thread inside its transaction.
+/// Refusals carry a NIP-01 prefix; one that another event may lift later (its parent, an announcement
+/// that names the author) is marked `waits`. The answer depends only on the event and on what is
+/// stored, never on who sent it.
+/// Cost: at most 500 look-ups of one event, or 1,000 announcements of one identifier, an event.
+/// Threading: Decide on the writer thread, inside its transaction; SetOwnHosts from any.
 class Policy final : public storage::Judge {
  public:
-  explicit Policy(PolicyOptions options) : options_(std::move(options)) {}
+  explicit Policy(PolicyOptions options)
+      : options_(std::move(options)), own_hosts_(options_.own_hosts) {}
+  /// Replaces PolicyOptions::own_hosts: for a port that is known only once it is listened on.
+  void SetOwnHosts(std::vector<nostr::HostPort> own_hosts);
   absl::StatusOr<Verdict> Decide(const nostr::Event& event, storage::Source source,
                                  const storage::ReadView& view) override;
 
  private:
+  absl::StatusOr<Verdict> DecideAnnouncement(const nostr::Event& event,
+                                             const storage::ReadView& view) const;
+  [[nodiscard]] bool ListsUs(const nostr::RepositoryAnnouncement& announcement) const;
+
   const PolicyOptions options_;
+  mutable base::Mutex mutex_;
+  std::vector<nostr::HostPort> own_hosts_ ABSL_GUARDED_BY(mutex_);
 };
 
-/// First words of a refusal that a later event may lift: the parent is not here yet.
+/// The refusal of an event that refers to nothing here.
 inline constexpr std::string_view kOrphanRefusal =
     "restricted: refers to no repository or event that is accepted here";
 

@@ -2,9 +2,8 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <vector>
 
 #include "nostr/negentropy/item.h"
@@ -15,7 +14,8 @@ namespace graspd::negentropy {
 /// mod 2^256) followed by the number of items as a varint.
 using Fingerprint = std::array<uint8_t, 16>;
 
-/// Read-only, sorted view that a Reconciler works on. Positions are 0..size().
+/// Read-only view of distinct items in ascending order that reconciliation works on. Positions are
+/// 0..size(). A view must not change while a message is being answered; between messages it may.
 class ItemView {
  public:
   virtual ~ItemView() = default;
@@ -35,7 +35,8 @@ class ItemView {
 class SealedSet final : public ItemView {
  public:
   static constexpr size_t kBlock = 16;
-  /// Takes items in any order; sorts unless sorted; drops exact duplicates.
+  /// Takes items in any order; sorts unless sorted; drops exact duplicates. No item may carry the
+  /// reserved created_at 2^64-1.
   explicit SealedSet(std::vector<Item> items);
   size_t size() const override { return items_.size(); }
   Item At(size_t position) const override { return items_[position]; }
@@ -44,7 +45,13 @@ class SealedSet final : public ItemView {
   [[nodiscard]] size_t memory_bytes() const;
 
  private:
-  using Sum = std::array<uint64_t, 4>;  // 256-bit little-endian limbs
+  using Sum = std::array<uint64_t, 4>;  // 256 bits, least significant limb first
+
+  static void Add(Sum& sum, const Sum& other);
+  static void Subtract(Sum& sum, const Sum& other);
+  static Sum FromId(const nostr::EventId& id);
+  Sum SumBelow(size_t position) const;
+
   std::vector<Item> items_;
   std::vector<Sum> sums_;  // sums_[b]: of the first b * kBlock items
 };

@@ -1,6 +1,7 @@
 // Range-based set reconciliation, NIP-77's negentropy protocol version 1 (0x61).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,22 +13,24 @@
 
 namespace graspd::negentropy {
 
-/// What one message may cost; the owner of the session adds idle time and CPU.
+/// What one message may cost; the owner of the session adds idle time and CPU. The work a message
+/// makes grows with its size and that of the answer, times O(log n) for a set of n items.
 struct ReconcileLimits {
-  /// Largest message to produce, bytes, 0 = unlimited (else at least 4096): what does not fit is left
-  /// for the next round.
+  /// Largest message to produce, bytes, 0 = unlimited (below 4096 counts as 4096): what does not
+  /// fit is left for the next round.
   size_t frame_bytes = 0;
   /// Largest message to accept, bytes.
   size_t max_message_bytes = 1536 * 1024;
 };
 
-/// The side that answers. Stateless between messages apart from the set it reads; thread-compatible.
+/// The side that answers. Stateless between messages apart from the set it reads;
+/// thread-compatible.
 class Responder {
  public:
   Responder(std::shared_ptr<const ItemView> set, ReconcileLimits limits);
-  /// Answers one message. Errors: kInvalidArgument for a malformed one. A message of another protocol
-  /// version is answered, as NIP-77 says, with one byte: the version we speak.
-  absl::StatusOr<std::string> Answer(std::string_view message);
+  /// Answers one message. Errors: kInvalidArgument for a malformed one. A message of another
+  /// protocol version is answered, as NIP-77 says, with one byte: the version we speak.
+  absl::StatusOr<std::string> Answer(std::string_view message) const;
 
  private:
   std::shared_ptr<const ItemView> set_;
@@ -41,22 +44,32 @@ class Responder {
 ///   loop: send message; step = initiator.Continue(reply); collect step.have, step.need;
 ///         until step.message is empty.
 ///
-/// Guards against a hostile responder: each round must narrow a range or name new ids, else
-/// kFailedPrecondition; more than `max_ids` ids in total gives kResourceExhausted. Ids are reported
-/// once each, however often the peer repeats them.
+/// The set must not change during the session. Guards against a hostile responder: at most
+/// kMaxIdleRounds rounds in a row may pass without new ids and without the first open range moving
+/// on or halving, else kFailedPrecondition; more than `max_ids` ids in total gives
+/// kResourceExhausted. Ids are reported once each, however often the peer repeats them. What the
+/// peer says is not verified: an id under `need` may not exist, or be ours after all if the peer
+/// named it in a range it does not belong to.
 class Initiator {
  public:
+  /// Conforming peers need none or one; some repeat a range they have cut.
+  static constexpr int kMaxIdleRounds = 4;
+
   struct Step {
-    std::string message;                // to send next; empty = finished
-    std::vector<nostr::EventId> have;   // ours, missing there, found in this round
-    std::vector<nostr::EventId> need;   // theirs, missing here
+    std::string message;               // to send next; empty = finished
+    std::vector<nostr::EventId> have;  // ours, missing there, found in this round
+    std::vector<nostr::EventId> need;  // theirs, missing here
   };
   Initiator(std::shared_ptr<const ItemView> set, ReconcileLimits limits,
             size_t max_ids = 5'000'000);
+  Initiator(Initiator&&) noexcept;
+  Initiator& operator=(Initiator&&) noexcept;
   ~Initiator();
+  /// The first message. To be called once, before Continue().
   std::string Start();
   /// Errors: kInvalidArgument malformed, kUnimplemented the peer speaks another version,
-  /// kFailedPrecondition no progress, kResourceExhausted too many ids. After an error the session is over.
+  /// kFailedPrecondition no progress or no session open, kResourceExhausted too many ids. After an
+  /// error the session is over.
   absl::StatusOr<Step> Continue(std::string_view reply);
 
  private:

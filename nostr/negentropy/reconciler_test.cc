@@ -1,0 +1,362 @@
+#include "nostr/negentropy/reconciler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "base/random.h"
+#include "nostr/negentropy/test_session.h"
+#include "nostr/negentropy/wire.h"
+
+namespace graspd::negentropy {
+namespace {
+
+using Reply = std::function<std::string(const std::string&)>;
+
+std::shared_ptr<const SealedSet> Range(uint64_t from, uint64_t to) {
+  std::vector<Item> items;
+  for (uint64_t i = from; i < to; ++i) items.push_back(MakeItem(1'700'000'000 + i, i));
+  return Seal(std::move(items));
+}
+
+Fingerprint RandomFingerprint(base::Random& random) {
+  Fingerprint out;
+  for (auto& byte : out) byte = static_cast<uint8_t>(random.Next());
+  return out;
+}
+
+// Made-up items, with a seed that no other set uses, as ids alone.
+SealedSet FreshItems(uint64_t& seed, size_t count) {
+  std::vector<Item> items;
+  for (size_t i = 0; i < count; ++i) items.push_back(MakeItem(1, ++seed));
+  return SealedSet(std::move(items));
+}
+
+// Lets `reply` answer until the session ends; the status it ended with, and the rounds.
+std::pair<absl::Status, int> RunAgainst(Initiator& initiator, const Reply& reply) {
+  std::string message = initiator.Start();
+  for (int round = 1; round <= 10'000; ++round) {
+    auto step = initiator.Continue(reply(message));
+    if (!step.ok()) return {step.status(), round};
+    if (step->message.empty()) return {absl::OkStatus(), round};
+    message = step->message;
+  }
+  return {absl::DeadlineExceededError("endless"), 10'000};
+}
+
+// ---- agreement with plain set difference
+
+struct Pair {
+  std::vector<Item> client, server;
+  std::set<nostr::EventId> have, need;
+};
+
+Pair RandomPair(base::Random& random) {
+  const uint64_t total = random.Below(random.Below(3) == 0 ? 3000 : 200);
+  const uint64_t times = 1 + random.Below(random.Below(2) == 0 ? 3 : 100'000);
+  const uint64_t differing = random.Below(101);
+  Pair pair;
+  for (uint64_t i = 0; i < total; ++i) {
+    const Item item = MakeItem(random.Below(times), i);
+    const bool one_sided = random.Below(100) < differing;
+    const bool ours = random.Below(2) == 0;
+    if (!one_sided || ours) pair.client.push_back(item);
+    if (!one_sided || !ours) pair.server.push_back(item);
+    if (one_sided) (ours ? pair.have : pair.need).insert(item.id);
+  }
+  return pair;
+}
+
+// Every range says what `set` holds within its bounds, also the one that stands for all that did
+// not fit: otherwise a peer could take a range for equal that is not.
+void ExpectTruthful(const std::string& message, const SealedSet& set) {
+  RangeReader reader(std::string_view(message).substr(1));
+  size_t from = 0;
+  while (!reader.done()) {
+    const auto range = reader.Next();
+    ASSERT_TRUE(range.ok()) << range.status();
+    const size_t to = set.LowerBound(from, range->upper.item);
+    if (range->mode == Mode::kFingerprint) {
+      EXPECT_EQ(range->fingerprint, set.FingerprintOf(from, to)) << from << ".." << to;
+    } else if (range->mode == Mode::kIdList) {
+      std::string ids;
+      for (size_t i = from; i < to; ++i) ids += set.At(i).id.view();
+      EXPECT_EQ(range->ids, ids) << from << ".." << to;
+    }
+    from = to;
+  }
+}
+
+TEST(ReconcilerTest, FindsTheSetDifferenceWhateverTheSetsAndFrames) {
+  base::SeededRandom random(7);
+  constexpr size_t kFrames[] = {0, 1, 4096, 5000, 60'000};
+  for (int round = 0; round < 300; ++round) {
+    SCOPED_TRACE(round);
+    const Pair pair = RandomPair(random);
+    const ReconcileLimits client{.frame_bytes = kFrames[random.Below(std::size(kFrames))]};
+    const ReconcileLimits server{.frame_bytes = kFrames[random.Below(std::size(kFrames))]};
+    const auto ours = Seal(pair.client), theirs = Seal(pair.server);
+    const auto got = RunSession(ours, theirs, client, server);
+    ASSERT_TRUE(got.status.ok()) << got.status;
+    EXPECT_EQ(got.have, pair.have);
+    EXPECT_EQ(got.need, pair.need);
+    EXPECT_EQ(got.reported, pair.have.size() + pair.need.size()) << "each id once";
+    for (size_t i = 0; i < got.messages.size(); ++i) {
+      ExpectTruthful(got.messages[i], i % 2 == 0 ? *ours : *theirs);
+      const size_t frame = (i % 2 == 0 ? client : server).frame_bytes;
+      if (frame == 0) continue;
+      EXPECT_LE(got.messages[i].size(), std::max<size_t>(frame, 4096));
+    }
+  }
+}
+
+TEST(ReconcilerTest, EqualSetsNeedOneRoundAndAlmostNoBytes) {
+  const auto got = RunSession(Range(0, 20'000), Range(0, 20'000), {}, {});
+  ASSERT_TRUE(got.status.ok());
+  ASSERT_EQ(got.messages.size(), 2U);
+  EXPECT_LT(got.messages[0].size(), 500U);
+  EXPECT_EQ(got.messages[1], "a");
+}
+
+// ---- hostile and broken peers
+
+// Of no items, few (sent as a list) and many (sent as fingerprints).
+constexpr uint64_t kSizes[] = {0, 10, 5000};
+
+TEST(InitiatorTest, PeerThatAlwaysDiffersIsCutOffForLackOfProgress) {
+  base::SeededRandom random(11);
+  for (const uint64_t size : kSizes) {
+    Initiator initiator(Range(0, size), {});
+    const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+      RangeWriter reply;
+      reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+      return std::move(reply).Take();
+    });
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << size << ": " << status;
+    EXPECT_LE(rounds, Initiator::kMaxIdleRounds + 2);
+  }
+}
+
+TEST(InitiatorTest, PeerThatEchoesEveryRangeWithAnotherFingerprintIsCutOff) {
+  base::SeededRandom random(12);
+  Initiator initiator(Range(0, 5000), {});
+  const auto [status, rounds] = RunAgainst(initiator, [&](const std::string& message) {
+    RangeReader reader(std::string_view(message).substr(1));
+    RangeWriter reply;
+    while (!reader.done()) {
+      const auto range = reader.Next();
+      reply.AddFingerprint(range->upper, RandomFingerprint(random));
+    }
+    return std::move(reply).Take();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_LE(rounds, 20);
+}
+
+TEST(InitiatorTest, PeerThatCreepsThroughEmptyTimeIsCutOff) {
+  base::SeededRandom random(13);
+  for (const uint64_t size : kSizes) {
+    uint64_t time = 0;
+    Initiator initiator(Range(0, size), {});
+    const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+      RangeWriter reply;
+      reply.Skip({{++time, {}}, 0});
+      reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+      return std::move(reply).Take();
+    });
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << size << ": " << status;
+    EXPECT_LE(rounds, Initiator::kMaxIdleRounds + 2);
+  }
+}
+
+TEST(InitiatorTest, PeerThatGoesBackAndForthIsCutOff) {
+  base::SeededRandom random(16);
+  Initiator initiator(Range(0, 5000), {});
+  bool forth = false;
+  const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+    RangeWriter reply;
+    forth = !forth;
+    if (forth) reply.Skip({{1'700'002'500, {}}, 0});
+    reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+    return std::move(reply).Take();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_LE(rounds, Initiator::kMaxIdleRounds + 2);
+}
+
+TEST(InitiatorTest, FloodOfNewIdsEndsAtTheCap) {
+  base::SeededRandom random(14);
+  uint64_t seed = 1'000'000;
+  Initiator initiator(Range(0, 100), {}, 5000);
+  const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+    RangeWriter reply;
+    reply.AddIdList({{1, {}}, 0}, FreshItems(seed, 1000), 0, 1000);
+    reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+    return std::move(reply).Take();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_EQ(rounds, 6);
+}
+
+TEST(InitiatorTest, IdsRepeatedForEverAreReportedOnceAndAreNoProgress) {
+  base::SeededRandom random(15);
+  uint64_t seed = 1'000'000;
+  const SealedSet fake = FreshItems(seed, 50);
+  Initiator initiator(Range(0, 100), {});
+  initiator.Start();
+  size_t reported = 0;
+  absl::Status status;
+  for (int round = 0; round < 100 && status.ok(); ++round) {
+    RangeWriter reply;
+    reply.AddIdList({{1, {}}, 0}, fake, 0, 50);
+    reply.AddIdList({{2, {}}, 0}, fake, 0, 50);
+    reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+    const auto step = initiator.Continue(std::move(reply).Take());
+    status = step.status();
+    if (step.ok()) reported += step->need.size();
+  }
+  EXPECT_EQ(reported, 50U);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
+TEST(InitiatorTest, EmptyListOverEverythingNamesAtMostTheCap) {
+  const std::string nothing_here("\x61\x00\x00\x02\x00", 5);
+  Initiator generous(Range(0, 1000), {}, 1000);
+  generous.Start();
+  const auto step = generous.Continue(nothing_here);
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(step->have.size(), 1000U);
+  EXPECT_TRUE(step->message.empty());
+
+  Initiator strict(Range(0, 1000), {}, 999);
+  strict.Start();
+  EXPECT_EQ(strict.Continue(nothing_here).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(InitiatorTest, OtherVersionIsUnimplementedAndEndsTheSession) {
+  for (const char version : {'\x60', '\x62', '\x6f'}) {
+    Initiator initiator(Range(0, 100), {});
+    initiator.Start();
+    EXPECT_EQ(initiator.Continue(std::string(1, version)).status().code(),
+              absl::StatusCode::kUnimplemented);
+    EXPECT_EQ(initiator.Continue("a").status().code(), absl::StatusCode::kFailedPrecondition);
+  }
+}
+
+TEST(InitiatorTest, MalformedOrOversizedRepliesAreInvalid) {
+  const std::string replies[] = {"", "{\"", std::string("\x61\x00", 2), std::string(101, 'a')};
+  for (const auto& reply : replies) {
+    Initiator initiator(Range(0, 100), {.max_message_bytes = 100});
+    initiator.Start();
+    EXPECT_EQ(initiator.Continue(reply).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(InitiatorTest, NothingFollowsTheEndOfASession) {
+  Initiator initiator(Range(0, 100), {});
+  EXPECT_EQ(initiator.Continue("a").status().code(), absl::StatusCode::kFailedPrecondition);
+  initiator.Start();
+  ASSERT_TRUE(initiator.Continue("a").ok());
+  EXPECT_EQ(initiator.Continue("a").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// ---- the answering side
+
+TEST(ResponderTest, AnswersOrRefusesAnyBytesWithinItsFrame) {
+  base::SeededRandom random(21);
+  const Responder responder(Range(0, 3000), {.frame_bytes = 4096});
+  Initiator initiator(Range(1000, 3500), {.frame_bytes = 4096});
+  std::vector<std::string> valid = {initiator.Start()};
+  while (valid.size() < 6) {
+    const auto step = initiator.Continue(*responder.Answer(valid.back()));
+    valid.push_back(step->message);
+  }
+  int refused = 0;
+  for (int round = 0; round < 10'000; ++round) {
+    std::string message = valid[random.Below(valid.size())];
+    switch (random.Below(3)) {
+      case 0:
+        message.resize(random.Below(message.size() + 1));
+        break;
+      case 1:
+        for (int i = 0; i < 3; ++i) {
+          message[random.Below(message.size())] = static_cast<char>(random.Next());
+        }
+        break;
+      default:
+        message.assign(1 + random.Below(60), '\x61');
+        for (size_t i = 1; i < message.size(); ++i) {
+          message[i] = static_cast<char>(random.Below(2) ? random.Below(4) : random.Next());
+        }
+    }
+    const auto answer = responder.Answer(message);
+    if (!answer.ok()) {
+      ++refused;
+      ASSERT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
+    } else {
+      ASSERT_LE(answer->size(), 4096U);
+    }
+  }
+  EXPECT_GT(refused, 2500);
+  EXPECT_LT(refused, 9500) << "the test has lost its grip on valid messages";
+}
+
+TEST(ResponderTest, MalformedTailIsRefusedEvenBehindAFullFrame) {
+  const Responder responder(Range(0, 3000), {.frame_bytes = 4096});
+  const std::string list_all("\x61\x00\x00\x02\x00", 5);
+  const std::string skip("\0\0\0", 3);
+  ASSERT_TRUE(responder.Answer(list_all + skip).ok());
+  EXPECT_EQ(responder.Answer(list_all + skip + "\x03").status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ResponderTest, MessageOverTheLimitIsRefused) {
+  const Responder responder(Range(0, 10), {.max_message_bytes = 5});
+  EXPECT_TRUE(responder.Answer(std::string("\x61\x00\x00\x02\x00", 5)).ok());
+  EXPECT_FALSE(responder.Answer(std::string("\x61\x00\x00\x02\x00\x00", 6)).ok());
+}
+
+/// Counts what an answer asks of its set.
+class CountingView final : public ItemView {
+ public:
+  explicit CountingView(std::shared_ptr<const ItemView> set) : set_(std::move(set)) {}
+  size_t size() const override { return set_->size(); }
+  Item At(size_t position) const override { return ++calls, set_->At(position); }
+  size_t LowerBound(size_t from, const Item& bound) const override {
+    return ++calls, set_->LowerBound(from, bound);
+  }
+  Fingerprint FingerprintOf(size_t from, size_t to) const override {
+    return ++calls, set_->FingerprintOf(from, to);
+  }
+  mutable size_t calls = 0;
+
+ private:
+  std::shared_ptr<const ItemView> set_;
+};
+
+TEST(ResponderTest, WorkIsProportionalToTheBytesReceivedAndSent) {
+  base::SeededRandom random(22);
+  constexpr uint64_t kRanges = 5000;
+  for (const Mode mode : {Mode::kSkip, Mode::kFingerprint, Mode::kIdList}) {
+    for (const uint64_t stride : {0, 1, 10, 40}) {
+      RangeWriter writer;
+      const SealedSet none({});
+      for (uint64_t i = 0; i < kRanges; ++i) {
+        const Bound upper{{1'700'000'000 + i * stride, {}}, 0};
+        if (mode == Mode::kSkip) writer.Skip(upper);
+        if (mode == Mode::kFingerprint) writer.AddFingerprint(upper, RandomFingerprint(random));
+        if (mode == Mode::kIdList) writer.AddIdList(upper, none, 0, 0);
+      }
+      const std::string message = std::move(writer).Take();
+      const auto view = std::make_shared<CountingView>(Range(0, 50'000));
+      const auto answer = Responder(view, {.frame_bytes = 60'000}).Answer(message);
+      ASSERT_TRUE(answer.ok()) << answer.status();
+      EXPECT_LE(view->calls, 2 * kRanges + answer->size() / 8 + 100)
+          << "mode " << static_cast<int>(mode) << ", " << stride << " items a range";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graspd::negentropy

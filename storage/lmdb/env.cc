@@ -1,0 +1,277 @@
+#include "storage/lmdb/env.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "storage/lmdb/keys.h"
+
+namespace graspd::storage {
+namespace {
+
+constexpr std::string_view kLockFile = "graspd.lock";
+constexpr std::string_view kFormatKey = "format";
+constexpr uint64_t kFormat = 1;
+
+struct TableName {
+  const char* name;
+  MDB_dbi Tables::*member;
+};
+constexpr TableName kTables[] = {
+    {"meta", &Tables::meta},
+    {"events", &Tables::events},
+    {"ids", &Tables::ids},
+    {"by_time", &Tables::by_time},
+    {"by_kind", &Tables::by_kind},
+    {"by_author", &Tables::by_author},
+    {"by_tag", &Tables::by_tag},
+    {"addresses", &Tables::addresses},
+    {"tombstones", &Tables::tombstones},
+    {"expirations", &Tables::expirations},
+    {"removals", &Tables::removals},
+    {"keys", &Tables::keys},
+};
+
+absl::Status SystemError(int error, std::string_view what, std::string_view path) {
+  const std::string message = fmt::format("{} {}: {}", what, path, std::strerror(error));
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::PermissionDeniedError(message);
+    case ENOENT:
+    case ENOTDIR:
+      return absl::NotFoundError(message);
+    case ENOSPC:
+    case EDQUOT:
+      return absl::ResourceExhaustedError(message);
+    case ENOMEM:
+      return absl::FailedPreconditionError(
+          message + " (choose a smaller map, or raise the limit on address space)");
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+std::string ReadPid(int fd) {
+  char text[24] = {};
+  const ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+  std::string pid(text, size > 0 ? static_cast<size_t>(size) : 0);
+  while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+  return pid.empty() ? "unknown" : pid;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Env>> Env::Open(const LmdbOptions& options) {
+  std::unique_ptr<Env> env(new Env(options.directory));
+  GRASPD_RETURN_IF_ERROR(env->MakeDirectory());
+  GRASPD_RETURN_IF_ERROR(env->LockDirectory());
+  GRASPD_RETURN_IF_ERROR(env->OpenMap(options));
+  GRASPD_RETURN_IF_ERROR(env->OpenTables());
+  GRASPD_RETURN_IF_ERROR(env->SyncDirectory());
+  return env;
+}
+
+Env::~Env() {
+  for (MDB_txn* txn : idle_readers_) mdb_txn_abort(txn);
+  if (env_ != nullptr) mdb_env_close(env_);
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+absl::Status Env::MakeDirectory() {
+  if (directory_.empty()) return absl::InvalidArgumentError("the store needs a directory");
+  std::error_code error;
+  std::filesystem::create_directories(directory_, error);
+  return error ? SystemError(error.value(), "cannot make directory", directory_) : absl::OkStatus();
+}
+
+// Two processes on one environment would each hold their own idea of the latest position.
+absl::Status Env::LockDirectory() {
+  const std::string path = fmt::format("{}/{}", directory_, kLockFile);
+  lock_fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd_ < 0) return SystemError(errno, "cannot open", path);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return SystemError(errno, "cannot lock", path);
+    return absl::FailedPreconditionError(
+        fmt::format("{} is in use by process {}", directory_, ReadPid(lock_fd_)));
+  }
+  const std::string pid = fmt::format("{}\n", getpid());
+  // Only information for whoever comes second: a failure here (a full disk) must not keep us out.
+  if (ftruncate(lock_fd_, 0) != 0 || pwrite(lock_fd_, pid.data(), pid.size(), 0) < 0) {
+    base::LogWarn("storage", "cannot write own pid to the lock file", {{"path", path}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Env::OpenMap(const LmdbOptions& options) {
+  int code = mdb_env_create(&env_);
+  if (code != 0) return ToStatus(code, "create environment");
+  // Read-only opening of the map needs none of LMDB's unsafe flags. Read transactions belong to the
+  // pool, not to threads, hence MDB_NOTLS.
+  if ((code = mdb_env_set_mapsize(env_, options.map_bytes)) != 0 ||
+      (code = mdb_env_set_maxreaders(env_, static_cast<unsigned>(options.max_readers))) != 0 ||
+      (code = mdb_env_set_maxdbs(env_, static_cast<MDB_dbi>(std::size(kTables)))) != 0) {
+    return ToStatus(code, "configure environment");
+  }
+  code = mdb_env_open(env_, directory_.c_str(), MDB_NOTLS, 0600);
+  if (code > 0) return SystemError(code, "cannot open", directory_);
+  if (code != 0) return ToStatus(code, "open environment");
+  int dead = 0;
+  code = mdb_reader_check(env_, &dead);  // places that a killed process left
+  return code == 0 ? absl::OkStatus() : ToStatus(code, "check readers");
+}
+
+absl::Status Env::OpenTables() {
+  MDB_txn* txn = nullptr;
+  int code = mdb_txn_begin(env_, nullptr, 0, &txn);
+  if (code != 0) return ToStatus(code, "begin");
+  for (const auto& table : kTables) {
+    code = mdb_dbi_open(txn, table.name, MDB_CREATE, &(tables_.*table.member));
+    if (code != 0) break;
+  }
+  MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
+  MDB_val value{};
+  uint64_t format = kFormat;
+  if (code == 0) code = mdb_get(txn, tables_.meta, &key, &value);
+  if (code == 0) {
+    format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
+  } else if (code == MDB_NOTFOUND) {
+    std::string bytes;
+    PutUint64(bytes, kFormat);
+    MDB_val written{bytes.size(), bytes.data()};
+    code = mdb_put(txn, tables_.meta, &key, &written, 0);
+  }
+  if (code == 0 && format == kFormat) {
+    code = mdb_txn_commit(txn);
+  } else {
+    mdb_txn_abort(txn);
+  }
+  if (code != 0) return ToStatus(code, "open tables");
+  if (format == kFormat) return absl::OkStatus();
+  if (format == 0) return Damaged("unreadable format record");
+  return absl::FailedPreconditionError(fmt::format(
+      "{} has data format {}, this program knows format {}", directory_, format, kFormat));
+}
+
+// A new data file survives power loss only if its directory entry does.
+absl::Status Env::SyncDirectory() {
+  const auto parent = std::filesystem::absolute(directory_).parent_path().string();
+  for (const std::string& path : {directory_, parent}) {
+    const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    // A parent that we may not read was there before us.
+    if (fd < 0 && path == parent) continue;
+    if (fd < 0) return SystemError(errno, "cannot open", path);
+    const int error = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    if (error == EINVAL) continue;  // file systems that cannot sync directories
+    if (error != 0) return SystemError(error, "cannot sync", path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Env::ToStatus(int code, std::string_view operation) {
+  const std::string message = fmt::format("{}: {}", operation, mdb_strerror(code));
+  switch (code) {
+    case 0:
+      return absl::OkStatus();
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return absl::ResourceExhaustedError(message);
+    case MDB_READERS_FULL:
+    case EAGAIN:
+    case EINTR:
+    case ENOMEM:
+      return absl::UnavailableError(message);
+    case EIO:
+      // LMDB reports a short write, as a full tmpfs answers, as EIO too. Taking a failed sync on a
+      // full file system for that is safe: the commit's meta page was not written, so that nothing
+      // refers to its pages, and whoever reuses them writes them anew.
+      if (FileSystemFull()) return absl::ResourceExhaustedError(message);
+      return Damaged(message);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CURSOR_FULL:
+    case MDB_PANIC:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+      return Damaged(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+bool Env::FileSystemFull() const {
+  struct statvfs info {};
+  if (statvfs(directory_.c_str(), &info) != 0) return false;
+  constexpr uint64_t kAlmostNothing = 1 << 20;
+  return static_cast<uint64_t>(info.f_bavail) * info.f_frsize < kAlmostNothing;
+}
+
+absl::Status Env::Damaged(std::string_view what) {
+  base::MutexLock lock(mutex_);
+  if (damage_.empty()) {
+    damage_ = what;
+    base::LogError("storage", "the store is damaged and takes no more writes",
+                   {{"directory", directory_}, {"error", damage_}});
+  }
+  damaged_ = true;
+  return absl::DataLossError(damage_);
+}
+
+absl::Status Env::CheckUndamaged() const {
+  return damaged_ ? absl::DataLossError("the store is damaged and takes no more writes")
+                  : absl::OkStatus();
+}
+
+absl::StatusOr<MDB_txn*> Env::AcquireReader() {
+  MDB_txn* txn = nullptr;
+  {
+    base::MutexLock lock(mutex_);
+    if (!idle_readers_.empty()) {
+      txn = idle_readers_.back();
+      idle_readers_.pop_back();
+    }
+  }
+  if (txn == nullptr) {
+    const int code = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+    if (code != 0) return ToStatus(code, "begin reading");
+    return txn;
+  }
+  const int code = mdb_txn_renew(txn);
+  if (code != 0) {
+    mdb_txn_abort(txn);
+    return ToStatus(code, "begin reading");
+  }
+  return txn;
+}
+
+void Env::ReleaseReader(MDB_txn* txn) {
+  mdb_txn_reset(txn);
+  base::MutexLock lock(mutex_);
+  idle_readers_.push_back(txn);
+}
+
+absl::StatusOr<uint64_t> Env::BytesUsed() {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  int code = mdb_env_info(env_, &info);
+  if (code == 0) code = mdb_env_stat(env_, &stat);
+  if (code != 0) return ToStatus(code, "read statistics");
+  return (static_cast<uint64_t>(info.me_last_pgno) + 1) * stat.ms_psize;
+}
+
+}  // namespace graspd::storage

@@ -1,1 +1,85 @@
+// The LMDB environment: opening, locking, transactions, and what LMDB's errors mean here. The only
+// files that name LMDB's functions are env.cc and txn.cc.
 #pragma once
+
+#include <lmdb.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "storage/lmdb/lmdb_store.h"
+
+namespace graspd::storage {
+
+/// The named B-trees of the data format; keys.h describes keys and values.
+struct Tables {
+  MDB_dbi meta = 0;
+  MDB_dbi events = 0;       // change number -> row
+  MDB_dbi ids = 0;          // event id -> change number, or 0 = deleted for good
+  MDB_dbi by_time = 0;      // (time, id) -> IndexValue
+  MDB_dbi by_kind = 0;      // (kind, time, id) -> IndexValue
+  MDB_dbi by_author = 0;    // (author prefix, time, id) -> IndexValue
+  MDB_dbi by_tag = 0;       // (hash of letter and value, time, id) -> IndexValue
+  MDB_dbi addresses = 0;    // hash of the address -> AddressRecord
+  MDB_dbi tombstones = 0;   // (event id, author) -> nothing
+  MDB_dbi expirations = 0;  // (expiration, change number) -> event id
+  MDB_dbi removals = 0;     // change number -> RemovalRecord
+  MDB_dbi keys = 0;         // key-value area: key -> version, value
+};
+
+/// One open LMDB environment in a directory that no other process may open meanwhile.
+///
+/// Damage (corruption, a failed sync) ends writing for good: a failed sync is never repeated,
+/// because the kernel may have dropped the pages and report success the second time. Threading:
+/// thread-safe. LMDB lets one write transaction run at a time, beside any number of reads.
+class Env {
+ public:
+  /// Errors: those of OpenLmdbStore.
+  static absl::StatusOr<std::unique_ptr<Env>> Open(const LmdbOptions& options);
+  ~Env();
+  Env(const Env&) = delete;
+  Env& operator=(const Env&) = delete;
+
+  [[nodiscard]] MDB_env* handle() const { return env_; }
+  [[nodiscard]] const Tables& tables() const { return tables_; }
+
+  /// What LMDB's result code means, in the classes of EventStore. kDataLoss is remembered.
+  absl::Status ToStatus(int code, std::string_view operation);
+  /// Remembers that the data is damaged and returns kDataLoss.
+  absl::Status Damaged(std::string_view what);
+  /// kDataLoss once anything was found damaged.
+  [[nodiscard]] absl::Status CheckUndamaged() const;
+
+  /// A read transaction on a fresh snapshot, from a pool: their places in LMDB's reader table are
+  /// taken once. kUnavailable if more than max_readers run at once.
+  absl::StatusOr<MDB_txn*> AcquireReader();
+  void ReleaseReader(MDB_txn* txn);
+
+  [[nodiscard]] absl::StatusOr<uint64_t> BytesUsed();
+
+ private:
+  explicit Env(std::string directory) : directory_(std::move(directory)) {}
+  absl::Status MakeDirectory();
+  absl::Status LockDirectory();
+  absl::Status OpenMap(const LmdbOptions& options);
+  absl::Status OpenTables();
+  absl::Status SyncDirectory();
+  [[nodiscard]] bool FileSystemFull() const;
+
+  const std::string directory_;
+  int lock_fd_ = -1;
+  MDB_env* env_ = nullptr;
+  Tables tables_;
+  base::Mutex mutex_;
+  std::vector<MDB_txn*> idle_readers_ ABSL_GUARDED_BY(mutex_);  // at most max_readers
+  std::string damage_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> damaged_{false};
+};
+
+}  // namespace graspd::storage

@@ -10,15 +10,15 @@
 namespace graspd::storage {
 
 struct LmdbOptions {
-  std::string directory;                // made if absent
-  size_t map_bytes = size_t{1} << 40;   // upper bound of the file; address space, not disk
+  std::string directory;               // made if absent
+  size_t map_bytes = size_t{1} << 40;  // upper bound of the file; address space, not disk
   size_t max_readers = 256;
 };
 
 /// Opens (or creates) the embedded store. Durable: every commit is synced before Write returns; no
 /// unsafe LMDB flag is used. The directory is locked against a second process.
-/// Errors: kFailedPrecondition if another process holds it or its data format is newer than we know;
-/// kPermissionDenied, kNotFound, kDataLoss as found.
+/// Errors: kFailedPrecondition if another process holds it or its data format is newer than we
+/// know; kPermissionDenied, kNotFound, kDataLoss as found.
 absl::StatusOr<std::unique_ptr<EventStore>> OpenLmdbStore(const LmdbOptions& options);
 
 }  // namespace graspd::storage

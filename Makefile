@@ -1,0 +1,53 @@
+# What people and CI type. The build itself is CMake's: see CMakePresets.json for the other ways.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build run check test test-build bench lint clean
+
+BUILD := build/release
+JOBS ?= $(shell tools/build_jobs.sh)
+# Relays that `make run` syncs from, e.g. make run REMOTES="wss://relay.example"
+REMOTES ?=
+
+export CTEST_PARALLEL_LEVEL ?= $(shell nproc)
+
+# $(call configure,tests ON or OFF,benchmarks ON or OFF): quick when nothing has changed.
+configure = cmake --preset release -DGRASPD_TESTS=$(1) -DGRASPD_BENCH=$(2) >/dev/null
+compile = cmake --build --preset release -j $(JOBS)
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+build:  ## Install the packages that are missing and build build/release/bin/graspd
+	@tools/install_deps.sh build
+	@$(call configure,OFF,OFF)
+	@$(compile)
+
+run: build  ## Start graspd and a small relay to sync from; REMOTES="wss://..." syncs from those instead
+	@exec $(BUILD)/bin/graspd-demo $(if $(REMOTES),--remotes='$(REMOTES)')
+
+check: test-build  ## Build, and run the quick tests
+	@ctest --preset release-fast
+
+test: test-build  ## Install what tests need, build, and run all tests
+	@tools/install_grpcurl.sh
+	@ctest --preset release
+
+test-build:
+	@tools/install_deps.sh build test
+	@$(call configure,ON,OFF)
+	@$(compile)
+
+bench:  ## Build and run the micro-benchmarks
+	@tools/install_deps.sh build bench
+	@$(call configure,OFF,ON)
+	@$(compile)
+	@set -e; for bench in $(BUILD)/bin/*_bench; do "$$bench"; done
+
+lint:  ## Check style, layers and that every header compiles alone
+	@tools/install_deps.sh build lint
+	@python3 tools/lint.py
+	@$(call configure,OFF,OFF)
+	@$(compile) --target check_headers
+
+clean:  ## Remove the build; data and the compiler cache stay
+	rm -rf $(BUILD)

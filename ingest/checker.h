@@ -1,0 +1,33 @@
+#pragma once
+
+#include "base/clock.h"
+#include "ingest/event_sink.h"
+#include "nostr/limits.h"
+#include "storage/event_store.h"
+
+namespace graspd::ingest {
+
+/// What can be said of an event by looking at it alone: limits, id, signature.
+///
+/// Threading: thread-safe; meant for the CPU pool (a signature costs about 50 us). The store is asked
+/// for one signature by id, which is all the I/O there is.
+class Checker {
+ public:
+  struct Checked {
+    nostr::EventPtr event;  // fit to be judged and written; null: see `result`
+    Result result;          // always carries the id
+  };
+
+  Checker(storage::EventStore& store, const base::Clock& clock, const nostr::Limits& limits)
+      : store_(store), clock_(clock), limits_(limits) {}
+  [[nodiscard]] Checked Check(nostr::Event event) const;
+
+ private:
+  [[nodiscard]] Result Verdict(const nostr::EventRecord& record) const;
+
+  storage::EventStore& store_;
+  const base::Clock& clock_;
+  const nostr::Limits limits_;
+};
+
+}  // namespace graspd::ingest

@@ -1,0 +1,135 @@
+#include "ingest/inbox.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace graspd::ingest {
+namespace {
+
+constexpr size_t kChunk = 16;  // events a task checks before others get their turn: about 1 ms
+
+// In flight per submitter, and for all together before each is held to one event at a time.
+constexpr size_t kClientEvents = 256, kSyncEvents = 4096;
+constexpr size_t kClientBytes = 4u << 20, kSyncBytes = 32u << 20;
+constexpr size_t kAllEvents = 50'000, kAllBytes = 256u << 20;
+
+base::CpuPool::Priority PriorityOf(EventSink::Lane lane) {
+  return lane == EventSink::Lane::kClient ? base::CpuPool::Priority::kClientVerify
+                                          : base::CpuPool::Priority::kSyncVerify;
+}
+
+// About what the event occupies, the cost of keeping it included.
+size_t CostOf(const nostr::Event& event) {
+  size_t bytes = sizeof event + event.content.size();
+  for (const nostr::Tag tag : event.tags) {
+    for (size_t i = 0; i < tag.size(); ++i) bytes += tag[i].size() + sizeof(uint32_t);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Inbox::Inbox(std::shared_ptr<const Shared> shared, EventSink::Lane lane, base::Executor& executor,
+             EventSink::Callback on_results)
+    : shared_(std::move(shared)),
+      lane_(lane),
+      executor_(executor),
+      on_results_(std::make_shared<const EventSink::Callback>(std::move(on_results))) {}
+
+void Inbox::Submit(nostr::Event event, storage::Source source) {
+  const size_t bytes = CostOf(event);
+  const bool admitted = shared_->gate.Enter(bytes);
+  ++in_flight_;
+  in_flight_bytes_ += bytes;
+  bool start = false;
+  {
+    base::MutexLock lock(mutex_);
+    waiting_.push_back({std::move(event), source, bytes, admitted});
+    start = tasks_ < shared_->cpu.thread_count() && waiting_.size() > tasks_ * kChunk;
+    if (start) ++tasks_;
+  }
+  if (start) RunCheck();
+}
+
+size_t Inbox::credits() const {
+  const bool client = lane_ == EventSink::Lane::kClient;
+  const bool full = in_flight_bytes_ >= (client ? kClientBytes : kSyncBytes) ||
+                    shared_->gate.events() >= kAllEvents || shared_->gate.bytes() >= kAllBytes;
+  // When full, one is still allowed: without anything in flight nothing would call the owner back.
+  const size_t most = full ? 1 : client ? kClientEvents : kSyncEvents;
+  return most - std::min(most, in_flight_);
+}
+
+void Inbox::Close() { on_results_ = nullptr; }
+
+void Inbox::PostResults(std::vector<Result> results, size_t bytes) {
+  executor_.Post([self = shared_from_this(), results = std::move(results), bytes] {
+    self->in_flight_ -= results.size();
+    self->in_flight_bytes_ -= bytes;
+    if (const auto callback = self->on_results_) (*callback)(results);
+  });
+}
+
+void Inbox::RunCheck() {
+  shared_->cpu.Run(PriorityOf(lane_), [self = shared_from_this()] { self->CheckSome(); });
+}
+
+// Goes on as a new task while there is more, so that submitters share the pool chunk by chunk.
+void Inbox::CheckSome() {
+  std::vector<Waiting> chunk;
+  uint64_t first = 0;
+  {
+    base::MutexLock lock(mutex_);
+    first = next_to_check_;
+    while (!waiting_.empty() && chunk.size() < kChunk) {
+      chunk.push_back(std::move(waiting_.front()));
+      waiting_.pop_front();
+    }
+    next_to_check_ += chunk.size();
+  }
+  std::vector<Arrival> checked;
+  checked.reserve(chunk.size());
+  for (Waiting& waiting : chunk) checked.push_back(Check(std::move(waiting)));
+
+  bool more = false;
+  {
+    base::MutexLock lock(mutex_);
+    PlaceLocked(first, std::move(checked));
+    more = !waiting_.empty();
+    if (!more) --tasks_;
+  }
+  if (more) RunCheck();
+}
+
+Arrival Inbox::Check(Waiting waiting) {
+  Arrival arrival;
+  arrival.inbox = shared_from_this();
+  arrival.source = waiting.source;
+  arrival.bytes = waiting.bytes;
+  arrival.admitted = waiting.admitted;
+  if (!waiting.admitted) {
+    arrival.result = {waiting.event.id, Code::kError, "error: the relay is shutting down"};
+    return arrival;
+  }
+  Checker::Checked checked = shared_->checker.Check(std::move(waiting.event));
+  arrival.event = std::move(checked.event);
+  arrival.result = std::move(checked.result);
+  return arrival;
+}
+
+// The writer is called under the lock: two tasks must not swap what they release.
+void Inbox::PlaceLocked(uint64_t first, std::vector<Arrival> checked) {
+  const size_t begin = first - next_to_release_;
+  if (checked_.size() < begin + checked.size()) checked_.resize(begin + checked.size());
+  for (size_t i = 0; i < checked.size(); ++i) checked_[begin + i] = std::move(checked[i]);
+
+  std::vector<Arrival> ready;
+  while (!checked_.empty() && checked_.front()) {
+    ready.push_back(*std::move(checked_.front()));
+    checked_.pop_front();
+  }
+  next_to_release_ += ready.size();
+  if (!ready.empty()) shared_->writer.Push(lane_, std::move(ready));
+}
+
+}  // namespace graspd::ingest

@@ -1,0 +1,33 @@
+// One HTTP request read, one response written: what both servers share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/asio.h"
+#include "net/http.h"
+
+namespace graspd::net {
+
+/// What ReadRequest got.
+struct RequestOutcome {
+  std::optional<HttpRequest> request;
+  int refusal = 0;  // without a request: the status to answer with; 0 = the peer has gone
+};
+
+/// Reads one request without a body. The caller bounds the time by closing the socket.
+Awaitable<RequestOutcome> ReadRequest(StreamSocket& socket);
+
+/// The whole response, `Connection: close` included; `extra` are further headers. Headers with
+/// control characters are left out.
+std::string SerializeResponse(const HttpResponse& response, bool head_only,
+                              const std::vector<std::pair<std::string, std::string>>& extra);
+
+/// A response that explains its status with the standard phrase.
+HttpResponse StatusResponse(int status);
+
+/// Calls `handler`, giving it GET for HEAD.
+HttpResponse Handle(const HttpHandler& handler, HttpRequest request);
+
+}  // namespace graspd::net

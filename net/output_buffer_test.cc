@@ -1,0 +1,98 @@
+#include "net/output_buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <string>
+
+namespace graspd::net {
+namespace {
+
+void Append(OutputBuffer& buffer, std::string_view bytes) {
+  std::memcpy(buffer.Prepare(bytes.size()), bytes.data(), bytes.size());
+  buffer.Commit(bytes.size());
+}
+
+std::string Content(const OutputBuffer& buffer) { return {buffer.data(), buffer.size()}; }
+
+TEST(OutputBufferTest, KeepsBytesInOrderWhileItGrowsAndIsConsumed) {
+  ChunkPool pool;
+  OutputBuffer buffer(pool);
+  std::string expected;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string piece(static_cast<size_t>(i % 97), static_cast<char>('a' + i % 26));
+    Append(buffer, piece);
+    expected += piece;
+    if (i % 3 == 0) {
+      const size_t taken = expected.size() / 2;
+      buffer.Consume(taken);
+      expected.erase(0, taken);
+    }
+    ASSERT_EQ(Content(buffer), expected);
+  }
+  buffer.Release();
+  EXPECT_EQ(buffer.size(), 0u);
+  Append(buffer, "again");
+  EXPECT_EQ(Content(buffer), "again");
+}
+
+TEST(OutputBufferTest, TakesPiecesLargerThanAChunk) {
+  ChunkPool pool;
+  OutputBuffer buffer(pool);
+  const std::string large(3 * ChunkPool::kChunk, 'x');
+  Append(buffer, "a");
+  Append(buffer, large);
+  EXPECT_EQ(Content(buffer), "a" + large);
+}
+
+TEST(ChunkPoolTest, HandsOutReturnedChunksAgain) {
+  ChunkPool pool;
+  char* chunk = pool.Take();
+  pool.Give(chunk);
+  EXPECT_EQ(pool.Take(), chunk);
+  pool.Give(chunk);
+}
+
+class FakeMember final : public FlushQueue::Member {
+ public:
+  explicit FakeMember(std::function<void()> on_flush) : on_flush_(std::move(on_flush)) {}
+  void Flush() override { on_flush_(); }
+
+ private:
+  std::function<void()> on_flush_;
+};
+
+TEST(FlushQueueTest, FlushesInOrderAndAsksForOneRun) {
+  FlushQueue queue;
+  std::string order;
+  FakeMember late([&] { order += "c"; });
+  FakeMember a([&] { order += "a"; });
+  FakeMember b([&] {
+    order += "b";
+    EXPECT_FALSE(queue.Add(late));  // joins the run under way
+  });
+  FakeMember dead([&] { order += "dead"; });
+  EXPECT_TRUE(queue.Add(a));
+  EXPECT_FALSE(queue.Add(dead));
+  EXPECT_FALSE(queue.Add(b));
+  queue.Remove(dead);
+  queue.FlushAll();
+  EXPECT_EQ(order, "abc");
+  EXPECT_TRUE(queue.Add(a));
+}
+
+TEST(WriteFrameHeaderTest, UsesTheShortestLengthForm) {
+  const auto header = [](size_t payload) {
+    char out[kMaxFrameHeader];
+    return std::string(out, WriteFrameHeader(kTextOpcode, payload, out));
+  };
+  EXPECT_EQ(header(0), std::string("\x81\x00", 2));
+  EXPECT_EQ(header(125), "\x81\x7d");
+  EXPECT_EQ(header(126), std::string("\x81\x7e\x00\x7e", 4));
+  EXPECT_EQ(header(65535), "\x81\x7e\xff\xff");
+  EXPECT_EQ(header(65536), std::string("\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00", 10));
+}
+
+}  // namespace
+}  // namespace graspd::net

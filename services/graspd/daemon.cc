@@ -1,0 +1,307 @@
+#include "services/graspd/daemon.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "base/blocking_pool.h"
+#include "base/build_info.h"
+#include "base/clock.h"
+#include "base/cpu_pool.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "ingest/pipeline.h"
+#include "ingest/policy/policy.h"
+#include "net/address_guard.h"
+#include "net/dialer.h"
+#include "net/io_pool.h"
+#include "net/resolver.h"
+#include "services/admin/admin_server.h"
+#include "services/graspd/admin_controls.h"
+#include "services/graspd/health.h"
+#include "services/ops/ops_server.h"
+#include "services/ops/process_metrics.h"
+#include "services/relay/relay_service.h"
+#include "storage/commit_feed.h"
+#include "storage/lmdb/lmdb_store.h"
+#include "storage/memory/memory_store.h"
+#include "storage/store_uri.h"
+#include "sync/sync_manager.h"
+
+namespace graspd::daemon {
+namespace {
+
+constexpr size_t kReadThreads = 4;
+constexpr size_t kQueuedReads = 4096;
+constexpr char kSecretHeader[] = "Graspd-Self";
+
+size_t Cores() { return std::max(1u, std::thread::hardware_concurrency()); }
+
+absl::Status Prefixed(std::string_view what, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), std::string(what) + ": " + std::string(status.message()));
+}
+
+storage::StoreFactory MakeStoreFactory() {
+  storage::StoreFactory factory;
+  factory.Register("memory", [](std::string_view) -> absl::StatusOr<std::unique_ptr<storage::EventStore>> {
+    return storage::OpenMemoryStore();
+  });
+  factory.Register("lmdb", [](std::string_view path) {
+    storage::LmdbOptions options;
+    options.directory = path;
+    return storage::OpenLmdbStore(options);
+  });
+  return factory;
+}
+
+// Thousands of connections need as many descriptors; the soft limit is often 1,024.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::vector<nostr::HostPort> HostsOf(const std::vector<nostr::RelayUrl>& urls) {
+  std::vector<nostr::HostPort> hosts;
+  for (const auto& url : urls) hosts.push_back({url.host(), url.port()});
+  return hosts;
+}
+
+// Where our own relay port is reached from this machine: a wildcard is reached over loopback.
+net::SocketAddress LocalEndpoint(const std::vector<net::ListenAddress>& addresses) {
+  for (const auto& address : addresses) {
+    if (!address.unix_path.empty()) continue;
+    net::SocketAddress local = address.tcp;
+    if (address.is_wildcard()) {
+      local.ip = *net::IpAddress::Parse(local.ip.v6 ? "::1" : "127.0.0.1");
+    }
+    return local;
+  }
+  return {};
+}
+
+std::vector<std::string> Texts(const std::vector<net::ListenAddress>& addresses) {
+  std::vector<std::string> texts;
+  for (const auto& address : addresses) texts.push_back(address.ToString());
+  return texts;
+}
+
+std::string Join(const std::vector<std::string>& texts) {
+  std::string joined;
+  for (const auto& text : texts) joined += (joined.empty() ? "" : ",") + text;
+  return joined.empty() ? "off" : joined;
+}
+
+}  // namespace
+
+// Members stand in the order in which they are made. Threads are ended before anything they use goes:
+// StopAll() does that, whatever exists by then.
+struct Daemon::Parts {
+  explicit Parts(const Settings& s) : settings(s) {}
+  ~Parts() { StopAll(); }
+
+  absl::Status Start();
+  std::vector<net::IoThread*> Loops();
+  absl::Status StartRelay();
+  absl::Status StartSync();
+  absl::Status StartAdmin();
+  absl::Status StartOps();
+  void StopAll();
+
+  Settings settings;
+  base::Clock& clock = base::SystemClock::Instance();
+  base::Random& random = base::SystemRandom::Instance();
+  const std::string instance = base::SystemRandom::HexToken(16);
+  const std::pair<std::string, std::string> secret_header{kSecretHeader,
+                                                          base::SystemRandom::HexToken(32)};
+
+  base::Metrics metrics;
+  ops::ProcessMetrics process_metrics{metrics, clock};
+  std::unique_ptr<storage::EventStore> store;
+  storage::CommitFeed feed;
+  net::IoPool io{Cores()};
+  net::IoPool sync_io{1};  // its one thread is the sync thread
+  base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
+  base::CpuPool cpu{Cores()};
+
+  std::optional<ingest::Policy> policy;
+  std::unique_ptr<ingest::Pipeline> pipeline;
+  std::unique_ptr<relay::RelayService> relay;
+  std::unique_ptr<net::AddressGuard> guard;
+  std::unique_ptr<net::Resolver> resolver;
+  std::unique_ptr<net::Dialer> dialer;
+  std::unique_ptr<sync::SyncManager> sync;
+  std::unique_ptr<Health> health;
+  std::unique_ptr<AdminControls> controls;
+  std::unique_ptr<admin::AdminServer> admin;
+  std::unique_ptr<ops::OpsServer> ops;
+};
+
+absl::Status Daemon::Parts::Start() {
+  RaiseDescriptorLimit();
+  GRASPD_ASSIGN_OR_RETURN(store, MakeStoreFactory().Open(settings.store));
+  GRASPD_RETURN_IF_ERROR(Prefixed("relay.listen", StartRelay()));
+  GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
+  health = std::make_unique<Health>(*store, Loops(), sync.get(), clock);
+  GRASPD_RETURN_IF_ERROR(Prefixed("admin.listen", StartAdmin()));
+  GRASPD_RETURN_IF_ERROR(Prefixed("ops.listen", StartOps()));
+  health->SetStarted();
+  return absl::OkStatus();
+}
+
+std::vector<net::IoThread*> Daemon::Parts::Loops() {
+  std::vector<net::IoThread*> loops = {&sync_io.thread(0)};
+  for (size_t i = 0; i < io.size(); ++i) loops.push_back(&io.thread(i));
+  return loops;
+}
+
+absl::Status Daemon::Parts::StartRelay() {
+  policy.emplace(ingest::PolicyOptions{.mode = settings.policy_mode,
+                                       .own_hosts = HostsOf(settings.relay_urls),
+                                       .require_clone = settings.policy_require_clone});
+  pipeline = std::make_unique<ingest::Pipeline>(
+      ingest::Pipeline::Dependencies{*store, feed, *policy, cpu, clock, metrics}, settings.limits);
+
+  relay::RelayService::Options options;
+  options.info.name = settings.relay_name;
+  options.info.description = settings.relay_description;
+  options.info.contact = settings.relay_contact;
+  options.info.pubkey = settings.relay_pubkey;
+  if (!settings.relay_urls.empty()) options.info.url = settings.relay_urls.front().ToString();
+  options.info.version = base::BuildVersion();
+  options.info.mode = settings.policy_mode;
+  options.info.sync_enabled = settings.sync_enabled;
+  options.limits = settings.limits;
+  options.listen = settings.relay_listen;
+  options.trusted_proxies = settings.relay_trusted_proxies;
+  options.instance = instance;
+  options.secret_header = secret_header;
+  GRASPD_ASSIGN_OR_RETURN(
+      relay, relay::RelayService::Start(
+                 std::move(options), {*pipeline, *store, feed, io, reads, cpu, clock, metrics}));
+
+  // With port 0 our own URLs are known only now; nobody can have used the port before it was printed.
+  if (settings.relay_urls.empty()) {
+    GRASPD_ASSIGN_OR_RETURN(settings.relay_urls, DefaultRelayUrls(relay->addresses()));
+    policy->SetOwnHosts(HostsOf(settings.relay_urls));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::StartSync() {
+  if (!settings.sync_enabled) return absl::OkStatus();
+  guard = std::make_unique<net::AddressGuard>(settings.sync_allow_cidrs);
+  for (const auto& address : relay->addresses()) {
+    if (address.unix_path.empty()) guard->AddOwnEndpoint(address.tcp);
+  }
+  const net::SocketAddress own = LocalEndpoint(relay->addresses());
+  if (own.port == 0) {
+    return absl::InvalidArgumentError(
+        "sync needs the relay on a TCP port: relay.listen names only unix sockets");
+  }
+  resolver = net::MakeSystemResolver();
+  net::DialerOptions dial;
+  dial.allow_plaintext = settings.sync_allow_plaintext;
+  dial.user_agent = "graspd/" + std::string(base::BuildVersion()) +
+                    (settings.relay_urls.empty()
+                         ? ""
+                         : " (+" + settings.relay_urls.front().ToString() + ")");
+  dialer = net::MakeDialer(*guard, *resolver, dial);
+
+  GRASPD_ASSIGN_OR_RETURN(auto self_url, nostr::RelayUrl::Parse("ws://" + own.ToString()));
+  sync::SyncManager::Options options{
+      .engine = {},
+      .self = {.url = std::move(self_url),
+               .permit = guard->IssueSelfDialPermit(own),
+               .secret_header = secret_header}};
+  options.engine.bootstrap = settings.sync_bootstrap;
+  options.engine.own_hosts = HostsOf(settings.relay_urls);
+  options.engine.instance = instance;
+  options.engine.startup_delay = settings.sync_startup_delay;
+  sync = std::make_unique<sync::SyncManager>(
+      sync::SyncManager::Dependencies{*store, *pipeline, *dialer, io, sync_io.thread(0), reads,
+                                      cpu, clock, random, metrics},
+      std::move(options));
+  return sync->Start();
+}
+
+absl::Status Daemon::Parts::StartAdmin() {
+  if (settings.admin_listen.empty()) return absl::OkStatus();
+  controls = std::make_unique<AdminControls>(sync.get());
+  admin::BuildInfo build;
+  build.version = base::BuildVersion();
+  build.commit = base::BuildCommit();
+  build.compiler = "g++ " __VERSION__;
+  build.features = {"storage.memory", "storage.lmdb"};
+  if (sync) build.features.push_back("sync");
+  build.nips.assign(std::begin(relay::kSupportedNips), std::end(relay::kSupportedNips));
+  if (sync) build.grasps = {"GRASP-02"};
+  GRASPD_ASSIGN_OR_RETURN(
+      admin, admin::AdminServer::Start({.listen = Texts(settings.admin_listen)},
+                                       {*controls, *controls, *controls, *health},
+                                       std::move(build), metrics, clock));
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::StartOps() {
+  if (settings.ops_listen.empty()) return absl::OkStatus();
+  GRASPD_ASSIGN_OR_RETURN(
+      ops, ops::OpsServer::Start(io, settings.ops_listen, health->OpsProbes(), metrics));
+  return absl::OkStatus();
+}
+
+// What calls others goes before them: servers and sync, then the pools' tasks, then the loops. Safe on
+// whatever Start() had come to.
+void Daemon::Parts::StopAll() {
+  ops.reset();
+  admin.reset();
+  if (sync) sync->Stop();
+  relay.reset();
+  if (pipeline) pipeline->Drain();
+  health.reset();
+  reads.Stop();
+  cpu.Stop();
+  io.Stop();
+  sync_io.Stop();
+}
+
+Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Daemon::~Daemon() = default;
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) {
+  auto parts = std::make_unique<Parts>(settings);
+  GRASPD_RETURN_IF_ERROR(parts->Start());
+  return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
+}
+
+std::string Daemon::ReadyLine() const {
+  const auto& p = *parts_;
+  return "graspd ready relay=" + Join(Texts(p.relay->addresses())) +
+         " admin=" + Join(p.admin ? p.admin->addresses() : std::vector<std::string>()) +
+         " ops=" + Join(p.ops ? Texts(p.ops->addresses()) : std::vector<std::string>());
+}
+
+void Daemon::Drain() {
+  auto& p = *parts_;
+  const auto deadline = p.clock.Now() + p.settings.limits.drain_timeout;
+  const auto left = [&] {
+    return std::max(deadline - p.clock.Now(), base::Duration(std::chrono::milliseconds(100)));
+  };
+  p.health->SetDraining();
+  if (p.admin) p.admin->SetServing(false);
+  p.relay->StopAccepting();
+  if (p.sync) p.sync->Stop();
+  p.pipeline->Drain();
+  p.relay->Drain(left());
+  if (p.admin) p.admin->Shutdown(left());
+}
+
+}  // namespace graspd::daemon

@@ -1,0 +1,442 @@
+#include "services/relay/client_session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "nostr/rules.h"
+
+namespace graspd::relay {
+namespace {
+
+constexpr size_t kActiveReads = 4, kWaitingReads = 500;
+constexpr size_t kFilterValues = 50'000;
+constexpr double kStrikesPerSecond = 1, kStrikes = 100;
+
+constexpr char kBusy[] = "error: the relay is busy, try again later";
+constexpr char kSlowDown[] = "rate-limited: slow down";
+constexpr uint16_t kPolicyViolation = 1008, kTooBig = 1009, kUnsupportedData = 1003;
+
+double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+size_t ValuesOf(const std::vector<nostr::Filter>& filters) {
+  size_t values = 0;
+  for (const nostr::Filter& filter : filters) values += filter.ValueCount() + 1;
+  return values;
+}
+
+// What is to be read from the store for a REQ: limits put in, filters that ask for nothing left out.
+std::vector<nostr::Filter> StoredPart(const std::vector<nostr::Filter>& filters,
+                                      const nostr::Limits& limits) {
+  std::vector<nostr::Filter> out;
+  for (nostr::Filter filter : filters) {
+    filter.limit = std::min<uint64_t>(filter.limit.value_or(limits.limit_default), limits.limit_max);
+    if (*filter.limit > 0 && !filter.MatchesNothing()) out.push_back(std::move(filter));
+  }
+  return out;
+}
+
+Meters::Verb VerbOf(const nostr::ClientMessage& message) {
+  struct Name {
+    Meters::Verb operator()(const nostr::ClientEvent&) { return Meters::Verb::kEvent; }
+    Meters::Verb operator()(const nostr::ClientAuth&) { return Meters::Verb::kAuth; }
+    Meters::Verb operator()(const nostr::ClientReq&) { return Meters::Verb::kReq; }
+    Meters::Verb operator()(const nostr::ClientCount&) { return Meters::Verb::kCount; }
+    Meters::Verb operator()(const nostr::ClientClose&) { return Meters::Verb::kClose; }
+    Meters::Verb operator()(const nostr::ClientNegOpen&) { return Meters::Verb::kNegOpen; }
+    Meters::Verb operator()(const nostr::ClientNegMsg&) { return Meters::Verb::kNegMsg; }
+    Meters::Verb operator()(const nostr::ClientNegClose&) { return Meters::Verb::kNegClose; }
+    Meters::Verb operator()(const nostr::ClientRefused&) { return Meters::Verb::kMalformed; }
+  };
+  return std::visit(Name(), message);
+}
+
+}  // namespace
+
+/// One open REQ. Until its stored scan is over, new events wait in `buffer`.
+class ClientSession::Subscription final : public LiveSubscription {
+ public:
+  Subscription(ClientSession& session, std::string id, std::vector<nostr::Filter> wanted)
+      : LiveSubscription(std::move(wanted)),
+        id_(std::move(id)),
+        prefix_(nostr::EventMessagePrefix(id_)),
+        values_(ValuesOf(filters)),
+        session_(session) {}
+
+  void OnEvent(const nostr::EventPtr& event, std::string_view delivery) override {
+    if (live) {
+      session_.SendEvent(*this, delivery);
+      session_.context_.meters.SentLive(1);
+    } else if (!overflowed) {
+      Buffer(event);
+    }
+  }
+
+  [[nodiscard]] const std::string& id() const { return id_; }
+  [[nodiscard]] const std::string& prefix() const { return prefix_; }
+  [[nodiscard]] size_t values() const { return values_; }
+
+  bool closed = false;
+  bool live = false;
+  bool overflowed = false;  // more came during the scan than the buffer may hold
+  std::vector<nostr::EventPtr> buffer;
+  std::shared_ptr<StoredQuery> query;  // used by one task at a time
+  base::SteadyTime opened_at;
+
+ private:
+  // Does not end the subscription itself: the index is being searched.
+  void Buffer(const nostr::EventPtr& event) {
+    const nostr::Limits& limits = session_.context_.limits;
+    buffered_bytes_ += event->json.size();
+    if (buffer.size() >= limits.live_buffer_events || buffered_bytes_ > limits.live_buffer_bytes) {
+      overflowed = true;
+      buffer = {};
+    } else {
+      buffer.push_back(event);
+    }
+  }
+
+  const std::string id_, prefix_;
+  const size_t values_;
+  ClientSession& session_;  // outlives it as long as it is indexed
+  size_t buffered_bytes_ = 0;
+};
+
+std::shared_ptr<ClientSession> ClientSession::Start(
+    const SessionContext& context, LiveHub& hub,
+    std::shared_ptr<net::WebSocketConnection> connection) {
+  std::shared_ptr<ClientSession> session(new ClientSession(context, hub, std::move(connection)));
+  hub.Join(*session);
+  return session;
+}
+
+ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
+                             std::shared_ptr<net::WebSocketConnection> connection)
+    : context_(context),
+      hub_(hub),
+      connection_(std::move(connection)),
+      own_(connection_->peer().secret_header),
+      event_budget_(context.limits.events_per_second, context.limits.events_burst,
+                    context.clock.Now()),
+      query_budget_(context.limits.reqs_per_second, context.limits.reqs_burst,
+                    context.clock.Now()),
+      neg_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
+      strikes_(kStrikesPerSecond, kStrikes, context.clock.Now()),
+      submitter_(context.sink.Open(
+          ingest::EventSink::Lane::kClient, hub.executor(),
+          [this](std::span<const ingest::Result> results) { OnResults(results); })),
+      neg_(context_, *connection_, hub.executor()) {}
+
+ClientSession::~ClientSession() { OnClosed(); }
+
+void ClientSession::OnClosed() {
+  if (std::exchange(closed_, true)) return;
+  hub_.Leave(*this);
+  while (!subscriptions_.empty()) EndSubscription(std::string(subscriptions_.begin()->first));
+  stalled_.clear();
+  waiting_reads_.clear();
+  submitter_.reset();
+}
+
+void ClientSession::OnShutdown() {
+  constexpr char kReason[] = "closed: the relay is shutting down";
+  while (!subscriptions_.empty()) {
+    SendClosed(std::string(subscriptions_.begin()->first), kReason);
+  }
+  neg_.EndAll(kReason);
+}
+
+void ClientSession::OnText(std::string_view text) {
+  if (closed_) return;
+  // The connection lets reconciliation's larger messages through.
+  if (text.size() > context_.limits.message_bytes && !text.starts_with("[\"NEG-")) {
+    return connection_->Close(kTooBig, "message too long");
+  }
+  nostr::ClientMessage message = nostr::ParseClientMessage(text);
+  context_.meters.Received(VerbOf(message));
+  std::visit([this](auto& m) { Handle(std::move(m)); }, message);
+}
+
+void ClientSession::OnBinary() { connection_->Close(kUnsupportedData, "text messages only"); }
+
+// ---- events ----------------------------------------------------------------------------------
+
+void ClientSession::Handle(nostr::ClientEvent message) {
+  if (!own_ && !event_budget_.TryTake(context_.clock.Now())) {
+    return SendOk(message.event.id.ToHex(), false, kSlowDown);
+  }
+  submitter_->Submit(std::move(message.event), storage::Source::kDirect);
+  if (submitter_->credits() > 0 || paused_) return;
+  paused_ = true;
+  connection_->PauseReading();
+}
+
+void ClientSession::OnResults(std::span<const ingest::Result> results) {
+  for (const ingest::Result& result : results) {
+    SendOk(result.id.ToHex(), result.accepted(), result.message);
+    if (result.code == ingest::Code::kInvalid) Strike();
+  }
+  if (!paused_ || submitter_->credits() == 0) return;
+  paused_ = false;
+  connection_->ResumeReading();
+}
+
+void ClientSession::SendOk(std::string_view id, bool accepted, std::string_view message) {
+  if (!accepted) context_.meters.Refused(message);
+  connection_->SendText(nostr::OkMessage(id, accepted, message));
+}
+
+void ClientSession::Strike() {
+  if (own_ || strikes_.TryTake(context_.clock.Now())) return;
+  connection_->Close(kPolicyViolation, "too many invalid messages");
+}
+
+void ClientSession::Handle(nostr::ClientAuth message) {
+  SendOk(message.event.id.ToHex(), false, "unsupported: this relay asks nobody to authenticate");
+}
+
+void ClientSession::Handle(nostr::ClientRefused message) {
+  using Answer = nostr::ClientRefused::Answer;
+  switch (message.answer) {
+    case Answer::kNotice:
+      context_.meters.Refused(message.reason);
+      connection_->SendText(nostr::NoticeMessage(message.reason));
+      break;
+    case Answer::kOk:
+      SendOk(message.subject, false, message.reason);
+      break;
+    case Answer::kClosed:
+      SendClosed(message.subject, message.reason);
+      break;
+    case Answer::kNegError:
+      neg_.Refuse(message.subject, message.reason);
+      break;
+  }
+  Strike();
+}
+
+// ---- subscriptions ---------------------------------------------------------------------------
+
+std::optional<std::string> ClientSession::RefuseQuery(const std::vector<nostr::Filter>& filters) {
+  if (!own_ && !query_budget_.TryTake(context_.clock.Now())) return kSlowDown;
+  if (filters.size() > context_.limits.filters_per_req) {
+    return "invalid: more than " + std::to_string(context_.limits.filters_per_req) + " filters";
+  }
+  for (const nostr::Filter& filter : filters) {
+    const absl::Status status = nostr::CheckFilterLimits(filter, context_.limits);
+    if (!status.ok()) return std::string(status.message());
+  }
+  return std::nullopt;
+}
+
+void ClientSession::Handle(nostr::ClientReq message) {
+  EndSubscription(message.subscription);  // a REQ replaces; a refused one ends what was there
+  auto refusal = RefuseQuery(message.filters);
+  if (!refusal && subscriptions_.size() >= context_.limits.subscriptions) {
+    refusal = "rate-limited: too many open subscriptions";
+  }
+  if (!refusal && filter_values_ + ValuesOf(message.filters) > kFilterValues) {
+    refusal = "rate-limited: too many filter values in open subscriptions";
+  }
+  if (refusal) return SendClosed(message.subscription, *refusal);
+  Open(std::move(message));
+}
+
+// Indexed first, then read as of the hub's position: no commit falls between, none counts twice.
+void ClientSession::Open(nostr::ClientReq message) {
+  const auto subscription = std::make_shared<Subscription>(*this, std::move(message.subscription),
+                                                           std::move(message.filters));
+  subscription->opened_at = context_.clock.Now();
+  subscriptions_.emplace(subscription->id(), subscription);
+  filter_values_ += subscription->values();
+  ++context_.meters.subscriptions;
+  hub_.index().Add(*subscription);
+
+  auto stored = StoredPart(subscription->filters, context_.limits);
+  if (stored.empty()) return GoLive(*subscription);
+  subscription->query = std::make_shared<StoredQuery>(context_.store, std::move(stored),
+                                                      hub_.position(), context_.clock.UnixNow());
+  ScanOn(subscription);
+}
+
+void ClientSession::ScanOn(const SubscriptionPtr& subscription) {
+  // Weak: a subscription refers to its session, and must not be kept by a task that outlives it.
+  const std::weak_ptr<Subscription> weak = subscription;
+  const auto read = [weak, query = subscription->query]() -> Continuation {
+    auto page = query->Next();
+    if (page.ok()) {
+      for (storage::Row& row : page->rows) row.json.push_back(']');
+    }
+    return [weak, page = std::make_shared<PageOrError>(std::move(page))](ClientSession& session) {
+      if (const auto alive = weak.lock()) session.OnPage(alive, *page);
+    };
+  };
+  Read(read, [weak](ClientSession& session) {
+    if (const auto alive = weak.lock()) session.SendClosed(alive->id(), kBusy);
+  });
+}
+
+void ClientSession::OnPage(const SubscriptionPtr& subscription, const PageOrError& page) {
+  if (subscription->closed) return;
+  if (!page.ok()) return SendClosed(subscription->id(), "error: could not read stored events");
+  if (subscription->overflowed) {
+    return SendClosed(subscription->id(), "error: too many new events during the stored ones");
+  }
+  for (const storage::Row& row : page->rows) SendEvent(*subscription, row.json);
+  context_.meters.SentStored(page->rows.size());
+  if (page->done) {
+    GoLive(*subscription);
+  } else if (connection_->pending_bytes() > connection_->soft_limit()) {
+    WaitForDrain(subscription);
+  } else {
+    ScanOn(subscription);
+  }
+}
+
+void ClientSession::WaitForDrain(const SubscriptionPtr& subscription) {
+  stalled_.push_back(subscription);
+  if (stalled_.size() > 1) return;
+  connection_->WhenDrained([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->OnDrained();
+  });
+}
+
+void ClientSession::OnDrained() {
+  for (const SubscriptionPtr& subscription : std::exchange(stalled_, {})) {
+    if (!subscription->closed) ScanOn(subscription);
+  }
+}
+
+void ClientSession::GoLive(Subscription& subscription) {
+  subscription.query = nullptr;
+  connection_->SendText(nostr::EoseMessage(subscription.id()));
+  context_.meters.EoseAfter(Seconds(context_.clock.Now() - subscription.opened_at));
+  const uint64_t now = context_.clock.UnixNow();
+  for (const nostr::EventPtr& event : std::exchange(subscription.buffer, {})) {
+    if (nostr::IsExpired(event->event, now)) continue;
+    SendEvent(subscription, event->json + "]");
+    context_.meters.SentLive(1);
+  }
+  subscription.live = true;
+}
+
+void ClientSession::SendEvent(Subscription& subscription, std::string_view delivery) {
+  connection_->SendText(subscription.prefix(), delivery);
+}
+
+void ClientSession::Handle(nostr::ClientClose message) { EndSubscription(message.subscription); }
+
+void ClientSession::EndSubscription(const std::string& id) {
+  const auto it = subscriptions_.find(id);
+  if (it == subscriptions_.end()) return;
+  Subscription& subscription = *it->second;
+  subscription.closed = true;
+  hub_.index().Remove(subscription);
+  filter_values_ -= subscription.values();
+  --context_.meters.subscriptions;
+  subscriptions_.erase(it);
+}
+
+void ClientSession::SendClosed(const std::string& id, std::string_view reason) {
+  context_.meters.Refused(reason);
+  connection_->SendText(nostr::ClosedMessage(id, reason));
+  EndSubscription(std::string(id));  // a copy: `id` may be the subscription's own
+}
+
+void ClientSession::Handle(nostr::ClientCount message) {
+  const std::string id = std::move(message.subscription);
+  if (const auto refusal = RefuseQuery(message.filters)) return RefuseCount(id, *refusal);
+  Read(
+      [&store = context_.store, id, filters = std::move(message.filters),
+       now = context_.clock.UnixNow()]() -> Continuation {
+        const auto count = store.Count(filters, now);
+        return [id, count](ClientSession& session) {
+          if (!count.ok()) return session.RefuseCount(id, "error: could not count stored events");
+          session.connection_->SendText(nostr::CountMessage(id, *count));
+        };
+      },
+      [id](ClientSession& session) { session.RefuseCount(id, kBusy); });
+}
+
+void ClientSession::RefuseCount(const std::string& id, std::string_view reason) {
+  context_.meters.Refused(reason);
+  connection_->SendText(nostr::ClosedMessage(id, reason));
+}
+
+// ---- reads of the store ----------------------------------------------------------------------
+
+void ClientSession::Read(ReadJob job, Continuation if_busy) {
+  if (waiting_reads_.size() >= kWaitingReads) return if_busy(*this);
+  waiting_reads_.push_back({std::move(job), std::move(if_busy)});
+  StartWaitingReads();
+}
+
+void ClientSession::StartWaitingReads() {
+  while (active_reads_ < kActiveReads && !waiting_reads_.empty()) {
+    WaitingRead next = std::move(waiting_reads_.front());
+    waiting_reads_.pop_front();
+    const bool queued = context_.reads.TryRun(
+        [job = std::move(next.job), weak = weak_from_this(), &executor = hub_.executor()] {
+          auto then = job();
+          executor.Post([weak, then = std::move(then)] {
+            const auto self = weak.lock();
+            if (!self || self->closed_) return;
+            --self->active_reads_;
+            then(*self);
+            self->StartWaitingReads();
+          });
+        });
+    if (queued) {
+      ++active_reads_;
+    } else {
+      next.if_busy(*this);
+    }
+  }
+}
+
+// ---- reconciliation --------------------------------------------------------------------------
+
+void ClientSession::Handle(nostr::ClientNegOpen message) {
+  if (const auto refusal = RefuseQuery({message.filter})) {
+    return neg_.Refuse(message.subscription, *refusal);
+  }
+  neg_.Open(std::move(message));
+}
+
+void ClientSession::Handle(nostr::ClientNegMsg message) {
+  if (!own_ && !neg_budget_.TryTake(context_.clock.Now())) {
+    return neg_.Refuse(message.subscription, kSlowDown);
+  }
+  neg_.Message(std::move(message));
+}
+
+void ClientSession::Handle(nostr::ClientNegClose message) { neg_.Close(message.subscription); }
+
+// ---- the server's handle ---------------------------------------------------------------------
+
+namespace {
+
+class SessionHandle final : public net::WebSocketSession {
+ public:
+  SessionHandle(const SessionContext& context, std::shared_ptr<LiveHub> hub,
+                std::shared_ptr<net::WebSocketConnection> connection)
+      : hub_(std::move(hub)),
+        session_(ClientSession::Start(context, *hub_, std::move(connection))) {}
+  void OnText(std::string_view message) override { session_->OnText(message); }
+  void OnBinary(size_t) override { session_->OnBinary(); }
+  void OnClosed() override { session_->OnClosed(); }
+
+ private:
+  const std::shared_ptr<LiveHub> hub_;
+  const std::shared_ptr<ClientSession> session_;
+};
+
+}  // namespace
+
+std::unique_ptr<net::WebSocketSession> MakeSession(
+    const SessionContext& context, std::shared_ptr<LiveHub> hub,
+    std::shared_ptr<net::WebSocketConnection> connection) {
+  return std::make_unique<SessionHandle>(context, std::move(hub), std::move(connection));
+}
+
+}  // namespace graspd::relay

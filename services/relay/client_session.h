@@ -1,0 +1,121 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/websocket_server.h"
+#include "nostr/message.h"
+#include "services/relay/live_hub.h"
+#include "services/relay/neg_endpoint.h"
+#include "services/relay/session_context.h"
+#include "services/relay/stored_query.h"
+#include "services/relay/token_bucket.h"
+
+namespace graspd::relay {
+
+/// One client: what it may do, its events on their way in, its subscriptions, its reconciliations.
+///
+/// A connection that presented the secret header is our own SelfSubscriber: no rates apply to it.
+/// Bounds: everything in Limits; besides, 4 reads of the store at a time (500 waiting) and 50,000 filter
+/// values in all subscriptions. Who sends too many malformed messages or forged events is cut off.
+/// Threading: its connection's thread. Lifetime: shared by the handle that the server owns; tasks on
+/// other threads hold it weakly.
+class ClientSession final : public LiveHub::Member,
+                            public std::enable_shared_from_this<ClientSession> {
+ public:
+  /// `connection` and `hub` belong to the same thread. `hub` outlives the session.
+  static std::shared_ptr<ClientSession> Start(const SessionContext& context, LiveHub& hub,
+                                              std::shared_ptr<net::WebSocketConnection> connection);
+  ~ClientSession() override;
+  ClientSession(const ClientSession&) = delete;
+  ClientSession& operator=(const ClientSession&) = delete;
+
+  void OnText(std::string_view text);
+  void OnBinary();
+  /// Ends everything; the last call.
+  void OnClosed();
+
+  void OnTick(base::SteadyTime now) override { neg_.EndIdle(now); }
+  void OnShutdown() override;
+
+ private:
+  class Subscription;
+  using SubscriptionPtr = std::shared_ptr<Subscription>;
+  using PageOrError = absl::StatusOr<StoredQuery::Page>;
+  using Continuation = std::function<void(ClientSession&)>;
+  /// Runs on the reads pool and returns what to do with the outcome on the connection's thread.
+  using ReadJob = std::function<Continuation()>;
+
+  ClientSession(const SessionContext& context, LiveHub& hub,
+                std::shared_ptr<net::WebSocketConnection> connection);
+
+  void Handle(nostr::ClientEvent message);
+  void Handle(nostr::ClientAuth message);
+  void Handle(nostr::ClientReq message);
+  void Handle(nostr::ClientCount message);
+  void Handle(nostr::ClientClose message);
+  void Handle(nostr::ClientNegOpen message);
+  void Handle(nostr::ClientNegMsg message);
+  void Handle(nostr::ClientNegClose message);
+  void Handle(nostr::ClientRefused message);
+
+  // Events.
+  void OnResults(std::span<const ingest::Result> results);
+  void SendOk(std::string_view id, bool accepted, std::string_view message);
+  /// Counts a message that no honest client sends; the last one closes the connection.
+  void Strike();
+
+  // Subscriptions.
+  /// Why these filters may not be asked now, with prefix.
+  [[nodiscard]] std::optional<std::string> RefuseQuery(const std::vector<nostr::Filter>& filters);
+  void Open(nostr::ClientReq message);
+  void ScanOn(const SubscriptionPtr& subscription);
+  void OnPage(const SubscriptionPtr& subscription, const PageOrError& page);
+  void WaitForDrain(const SubscriptionPtr& subscription);
+  void OnDrained();
+  void GoLive(Subscription& subscription);
+  void SendEvent(Subscription& subscription, std::string_view delivery);
+  void EndSubscription(const std::string& id);
+  void SendClosed(const std::string& id, std::string_view reason);
+
+  /// A COUNT that cannot be answered: CLOSED, but a REQ of the same id goes on.
+  void RefuseCount(const std::string& id, std::string_view reason);
+
+  // Reads of the store.
+  void Read(ReadJob job, Continuation if_busy);
+  void StartWaitingReads();
+
+  const SessionContext& context_;
+  LiveHub& hub_;
+  const std::shared_ptr<net::WebSocketConnection> connection_;
+  const bool own_;  // the SelfSubscriber
+  TokenBucket event_budget_, query_budget_, neg_budget_, strikes_;
+  std::unique_ptr<ingest::Submitter> submitter_;
+  bool paused_ = false;
+  bool closed_ = false;
+
+  std::map<std::string, SubscriptionPtr, std::less<>> subscriptions_;
+  size_t filter_values_ = 0;  // of all subscriptions
+  std::vector<SubscriptionPtr> stalled_;  // scans that wait for the output to drain
+
+  struct WaitingRead {
+    ReadJob job;
+    Continuation if_busy;
+  };
+  size_t active_reads_ = 0;
+  std::deque<WaitingRead> waiting_reads_;
+  NegEndpoint neg_;
+};
+
+/// The session as the server holds it.
+std::unique_ptr<net::WebSocketSession> MakeSession(
+    const SessionContext& context, std::shared_ptr<LiveHub> hub,
+    std::shared_ptr<net::WebSocketConnection> connection);
+
+}  // namespace graspd::relay

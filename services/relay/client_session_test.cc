@@ -1,0 +1,675 @@
+#include "services/relay/client_session.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/manual_clock.h"
+#include "ingest/pipeline.h"
+#include "ingest/policy/policy.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "nostr/negentropy/reconciler.h"
+#include "storage/memory/memory_store.h"
+
+namespace graspd::relay {
+namespace {
+
+using nostr::Event;
+using nostr::EventBuilder;
+using nostr::SecretKey;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::StartsWith;
+using Strings = std::vector<std::string>;
+
+// The test's own thread as the connection's: RunUntil waits for what others post.
+class TestThread final : public base::Executor {
+ public:
+  void Post(std::function<void()> task) override {
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    posted_.notify_one();
+  }
+  void RunUntil(const std::function<bool()>& done) {
+    while (!done()) {
+      std::unique_lock lock(mutex_);
+      posted_.wait(lock, [this] { return !tasks_.empty(); });
+      Run(lock);
+    }
+  }
+  void RunAll() {
+    for (std::unique_lock lock(mutex_); !tasks_.empty(); lock.lock()) Run(lock);
+  }
+
+ private:
+  void Run(std::unique_lock<std::mutex>& lock) {
+    auto task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+  }
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+class FakeConnection final : public net::WebSocketConnection {
+ public:
+  using net::WebSocketConnection::SendText;
+  bool SendText(std::string_view prefix, std::string_view body) override {
+    sent.push_back(std::string(prefix).append(body));
+    return true;
+  }
+  size_t pending_bytes() const override { return pending; }
+  void WhenDrained(std::function<void()> ready) override { when_drained = std::move(ready); }
+  size_t soft_limit() const override { return 1000; }
+  void PauseReading() override { reading = false; }
+  void ResumeReading() override { reading = true; }
+  void Close(uint16_t code, std::string_view) override { close_code = code; }
+  const Peer& peer() const override { return peer_value; }
+  net::IoThread& thread() override { std::abort(); }  // sessions know their thread by the hub
+
+  Strings sent;
+  size_t pending = 0;
+  std::function<void()> when_drained;
+  bool reading = true;
+  int close_code = 0;
+  Peer peer_value;
+};
+
+// Keeps the one thread of a pool busy.
+class ReadsHold {
+ public:
+  explicit ReadsHold(base::BlockingPool& pool) {
+    EXPECT_TRUE(pool.TryRun([this] {
+      std::unique_lock lock(mutex_);
+      running_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return released_; });
+      done_ = true;
+      changed_.notify_all();
+    }));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return running_; });
+  }
+  ~ReadsHold() { Release(); }
+  void Release() {
+    std::unique_lock lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return done_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool running_ = false, released_ = false, done_ = false;
+};
+
+class SessionTest : public testing::Test {
+ protected:
+  ~SessionTest() override {
+    if (session_) session_->OnClosed();
+  }
+
+  void Start(bool own = false) {
+    Start(pipeline_, own);
+  }
+  void Start(ingest::EventSink& sink, bool own) {
+    neg_sets_ = std::make_shared<NegSets>(*store_, limits_.neg_set_items,
+                                          limits_.neg_memory_bytes);
+    context_.emplace(
+        SessionContext{limits_, sink, *store_, reads_, cpu_, clock_, meters_, neg_sets_});
+    subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {
+      thread_.Post([this, commit] { hub_.Deliver(*commit); });
+    });
+    connection_->peer_value.secret_header = own;
+    session_ = ClientSession::Start(*context_, hub_, connection_);
+  }
+
+  void Send(std::string_view text) {
+    const std::string padded = std::string(text) + std::string(64, ' ');
+    session_->OnText(std::string_view(padded).substr(0, text.size()));
+  }
+  // What has been sent since the last call, once there are `count` messages.
+  Strings Receive(size_t count) {
+    thread_.RunUntil([&] { return connection_->sent.size() >= count; });
+    return std::exchange(connection_->sent, {});
+  }
+  Strings Ask(std::string_view text, size_t count) {
+    Send(text);
+    return Receive(count);
+  }
+  Event Note(std::string_view content, nostr::Kind kind = 1) {
+    return EventBuilder(kind, clock_.UnixNow()).Content(content).Sign(key_);
+  }
+  void Publish(const Event& event) {
+    Send(nostr::ClientEventMessage(nostr::EventJson(event)));
+  }
+  // Until its OK is there and every other message has been delivered.
+  void Store(const Event& event) {
+    auto submitter = pipeline_.Open(ingest::EventSink::Lane::kSync, thread_,
+                                    [&](std::span<const ingest::Result> r) { stored_ += r.size(); });
+    const size_t expected = stored_ + 1;
+    submitter->Submit(event, storage::Source::kLive);
+    thread_.RunUntil([&] { return stored_ == expected; });
+    thread_.RunAll();
+  }
+  static std::string Delivery(std::string_view id, const Event& event) {
+    return nostr::EventMessagePrefix(id) + nostr::EventJson(event) + "]";
+  }
+  static std::string Ok(const Event& event) { return nostr::OkMessage(event.id.ToHex(), true, ""); }
+
+  nostr::Limits limits_;
+  const SecretKey key_ = SecretKey::FromSeed("author");
+  base::ManualClock clock_;
+  base::Metrics metrics_;
+  Meters meters_{metrics_};
+  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  storage::CommitFeed feed_;
+  TestThread thread_;
+  LiveHub hub_{thread_};
+  ingest::Policy policy_{{ingest::PolicyMode::kOpen, {}, true}};
+  base::CpuPool cpu_{2};
+  base::BlockingPool reads_{1, 8, "reads"};
+  ingest::Pipeline pipeline_{{*store_, feed_, policy_, cpu_, clock_, metrics_}, nostr::Limits{}};
+  std::shared_ptr<NegSets> neg_sets_;
+  std::optional<SessionContext> context_;
+  std::unique_ptr<storage::CommitFeed::Subscription> subscription_;
+  std::shared_ptr<FakeConnection> connection_ = std::make_shared<FakeConnection>();
+  std::shared_ptr<ClientSession> session_;
+  size_t stored_ = 0;
+};
+
+// ---- events ----------------------------------------------------------------------------------
+
+TEST_F(SessionTest, AnEventIsAnsweredWhenItIsStored) {
+  Start();
+  const Event note = Note("x");
+  Publish(note);
+  EXPECT_THAT(Receive(1), ElementsAre(Ok(note)));
+  EXPECT_EQ((*store_->GetStats()).events, 1u);
+  Publish(note);
+  EXPECT_THAT(Receive(1), ElementsAre(nostr::OkMessage(note.id.ToHex(), true,
+                                                       "duplicate: already have this event")));
+}
+
+TEST_F(SessionTest, EveryRefusalHasTheFormThatItsMessageAsksFor) {
+  Start();
+  EXPECT_THAT(Ask("hello", 1), ElementsAre(StartsWith(R"(["NOTICE","invalid: )")));
+  EXPECT_THAT(Ask(R"(["EVENT",{"id":"xyz"}])", 1),
+              ElementsAre(StartsWith(R"(["OK","xyz",false,"invalid: )")));
+  EXPECT_THAT(Ask(R"(["REQ","a",{"kinds":"x"}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","a","invalid: )")));
+  EXPECT_THAT(Ask(R"(["REQ","a",{"search":"x"}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","a","unsupported: )")));
+  EXPECT_THAT(Ask(R"(["NEG-MSG","a","61"])", 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","a","closed: )")));
+  Event forged = Note("x");
+  forged.sig.bytes[0] ^= 1;
+  Publish(forged);
+  EXPECT_THAT(Receive(1), ElementsAre(nostr::OkMessage(forged.id.ToHex(), false,
+                                                       "invalid: bad signature")));
+  const Event auth = Note("", 22242);
+  EXPECT_THAT(Ask(nostr::ClientAuthMessage(nostr::EventJson(auth)), 1),
+              ElementsAre(StartsWith("[\"OK\",\"" + auth.id.ToHex() + "\",false,\"unsupported: ")));
+}
+
+TEST_F(SessionTest, ClientsHaveBudgetsAndOurOwnConnectionHasNone) {
+  limits_.events_burst = 2;
+  limits_.reqs_burst = 2;
+  Start();
+  for (const char* text : {"1", "2", "3"}) Publish(Note(text));
+  // The refusal does not wait for the others.
+  EXPECT_THAT(connection_->sent, ElementsAre(nostr::OkMessage(Note("3").id.ToHex(), false,
+                                                              "rate-limited: slow down")));
+  Receive(3);
+  Send(R"(["REQ","a",{"limit":0}])");
+  Send(R"(["COUNT","b",{}])");
+  EXPECT_THAT(Ask(R"(["REQ","c",{}])", 3).at(1),
+              nostr::ClosedMessage("c", "rate-limited: slow down"));
+
+  session_->OnClosed();
+  session_.reset();
+  Start(true);
+  for (int i = 0; i < 10; ++i) Publish(Note(std::to_string(10 + i)));
+  for (const std::string& answer : Receive(10)) EXPECT_THAT(answer, testing::HasSubstr("true"));
+}
+
+TEST_F(SessionTest, WhoSendsOnlyRubbishIsCutOff) {
+  Start();
+  for (int i = 0; i < 100; ++i) Send("rubbish");
+  EXPECT_EQ(connection_->close_code, 0);
+  Send("rubbish");
+  EXPECT_EQ(connection_->close_code, 1008);
+}
+
+TEST_F(SessionTest, OversizeAndBinaryMessagesCloseTheConnection) {
+  limits_.message_bytes = 100;
+  Start();
+  Send(R"(["NEG-MSG","a",")" + std::string(200, '0') + R"("])");
+  EXPECT_EQ(connection_->close_code, 0);
+  Send(R"(["REQ","a",{"ids":[")" + std::string(200, '0') + R"("]}])");
+  EXPECT_EQ(connection_->close_code, 1009);
+  session_->OnBinary();
+  EXPECT_EQ(connection_->close_code, 1003);
+}
+
+class ScriptedSink final : public ingest::EventSink {
+ public:
+  struct Script {
+    size_t credits = 2;
+    std::vector<nostr::EventId> submitted;
+    Callback on_results;
+  };
+  std::unique_ptr<ingest::Submitter> Open(Lane, base::Executor&, Callback on_results) override {
+    class Scripted final : public ingest::Submitter {
+     public:
+      explicit Scripted(Script& script) : script_(script) {}
+      void Submit(Event event, storage::Source) override {
+        script_.submitted.push_back(event.id);
+        --script_.credits;
+      }
+      size_t credits() const override { return script_.credits; }
+
+     private:
+      Script& script_;
+    };
+    script.on_results = std::move(on_results);
+    return std::make_unique<Scripted>(script);
+  }
+  Script script;
+};
+
+TEST_F(SessionTest, ReadingStopsWhileNoMoreEventsMayBeInFlight) {
+  ScriptedSink sink;
+  Start(sink, false);
+  Publish(Note("1"));
+  EXPECT_TRUE(connection_->reading);
+  Publish(Note("2"));
+  EXPECT_FALSE(connection_->reading);
+  sink.script.credits = 1;
+  const ingest::Result result{sink.script.submitted[0], ingest::Code::kStored, ""};
+  sink.script.on_results({&result, 1});
+  EXPECT_TRUE(connection_->reading);
+}
+
+// ---- subscriptions ---------------------------------------------------------------------------
+
+TEST_F(SessionTest, AReqGetsStoredEventsNewestFirstThenEoseThenNewOnes) {
+  Start();
+  const Event old_note = Note("old");
+  clock_.Advance(std::chrono::seconds(1));
+  const Event new_note = Note("new");
+  Store(old_note);
+  Store(new_note);
+  EXPECT_THAT(Ask(R"(["REQ","s",{"kinds":[1]}])", 3),
+              ElementsAre(Delivery("s", new_note), Delivery("s", old_note),
+                          nostr::EoseMessage("s")));
+  const Event live = Note("live"), other = Note("other kind", 2);
+  Store(other);
+  Store(live);
+  EXPECT_THAT(Receive(1), ElementsAre(Delivery("s", live)));
+}
+
+TEST_F(SessionTest, AnEventThatSeveralFiltersMatchComesOnce) {
+  Start();
+  const Event note = Note("x");
+  Store(note);
+  EXPECT_THAT(Ask(R"(["REQ","s",{"kinds":[1]},{},{"ids":[")" + note.id.ToHex() + R"("]}])", 2),
+              ElementsAre(Delivery("s", note), nostr::EoseMessage("s")));
+  const Event live = Note("live");
+  Store(live);
+  EXPECT_THAT(Receive(1), ElementsAre(Delivery("s", live)));
+}
+
+TEST_F(SessionTest, LimitsApplyToStoredEventsOnly) {
+  limits_.limit_default = 2;
+  limits_.limit_max = 3;
+  Start();
+  for (const char* text : {"1", "2", "3", "4", "5"}) Store(Note(text));
+  EXPECT_EQ(Ask(R"(["REQ","a",{}])", 3).size(), 3u);
+  EXPECT_EQ(Ask(R"(["REQ","b",{"limit":100}])", 4).size(), 4u);
+  EXPECT_EQ(Ask(R"(["REQ","c",{"limit":1}])", 2).size(), 2u);
+  // Nothing is read, so the answer is there at once.
+  Send(R"(["REQ","d",{"limit":0}])");
+  Send(R"(["REQ","e",{"ids":[]}])");
+  EXPECT_THAT(connection_->sent, ElementsAre(nostr::EoseMessage("d"), nostr::EoseMessage("e")));
+  connection_->sent.clear();
+  Store(Note("live"));
+  EXPECT_EQ(Receive(4).size(), 4u);  // to a, b, c and d
+}
+
+TEST_F(SessionTest, CloseEndsASubscriptionAndAnotherReqReplacesIt) {
+  Start();
+  Ask(R"(["REQ","s",{"kinds":[1]}])", 1);
+  Ask(R"(["REQ","s",{"kinds":[2]}])", 1);
+  Store(Note("x", 1));
+  const Event second = Note("y", 2);
+  Store(second);
+  EXPECT_THAT(Receive(1), ElementsAre(Delivery("s", second)));
+  Send(R"(["CLOSE","s"])");
+  Store(Note("z", 2));
+  EXPECT_THAT(connection_->sent, IsEmpty());
+  EXPECT_EQ(hub_.index().size(), 0u);
+  EXPECT_EQ(meters_.subscriptions, 0);
+}
+
+TEST_F(SessionTest, AReplacedOrClosedScanIsNotHeardOfAgain) {
+  Start();
+  Store(Note("x"));
+  ReadsHold hold(reads_);
+  Send(R"(["REQ","s",{"kinds":[1]}])");
+  Send(R"(["REQ","s",{"kinds":[2]}])");
+  Send(R"(["REQ","t",{}])");
+  Send(R"(["CLOSE","t"])");
+  hold.Release();
+  EXPECT_THAT(Receive(1), ElementsAre(nostr::EoseMessage("s")));
+  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
+  EXPECT_THAT(connection_->sent, IsEmpty());
+}
+
+TEST_F(SessionTest, TooMuchOfAnythingIsRefusedWithAPrefix) {
+  limits_.filters_per_req = 2;
+  limits_.values_per_filter = 3;
+  limits_.subscriptions = 2;
+  Start();
+  EXPECT_THAT(Ask(R"(["REQ","s",{},{},{}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","invalid: )")));
+  EXPECT_THAT(Ask(R"(["REQ","s",{"kinds":[1,2,3,4]}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","invalid: )")));
+  EXPECT_THAT(Ask(R"(["COUNT","s",{"kinds":[1,2,3,4]}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","invalid: )")));
+  EXPECT_THAT(Ask(R"(["NEG-OPEN","s",{"kinds":[1,2,3,4]},"61"])", 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","s","invalid: )")));
+  Ask(R"(["REQ","a",{}])", 1);
+  Ask(R"(["REQ","b",{}])", 1);
+  EXPECT_THAT(Ask(R"(["REQ","c",{}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","c","rate-limited: )")));
+  EXPECT_THAT(Ask(R"(["REQ","b",{}])", 1), ElementsAre(nostr::EoseMessage("b")));
+}
+
+TEST_F(SessionTest, AQueryThatFindsNoReaderIsRefused) {
+  Start();
+  ReadsHold hold(reads_);
+  while (reads_.TryRun([] {})) {
+  }
+  Send(R"(["REQ","s",{}])");
+  EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["CLOSED","s","error: )")));
+  EXPECT_EQ(hub_.index().size(), 0u);
+}
+
+TEST_F(SessionTest, RowsWaitWhileTheOutputIsFull) {
+  Start();
+  for (int i = 0; i < 1200; ++i) Store(Note(std::to_string(i)));
+  connection_->pending = 2000;
+  Send(R"(["REQ","s",{"limit":2000}])");
+  thread_.RunUntil([&] { return bool(connection_->when_drained); });
+  thread_.RunAll();
+  EXPECT_EQ(connection_->sent.size(), 500u);
+  connection_->pending = 0;
+  std::exchange(connection_->when_drained, nullptr)();
+  EXPECT_EQ(Receive(1201).size(), 1201u);
+}
+
+TEST_F(SessionTest, NewEventsWaitForTheStoredOnesAndTooManyEndTheSubscription) {
+  limits_.live_buffer_events = 2;
+  Start();
+  const Event before = Note("before"), during = Note("during"), more = Note("more");
+  Store(before);
+  {
+    ReadsHold hold(reads_);
+    Send(R"(["REQ","s",{}])");
+    Store(during);
+    Store(more);
+    EXPECT_THAT(connection_->sent, IsEmpty());
+  }
+  EXPECT_THAT(Receive(4), ElementsAre(Delivery("s", before), nostr::EoseMessage("s"),
+                                      Delivery("s", during), Delivery("s", more)));
+  {
+    ReadsHold hold(reads_);
+    Send(R"(["REQ","t",{}])");
+    Send(R"(["CLOSE","s"])");
+    for (const char* text : {"1", "2", "3"}) Store(Note(text));
+  }
+  EXPECT_THAT(Receive(1), ElementsAre(StartsWith(R"(["CLOSED","t","error: )")));
+  EXPECT_EQ(hub_.index().size(), 0u);
+}
+
+TEST_F(SessionTest, ExpiredEventsAreNeitherServedNorCounted) {
+  Start();
+  const Event brief = EventBuilder(1, clock_.UnixNow())
+                          .Tag({"expiration", std::to_string(clock_.UnixNow() + 10)})
+                          .Sign(key_);
+  Store(brief);
+  EXPECT_EQ(Ask(R"(["REQ","s",{}])", 2).size(), 2u);
+  clock_.Advance(std::chrono::seconds(10));
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 1), ElementsAre(nostr::EoseMessage("s")));
+  EXPECT_THAT(Ask(R"(["COUNT","c",{}])", 1), ElementsAre(nostr::CountMessage("c", 0)));
+}
+
+TEST_F(SessionTest, CountIsExactAndLeavesSubscriptionsAlone) {
+  Start();
+  for (const char* text : {"1", "2", "3"}) Store(Note(text));
+  Ask(R"(["REQ","s",{"limit":0}])", 1);
+  EXPECT_THAT(Ask(R"(["COUNT","s",{"limit":1},{"kinds":[1]}])", 1),
+              ElementsAre(nostr::CountMessage("s", 3)));
+  EXPECT_EQ(hub_.index().size(), 1u);
+}
+
+TEST_F(SessionTest, EphemeralEventsReachSubscribers) {
+  Start();
+  Ask(R"(["REQ","s",{"kinds":[20001]}])", 1);
+  const Event event = Note("x", 20'001);
+  Store(event);
+  EXPECT_THAT(Receive(1), ElementsAre(Delivery("s", event)));
+}
+
+TEST_F(SessionTest, ShutdownTellsEverySubscription) {
+  Start();
+  Ask(R"(["REQ","a",{}])", 1);
+  Ask(R"(["REQ","b",{}])", 1);
+  hub_.Shutdown();
+  EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["CLOSED","a","closed: )"),
+                                             StartsWith(R"(["CLOSED","b","closed: )")));
+}
+
+TEST_F(SessionTest, AClosedConnectionLeavesNothingBehind) {
+  Start();
+  Ask(R"(["REQ","a",{"kinds":[1]}])", 1);
+  {
+    ReadsHold hold(reads_);
+    Send(R"(["REQ","b",{}])");
+    Send(R"(["COUNT","c",{}])");
+    Send(R"(["NEG-OPEN","n",{},"6100000200"])");
+    Publish(Note("x"));
+    session_->OnClosed();
+  }
+  session_.reset();
+  connection_->sent.clear();
+  pipeline_.Drain();
+  thread_.RunAll();
+  EXPECT_EQ(hub_.index().size(), 0u);
+  EXPECT_EQ(meters_.subscriptions, 0);
+  EXPECT_EQ(meters_.neg_sessions, 0);
+  EXPECT_THAT(connection_->sent, IsEmpty());
+}
+
+// Threats C30: while a writer commits, REQs open one after the other; each must see each event exactly
+// once, as a stored or as a live one.
+TEST_F(SessionTest, NoEventIsLostOrDoubledBetweenStoredAndLive) {
+  constexpr int kEvents = 400;
+  limits_.subscriptions = 1000;
+  limits_.reqs_burst = 1000;
+  limits_.live_buffer_events = kEvents + 1;
+  Start();
+  std::vector<Event> events;
+  for (int i = 0; i < kEvents; ++i) events.push_back(Note(std::to_string(i)));
+
+  std::atomic<int> written{0};
+  std::thread writer([&] {
+    ingest::Policy judge({ingest::PolicyMode::kOpen, {}, true});
+    for (size_t next = 0; next < events.size();) {
+      std::vector<storage::WriteRequest> batch;
+      for (size_t n = 1 + next % 3; n > 0 && next < events.size(); --n) {
+        batch.push_back({nostr::MakeRecord(events[next++]), storage::Source::kDirect});
+      }
+      auto result = store_->Write(batch, judge, clock_.UnixNow());
+      ASSERT_TRUE(result.ok());
+      feed_.Publish(std::make_shared<const storage::Commit>(std::move(result->commit)));
+      written += static_cast<int>(batch.size());
+    }
+  });
+  int opened = 0;
+  while (written < kEvents && opened < 200) {
+    Send("[\"REQ\",\"" + std::to_string(opened++) + "\",{\"limit\":5000}]");
+    const int aim = written + 1;
+    while (written < aim && written < kEvents) thread_.RunAll();
+  }
+  writer.join();
+  const size_t expected = static_cast<size_t>(opened) * (kEvents + 1);  // and an EOSE each
+  thread_.RunUntil([&] { return connection_->sent.size() >= expected; });
+  thread_.RunAll();
+  EXPECT_EQ(connection_->sent.size(), expected);
+
+  const std::set<std::string> distinct(connection_->sent.begin(), connection_->sent.end());
+  EXPECT_EQ(distinct.size(), expected);
+  EXPECT_GT(opened, 20);
+}
+
+// ---- reconciliation --------------------------------------------------------------------------
+
+class NegTest : public SessionTest {
+ protected:
+  // The bytes of a NEG-MSG answer; fails the test on anything else.
+  std::string NegAnswer(const std::string& message) {
+    auto parsed = nostr::ParseRelayMessage(message);
+    const auto* answer = std::get_if<nostr::RelayNegMsg>(&parsed);
+    EXPECT_NE(answer, nullptr) << message;
+    return answer ? answer->message : "";
+  }
+  std::string NegOpen(std::string_view id, const std::string& bytes) {
+    return nostr::NegOpenMessage(id, nostr::Filter(), bytes);
+  }
+  static std::shared_ptr<negentropy::SealedSet> EmptySet() {
+    return std::make_shared<negentropy::SealedSet>(std::vector<negentropy::Item>());
+  }
+  std::string FirstMessage() { return negentropy::Initiator(EmptySet(), {}).Start(); }
+};
+
+TEST_F(NegTest, AClientLearnsTheDifference) {
+  Start();
+  std::set<nostr::EventId> missing;
+  std::vector<negentropy::Item> items;
+  for (int i = 0; i < 300; ++i) {
+    const Event note = Note(std::to_string(i));
+    Store(note);
+    if (i % 50 == 0) {
+      missing.insert(note.id);
+    } else {
+      items.push_back({note.created_at, note.id});
+    }
+  }
+  negentropy::Initiator initiator(std::make_shared<negentropy::SealedSet>(items), {});
+  std::set<nostr::EventId> need;
+  std::string message = initiator.Start();
+  Send(NegOpen("n", message));
+  for (int round = 0; round < 20; ++round) {
+    auto step = initiator.Continue(NegAnswer(Receive(1).at(0)));
+    ASSERT_TRUE(step.ok()) << step.status();
+    EXPECT_TRUE(step->have.empty());
+    need.insert(step->need.begin(), step->need.end());
+    if (step->message.empty()) break;
+    Send(nostr::NegMsgMessage("n", step->message));
+  }
+  EXPECT_EQ(need, missing);
+  EXPECT_EQ(meters_.neg_sessions, 1);
+  Send(R"(["NEG-CLOSE","n"])");
+  EXPECT_EQ(meters_.neg_sessions, 0);
+  EXPECT_EQ(neg_sets_->bytes(), 0u);
+}
+
+TEST_F(NegTest, SessionsPerConnectionAreLimitedAndReopeningReplaces) {
+  limits_.neg_sessions = 2;
+  Start();
+  for (const char* id : {"a", "b", "a"}) NegAnswer(Ask(NegOpen(id, FirstMessage()), 1).at(0));
+  EXPECT_THAT(Ask(NegOpen("c", FirstMessage()), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","c","blocked: )")));
+}
+
+TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {
+  limits_.neg_set_items = 2;
+  Start();
+  for (const char* text : {"1", "2", "3"}) Store(Note(text));
+  const Strings answer = Ask(NegOpen("a", FirstMessage()), 1);
+  EXPECT_THAT(answer, ElementsAre(StartsWith(R"(["NEG-ERR","a","blocked: )")));
+  EXPECT_THAT(answer[0], testing::EndsWith(",2]"));
+}
+
+TEST_F(NegTest, TheMemoryOfAllSetsIsLimited) {
+  limits_.neg_memory_bytes = 100;
+  Start();
+  for (const char* text : {"1", "2", "3", "4"}) Store(Note(text));
+  EXPECT_THAT(Ask(NegOpen("a", FirstMessage()), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","a","error: )")));
+  EXPECT_EQ(neg_sets_->bytes(), 0u);
+}
+
+TEST_F(NegTest, WhoAsksTheSameSharesTheSet) {
+  Start();
+  for (int i = 0; i < 50; ++i) Store(Note(std::to_string(i)));
+  NegAnswer(Ask(NegOpen("a", FirstMessage()), 1).at(0));
+  const size_t one = neg_sets_->bytes();
+  EXPECT_GT(one, 0u);
+  NegAnswer(Ask(NegOpen("b", FirstMessage()), 1).at(0));
+  EXPECT_EQ(neg_sets_->bytes(), one);
+  Store(Note("new"));
+  NegAnswer(Ask(NegOpen("c", FirstMessage()), 1).at(0));
+  EXPECT_GT(neg_sets_->bytes(), one);
+}
+
+TEST_F(NegTest, IdleSessionsEnd) {
+  Start();
+  NegAnswer(Ask(NegOpen("a", FirstMessage()), 1).at(0));
+  clock_.Advance(std::chrono::seconds(29));
+  hub_.Tick(clock_.Now());
+  EXPECT_THAT(connection_->sent, IsEmpty());
+  clock_.Advance(std::chrono::seconds(1));
+  hub_.Tick(clock_.Now());
+  EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["NEG-ERR","a","closed: )")));
+  EXPECT_EQ(meters_.neg_sessions, 0);
+}
+
+TEST_F(NegTest, ASecondMessageBeforeTheAnswerAndAMalformedOneEndTheSession) {
+  Start();
+  {
+    ReadsHold hold(reads_);
+    Send(NegOpen("a", FirstMessage()));
+    Send(nostr::NegMsgMessage("a", FirstMessage()));
+    EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["NEG-ERR","a","invalid: )")));
+  }
+  connection_->sent.clear();
+  NegAnswer(Ask(NegOpen("b", FirstMessage()), 1).at(0));
+  EXPECT_THAT(Ask(nostr::NegMsgMessage("b", "a\xff\xff"), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","b","invalid: )")));
+  EXPECT_EQ(meters_.neg_sessions, 0);
+}
+
+}  // namespace
+}  // namespace graspd::relay

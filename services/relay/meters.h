@@ -1,0 +1,40 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/metrics.h"
+
+namespace graspd::relay {
+
+/// The relay's own metrics, `graspd_relay_*`. Thread-safe.
+class Meters {
+ public:
+  enum class Verb { kEvent, kReq, kClose, kCount, kAuth, kNegOpen, kNegMsg, kNegClose, kMalformed };
+  static constexpr size_t kVerbs = 9;
+
+  explicit Meters(base::Metrics& metrics);
+
+  void Received(Verb verb) { received_[static_cast<size_t>(verb)]->Increment(); }
+  /// Counts an answer by its prefix: the text before the colon, if it is one of NIP-01's.
+  void Refused(std::string_view message);
+  void SentStored(size_t events) { sent_stored_.Increment(static_cast<double>(events)); }
+  void SentLive(size_t events) { sent_live_.Increment(static_cast<double>(events)); }
+  void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
+
+  std::atomic<int64_t> subscriptions{0};
+  std::atomic<int64_t> neg_sessions{0};
+
+ private:
+  std::array<prometheus::Counter*, kVerbs> received_;
+  std::vector<std::pair<std::string_view, prometheus::Counter*>> refused_;
+  prometheus::Counter& sent_stored_;
+  prometheus::Counter& sent_live_;
+  prometheus::Histogram& eose_seconds_;
+  std::vector<std::unique_ptr<base::Metrics::SampledGauge>> gauges_;  // last: they read the above
+};
+
+}  // namespace graspd::relay

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "ingest/policy/policy.h"
+
+namespace graspd::relay {
+
+/// The NIPs that the relay port speaks, as NIP-11 lists them.
+inline constexpr std::array<uint32_t, 7> kSupportedNips = {1, 9, 11, 34, 40, 45, 77};
+
+/// What the relay tells about itself: NIP-11 and the landing page. Empty texts are left out.
+struct RelayInfo {
+  std::string name = "graspd";
+  std::string description;
+  std::string contact;  // a URI: mailto:, https:
+  std::string pubkey;   // the operator's, 64 hex digits
+  std::string self;     // the relay's own, 64 hex digits
+  std::string url;      // where clients find us: wss://relay.example
+  std::string software = "graspd";
+  std::string version;
+  ingest::PolicyMode mode = ingest::PolicyMode::kGrasp;
+  bool sync_enabled = true;        // GRASP-02 is at work
+  bool git_service_beside = false;  // the operator runs a GRASP-01 git server on the same host
+};
+
+}  // namespace graspd::relay

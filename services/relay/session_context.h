@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+
+#include "base/blocking_pool.h"
+#include "base/clock.h"
+#include "base/cpu_pool.h"
+#include "ingest/event_sink.h"
+#include "nostr/limits.h"
+#include "services/relay/meters.h"
+#include "services/relay/neg_sets.h"
+#include "storage/event_store.h"
+
+namespace graspd::relay {
+
+/// What every session of the relay uses. Everything in it is thread-safe and outlives all sessions; store
+/// and pools also outlive the tasks that sessions have put on the pools, and neg_sets is shared with those.
+struct SessionContext {
+  const nostr::Limits limits;
+  ingest::EventSink& sink;
+  storage::EventStore& store;
+  base::BlockingPool& reads;
+  base::CpuPool& cpu;
+  const base::Clock& clock;
+  Meters& meters;
+  std::shared_ptr<NegSets> neg_sets;
+};
+
+}  // namespace graspd::relay

@@ -1,0 +1,79 @@
+#include "services/relay/stored_query.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+
+namespace graspd::relay {
+namespace {
+
+// One page: what a connection is sent before others get their turn.
+constexpr size_t kPageRows = 500, kPageBytes = 256 * 1024;
+constexpr size_t kLeastRows = 32, kLeastBytes = 16 * 1024;  // of one filter's part of it
+
+}  // namespace
+
+StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
+                         storage::FeedPosition as_of, uint64_t unix_now)
+    : store_(store) {
+  const size_t count = std::max<size_t>(filters.size(), 1);
+  for (nostr::Filter& filter : filters) {
+    Stream& stream = streams_.emplace_back();
+    stream.spec.filters.push_back(std::move(filter));
+    stream.spec.as_of = as_of;
+    stream.spec.unix_now = unix_now;
+    stream.spec.max_rows = std::max(kPageRows / count, kLeastRows);
+    stream.spec.max_bytes = std::max(kPageBytes / count, kLeastBytes);
+  }
+}
+
+// A call may use up its budget without finding a row; then the next one goes on from there.
+absl::Status StoredQuery::Fill(Stream& stream) {
+  while (stream.rows.empty() && !stream.done) {
+    GRASPD_ASSIGN_OR_RETURN(
+        auto page, store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
+    stream.started = true;
+    stream.done = page.done;
+    stream.cursor = std::move(page.cursor);
+    std::move(page.rows.begin(), page.rows.end(), std::back_inserter(stream.rows));
+  }
+  return absl::OkStatus();
+}
+
+// Null when every stream is at its end.
+StoredQuery::Stream* StoredQuery::Newest() {
+  Stream* newest = nullptr;
+  for (Stream& stream : streams_) {
+    if (stream.rows.empty()) continue;
+    if (!newest || nostr::ServedBefore(stream.rows.front().created_at, stream.rows.front().id,
+                                       newest->rows.front().created_at, newest->rows.front().id)) {
+      newest = &stream;
+    }
+  }
+  return newest;
+}
+
+absl::StatusOr<StoredQuery::Page> StoredQuery::Next() {
+  Page page;
+  size_t bytes = 0;
+  while (page.rows.size() < kPageRows && bytes < kPageBytes) {
+    // Only streams whose next row is known can be compared.
+    for (Stream& stream : streams_) GRASPD_RETURN_IF_ERROR(Fill(stream));
+    Stream* stream = Newest();
+    if (!stream) {
+      page.done = true;
+      break;
+    }
+    storage::Row row = std::move(stream->rows.front());
+    stream->rows.pop_front();
+    if (any_served_ && row.id == last_) continue;
+    last_ = row.id;
+    any_served_ = true;
+    bytes += row.json.size();
+    page.rows.push_back(std::move(row));
+  }
+  return page;
+}
+
+}  // namespace graspd::relay

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nostr/filter.h"
+#include "storage/event_store.h"
+
+namespace graspd::relay {
+
+/// The stored events that answer a REQ, page by page: over all filters newest first, ties by lower id,
+/// each event once, each filter up to its own limit.
+///
+/// Every filter is read with a cursor of its own and the streams are merged. Between pages nothing is
+/// open in the store. Threading: thread-compatible; Next blocks, so it runs on the reads pool.
+class StoredQuery {
+ public:
+  /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of` and what
+  /// has expired at `unix_now`.
+  StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
+              storage::FeedPosition as_of, uint64_t unix_now);
+
+  struct Page {
+    std::vector<storage::Row> rows;
+    bool done = false;
+  };
+  absl::StatusOr<Page> Next();
+
+ private:
+  struct Stream {
+    storage::QuerySpec spec;
+    storage::QueryCursor cursor;
+    bool started = false, done = false;
+    std::deque<storage::Row> rows;
+  };
+  absl::Status Fill(Stream& stream);
+  [[nodiscard]] Stream* Newest();
+
+  storage::EventStore& store_;
+  std::vector<Stream> streams_;
+  nostr::EventId last_;  // the event served last: its copies from other filters come right after it
+  bool any_served_ = false;
+};
+
+}  // namespace graspd::relay

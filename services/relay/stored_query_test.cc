@@ -1,0 +1,133 @@
+#include "services/relay/stored_query.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "storage/memory/memory_store.h"
+
+namespace graspd::relay {
+namespace {
+
+using nostr::Event;
+using nostr::Filter;
+
+constexpr uint64_t kNow = 1'700'000'000;
+
+class AcceptAll final : public storage::Judge {
+ public:
+  absl::StatusOr<Verdict> Decide(const Event&, storage::Source, const storage::ReadView&) override {
+    return Verdict();
+  }
+};
+
+class StoredQueryTest : public testing::Test {
+ protected:
+  // Events whose kind, time and topic vary, several a second.
+  void Fill(int count) {
+    const auto key = nostr::SecretKey::FromSeed("author");
+    std::vector<storage::WriteRequest> batch;
+    for (int i = 0; i < count; ++i) {
+      events_.push_back(nostr::EventBuilder(static_cast<nostr::Kind>(1 + i % 3), kNow + i / 4)
+                            .Tag({"t", std::to_string(i % 5)})
+                            .Content(std::to_string(i))
+                            .Sign(key));
+      batch.push_back({nostr::MakeRecord(events_.back()), storage::Source::kDirect});
+    }
+    AcceptAll judge;
+    ASSERT_TRUE(store_->Write(batch, judge, kNow).ok());
+  }
+
+  // The same by brute force.
+  std::vector<std::string> Expected(const std::vector<Filter>& filters) {
+    std::vector<Event> sorted = events_;
+    std::sort(sorted.begin(), sorted.end(), [](const Event& a, const Event& b) {
+      return nostr::ServedBefore(a.created_at, a.id, b.created_at, b.id);
+    });
+    std::vector<bool> chosen(sorted.size());
+    for (const Filter& filter : filters) {
+      uint64_t taken = 0;
+      for (size_t i = 0; i < sorted.size(); ++i) {
+        if (taken < *filter.limit && nostr::Matches(filter, sorted[i])) {
+          chosen[i] = true;
+          ++taken;
+        }
+      }
+    }
+    std::vector<std::string> out;
+    for (size_t i = 0; i < sorted.size(); ++i) {
+      if (chosen[i]) out.push_back(nostr::EventJson(sorted[i]));
+    }
+    return out;
+  }
+
+  std::vector<std::string> Run(const std::vector<Filter>& filters) {
+    StoredQuery query(*store_, filters, store_->Position(), kNow);
+    std::vector<std::string> out;
+    for (pages_ = 1;; ++pages_) {
+      auto page = query.Next();
+      EXPECT_TRUE(page.ok()) << page.status();
+      for (auto& row : page->rows) out.push_back(std::move(row.json));
+      if (page->done) return out;
+    }
+  }
+
+  static Filter Kind(nostr::Kind kind, uint64_t limit) {
+    Filter filter;
+    filter.kinds = {kind};
+    filter.limit = limit;
+    return filter;
+  }
+  static Filter Topic(const std::string& topic, uint64_t limit) {
+    Filter filter;
+    filter.tags['t'] = {topic};
+    filter.limit = limit;
+    return filter;
+  }
+
+  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  std::vector<Event> events_;
+  int pages_ = 0;
+};
+
+TEST_F(StoredQueryTest, OneFilterComesNewestFirstInSeveralPages) {
+  Fill(1500);
+  Filter all;
+  all.limit = 1300;
+  EXPECT_EQ(Run({all}), Expected({all}));
+  EXPECT_GE(pages_, 3);
+}
+
+TEST_F(StoredQueryTest, SeveralFiltersAreMergedAndEachEventComesOnce) {
+  Fill(900);
+  const std::vector<Filter> filters = {Kind(1, 200), Kind(2, 5), Topic("1", 100), Topic("0", 170),
+                                       Kind(1, 50)};
+  const auto got = Run(filters);
+  EXPECT_EQ(got, Expected(filters));
+  EXPECT_GT(got.size(), 300u);
+}
+
+TEST_F(StoredQueryTest, WhatWasCommittedAfterThePositionIsLeftOut) {
+  Fill(10);
+  Filter all;
+  all.limit = 100;
+  StoredQuery query(*store_, {all}, store_->Position(), kNow);
+  const auto expected = events_.size();
+  Fill(20);  // ten of them new
+  const auto page = query.Next();
+  ASSERT_TRUE(page.ok());
+  EXPECT_TRUE(page->done);
+  EXPECT_EQ(page->rows.size(), expected);
+}
+
+TEST_F(StoredQueryTest, AnEmptyStoreIsDoneAtOnce) {
+  EXPECT_TRUE(Run({Kind(1, 10)}).empty());
+  EXPECT_EQ(pages_, 1);
+}
+
+}  // namespace
+}  // namespace graspd::relay

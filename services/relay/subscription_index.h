@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "nostr/filter.h"
+
+namespace graspd::relay {
+
+/// What the index knows of a subscription: its filters, normalised and constant while it is indexed.
+struct IndexedSubscription {
+  explicit IndexedSubscription(std::vector<nostr::Filter> f) : filters(std::move(f)) {}
+  const std::vector<nostr::Filter> filters;
+
+ private:
+  friend class SubscriptionIndex;
+  uint64_t found_in = 0;  // the search that last found it: each is found once per event
+};
+
+/// Finds the subscriptions that match an event without trying all of them.
+///
+/// Each filter stands below the values of its most selective condition (ids, a tag, authors, kinds) or,
+/// without any, in a list that is always tried. Candidates are checked with nostr::Matches.
+/// Cost: proportional to the event's tags and the candidates. Threading: thread-compatible, one index per
+/// I/O thread. Lifetime: a subscription is removed before it is destroyed.
+class SubscriptionIndex {
+ public:
+  void Add(IndexedSubscription& subscription);
+  void Remove(IndexedSubscription& subscription);
+  /// Appends each subscription that matches `event` to `found`, once, in no particular order.
+  void Find(const nostr::Event& event, std::vector<IndexedSubscription*>& found);
+  [[nodiscard]] size_t size() const { return size_; }
+
+ private:
+  struct Posting {
+    IndexedSubscription* subscription;
+    const nostr::Filter* filter;
+  };
+  using Postings = std::vector<Posting>;
+  struct StringHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
+  template <typename Key>
+  using Map = std::unordered_map<Key, Postings>;
+  using TagMap = std::unordered_map<std::string, Postings, StringHash, std::equal_to<>>;
+
+  // Calls visit(map, key) for each place where `filter` stands; the list `all_` has the key nullptr.
+  template <typename Visit>
+  void ForEachPlace(const nostr::Filter& filter, Visit visit);
+  void Try(const Postings& postings, const nostr::Event& event,
+           std::vector<IndexedSubscription*>& found);
+
+  Map<nostr::EventId> by_id_;
+  TagMap by_tag_;  // the letter, then the value
+  Map<nostr::PublicKey> by_author_;
+  Map<nostr::Kind> by_kind_;
+  Postings all_;
+  uint64_t searches_ = 0;
+  size_t size_ = 0;
+  std::string tag_key_;  // kept for its memory
+};
+
+}  // namespace graspd::relay

@@ -1,0 +1,199 @@
+#include "storage/lmdb/scan.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "nostr/rules.h"
+
+namespace graspd::storage {
+namespace {
+
+// Beyond this many look-ups of addresses the author index is the better way.
+constexpr size_t kMaxListedAddresses = 10'000;
+
+bool NamesAddresses(const nostr::Filter& filter) {
+  // Not for addressable kinds: a filter's #d may equal any `d` tag, an address has the first.
+  return filter.authors && filter.kinds &&
+         filter.authors->size() * filter.kinds->size() <= kMaxListedAddresses &&
+         std::all_of(filter.kinds->begin(), filter.kinds->end(), [](nostr::Kind kind) {
+           return nostr::ClassOf(kind) == nostr::KindClass::kReplaceable;
+         });
+}
+
+}  // namespace
+
+absl::StatusOr<RowView> ReadRow(const Txn& txn, ChangeNumber change) {
+  GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn.Get(txn.tables().events, change.Key()));
+  if (!bytes) return txn.env().Damaged("an index names an event that is not there");
+  const auto row = RowView::Decode(*bytes);
+  if (!row) return txn.env().Damaged("a stored event is unreadable");
+  return *row;
+}
+
+FilterScan::FilterScan(const Txn& txn, const nostr::Filter& filter, const ScanOptions& options)
+    : txn_(&txn),
+      filter_(&filter),
+      options_(options),
+      matcher_(filter),
+      row_decides_(filter.authors || !filter.tags.empty()) {
+  nostr::EventId highest;
+  highest.bytes.fill(0xff);
+  first_ = TimeIdKey(filter.until.value_or(UINT64_MAX), nostr::EventId{});
+  last_ = TimeIdKey(filter.since.value_or(0), highest);
+  if (options.after) {
+    // A zero byte more: above that place, below every other.
+    const std::string after = TimeIdKey(options.after->created_at, options.after->id) + '\0';
+    first_ = std::max(first_, after);
+  }
+}
+
+absl::StatusOr<FilterScan> FilterScan::Open(const Txn& txn, const nostr::Filter& filter,
+                                            const ScanOptions& options) {
+  FilterScan scan(txn, filter, options);
+  if (filter.MatchesNothing() || scan.first_ > scan.last_) return scan;
+  if (filter.ids) {
+    GRASPD_RETURN_IF_ERROR(scan.ListIds());
+  } else if (NamesAddresses(filter)) {
+    GRASPD_RETURN_IF_ERROR(scan.ListAddresses());
+  } else {
+    GRASPD_RETURN_IF_ERROR(scan.OpenRuns());
+  }
+  return scan;
+}
+
+absl::Status FilterScan::ListIds() {
+  for (const nostr::EventId& id : *filter_->ids) {
+    GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_->Get(txn_->tables().ids, id.view()));
+    if (bytes) GRASPD_RETURN_IF_ERROR(List(ChangeNumber(GetUint64(*bytes))));
+  }
+  std::sort(listed_.begin(), listed_.end(),
+            [](const Listed& a, const Listed& b) { return a.place > b.place; });
+  return absl::OkStatus();
+}
+
+absl::Status FilterScan::ListAddresses() {
+  for (const nostr::PublicKey& author : *filter_->authors) {
+    for (const nostr::Kind kind : *filter_->kinds) {
+      const std::string key = AddressKey({kind, author, ""});
+      GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_->Get(txn_->tables().addresses, key));
+      if (!bytes) continue;
+      const auto record = AddressRecord::Decode(*bytes);
+      if (!record) return txn_->env().Damaged("an address record is unreadable");
+      GRASPD_RETURN_IF_ERROR(List(record->current));
+    }
+  }
+  std::sort(listed_.begin(), listed_.end(),
+            [](const Listed& a, const Listed& b) { return a.place > b.place; });
+  return absl::OkStatus();
+}
+
+absl::Status FilterScan::List(ChangeNumber change) {
+  if (change.value() == 0) return absl::OkStatus();  // deleted
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(*txn_, change));
+  std::string place = TimeIdKey(row.created_at, row.id);
+  if (place < first_ || place > last_) return absl::OkStatus();
+  listed_.push_back({std::move(place), {change, row.kind, row.expiration.has_value()}});
+  return absl::OkStatus();
+}
+
+absl::Status FilterScan::OpenRuns() {
+  const Tables& tables = txn_->tables();
+  if (!filter_->tags.empty()) {
+    const auto fewest = std::min_element(
+        filter_->tags.begin(), filter_->tags.end(),
+        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+    for (const std::string& value : fewest->second) {
+      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_tag, TagPrefix(fewest->first, value)));
+    }
+  } else if (filter_->authors) {
+    for (const auto& author : *filter_->authors) {
+      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_author, AuthorPrefix(author)));
+    }
+  } else if (filter_->kinds) {
+    for (const nostr::Kind kind : *filter_->kinds) {
+      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_kind, KindPrefix(kind)));
+    }
+  } else {
+    GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_time, ""));
+  }
+  std::make_heap(runs_.begin(), runs_.end(), LaterRun);
+  return absl::OkStatus();
+}
+
+absl::Status FilterScan::OpenRun(MDB_dbi table, std::string prefix) {
+  GRASPD_ASSIGN_OR_RETURN(Cursor cursor, Cursor::Open(*txn_, table));
+  GRASPD_ASSIGN_OR_RETURN(const bool found, cursor.Seek(prefix + first_));
+  Run run{std::move(cursor), std::move(prefix)};
+  if (found && InRange(run)) runs_.push_back(std::move(run));
+  return absl::OkStatus();
+}
+
+bool FilterScan::InRange(const Run& run) const {
+  return run.cursor.key().starts_with(run.prefix) && run.place() <= last_;
+}
+
+absl::StatusOr<FilterScan::Step> FilterScan::Next(uint64_t& budget) {
+  while (budget > 0) {
+    GRASPD_ASSIGN_OR_RETURN(const bool more, Advance());
+    if (!more) return Step::kEnd;
+    --budget;
+    GRASPD_ASSIGN_OR_RETURN(const bool match, IsMatch());
+    if (match) return Step::kMatch;
+  }
+  return Step::kPaused;
+}
+
+absl::StatusOr<bool> FilterScan::Advance() {
+  if (!listed_.empty()) {
+    const Listed& next = listed_.back();
+    std::copy(next.place.begin(), next.place.end(), place_.begin());
+    value_ = next.value;
+    listed_.pop_back();
+    started_ = true;
+    return true;
+  }
+  while (!runs_.empty()) {
+    std::pop_heap(runs_.begin(), runs_.end(), LaterRun);
+    Run& run = runs_.back();
+    // An event with two of the wanted values stands in two runs, at the same place in the merge.
+    const bool repeated = started_ && run.place() == place();
+    if (!repeated) {
+      GRASPD_RETURN_IF_ERROR(TakePlace(run));
+    }
+    GRASPD_ASSIGN_OR_RETURN(const bool found, run.cursor.Next());
+    if (found && InRange(run)) {
+      std::push_heap(runs_.begin(), runs_.end(), LaterRun);
+    } else {
+      runs_.pop_back();
+    }
+    if (!repeated) return true;
+  }
+  return false;
+}
+
+absl::Status FilterScan::TakePlace(const Run& run) {
+  const auto value = IndexValue::Decode(run.cursor.value());
+  if (!value || run.place().size() != kTimeIdBytes) {
+    return txn_->env().Damaged("an index entry is unreadable");
+  }
+  std::copy_n(run.place().begin(), kTimeIdBytes, place_.begin());
+  value_ = *value;
+  started_ = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> FilterScan::IsMatch() const {
+  if (options_.as_of && value_.change.position() > *options_.as_of) return false;
+  if (filter_->kinds &&
+      !std::binary_search(filter_->kinds->begin(), filter_->kinds->end(), value_.kind)) {
+    return false;
+  }
+  if (!row_decides_ && !value_.expires) return true;
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(*txn_, value_.change));
+  if (row.expiration && *row.expiration <= options_.unix_now) return false;
+  return matcher_.Matches(row);
+}
+
+}  // namespace graspd::storage

@@ -1,0 +1,231 @@
+#include "storage/lmdb/write_transaction.h"
+
+#include "base/status_macros.h"
+#include "nostr/rules.h"
+#include "storage/lmdb/scan.h"
+
+namespace graspd::storage {
+
+absl::StatusOr<std::optional<ChangeNumber>> LmdbWriteTransaction::FindChange(
+    const nostr::EventId& id) const {
+  GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_.Get(txn_.tables().ids, id.view()));
+  if (!bytes) return std::nullopt;
+  const ChangeNumber change(GetUint64(*bytes));
+  if (change.value() == 0) return std::nullopt;  // deleted for good
+  return change;
+}
+
+absl::StatusOr<bool> LmdbWriteTransaction::Contains(const nostr::EventId& id) const {
+  GRASPD_ASSIGN_OR_RETURN(const auto change, FindChange(id));
+  if (!change) return false;
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, *change));
+  return !row.expiration || *row.expiration > unix_now_;
+}
+
+absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,
+                                        const std::function<bool(std::string_view)>& visit) const {
+  ScanOptions options;
+  options.unix_now = unix_now_;
+  GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, filter, options));
+  uint64_t budget = UINT64_MAX;
+  for (uint64_t left = filter.limit.value_or(UINT64_MAX); left > 0; --left) {
+    GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
+    if (step != FilterScan::Step::kMatch) break;
+    GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, scan.change()));
+    if (!visit(row.Json())) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<WriteTransaction::Stored> LmdbWriteTransaction::ReadStored(
+    ChangeNumber change) const {
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, change));
+  Stored stored{row.id, row.author, row.kind, row.created_at, row.expiration, std::nullopt};
+  switch (nostr::ClassOf(row.kind)) {
+    case nostr::KindClass::kReplaceable:
+      stored.address = nostr::Address{row.kind, row.author, ""};
+      break;
+    case nostr::KindClass::kAddressable: {
+      const auto event = nostr::ParseEvent(row.Json());
+      if (!event.ok()) return txn_.env().Damaged("a stored event does not parse");
+      stored.address = nostr::AddressOf(*event);
+      break;
+    }
+    default:
+      break;
+  }
+  return stored;
+}
+
+absl::StatusOr<std::optional<WriteTransaction::Stored>> LmdbWriteTransaction::Find(
+    const nostr::EventId& id) const {
+  GRASPD_ASSIGN_OR_RETURN(const auto change, FindChange(id));
+  if (!change) return std::nullopt;
+  GRASPD_ASSIGN_OR_RETURN(Stored stored, ReadStored(*change));
+  return stored;
+}
+
+absl::StatusOr<std::optional<WriteTransaction::Stored>> LmdbWriteTransaction::FindAddress(
+    const nostr::Address& address) const {
+  GRASPD_ASSIGN_OR_RETURN(const AddressRecord record, ReadAddress(address));
+  if (record.current.value() == 0) return std::nullopt;
+  GRASPD_ASSIGN_OR_RETURN(Stored stored, ReadStored(record.current));
+  return stored;
+}
+
+std::vector<LmdbWriteTransaction::IndexKey> LmdbWriteTransaction::IndexKeys(
+    const nostr::Event& event) const {
+  const Tables& tables = txn_.tables();
+  const std::string place = TimeIdKey(event.created_at, event.id);
+  std::vector<IndexKey> keys = {{tables.by_time, place},
+                                {tables.by_kind, KindPrefix(event.kind) + place},
+                                {tables.by_author, AuthorPrefix(event.pubkey) + place}};
+  for (const std::string& prefix : TagPrefixes(event.tags)) {
+    keys.push_back({tables.by_tag, prefix + place});
+  }
+  return keys;
+}
+
+absl::StatusOr<ChangeNumber> LmdbWriteTransaction::NextChange(FeedPosition position) {
+  if (changes_ == ChangeNumber::kMaxPerCommit) {
+    return absl::ResourceExhaustedError("too many changes in one commit");
+  }
+  return ChangeNumber(position, changes_++);
+}
+
+absl::Status LmdbWriteTransaction::Insert(const nostr::EventRecord& record, Source source,
+                                          FeedPosition position) {
+  const nostr::Event& event = record.event;
+  const Tables& tables = txn_.tables();
+  GRASPD_ASSIGN_OR_RETURN(const std::string row, EncodeRow(record, source));
+  GRASPD_ASSIGN_OR_RETURN(const ChangeNumber change, NextChange(position));
+  const auto expiration = nostr::ExpirationOf(event);
+
+  GRASPD_RETURN_IF_ERROR(txn_.Append(tables.events, change.Key(), row));
+  GRASPD_RETURN_IF_ERROR(txn_.Put(tables.ids, event.id.view(), change.Key()));
+  const std::string value = IndexValue{change, event.kind, expiration.has_value()}.Encode();
+  for (const IndexKey& index : IndexKeys(event)) {
+    GRASPD_RETURN_IF_ERROR(txn_.Put(index.table, index.key, value));
+  }
+  if (expiration) {
+    GRASPD_RETURN_IF_ERROR(
+        txn_.Put(tables.expirations, ExpirationKey(*expiration, change), event.id.view()));
+  }
+  if (const auto address = nostr::AddressOf(event)) {
+    GRASPD_ASSIGN_OR_RETURN(AddressRecord known, ReadAddress(*address));
+    known.current = change;
+    GRASPD_RETURN_IF_ERROR(WriteAddress(*address, known));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LmdbWriteTransaction::Remove(const nostr::EventId& id, Removal reason,
+                                          FeedPosition position) {
+  const Tables& tables = txn_.tables();
+  GRASPD_ASSIGN_OR_RETURN(const auto change, FindChange(id));
+  if (!change) return absl::InternalError("removing an event that is not stored");
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, *change));
+  // An owning copy: the row's bytes move with the first write.
+  const auto event = nostr::ParseEvent(row.Json());
+  if (!event.ok()) return txn_.env().Damaged("a stored event does not parse");
+
+  for (const IndexKey& index : IndexKeys(*event)) {
+    GRASPD_RETURN_IF_ERROR(txn_.Delete(index.table, index.key).status());
+  }
+  if (const auto expiration = nostr::ExpirationOf(*event)) {
+    GRASPD_RETURN_IF_ERROR(
+        txn_.Delete(tables.expirations, ExpirationKey(*expiration, *change)).status());
+  }
+  if (const auto address = nostr::AddressOf(*event)) {
+    GRASPD_ASSIGN_OR_RETURN(AddressRecord known, ReadAddress(*address));
+    if (known.current.value() == change->value()) {
+      known.current = ChangeNumber();
+      GRASPD_RETURN_IF_ERROR(WriteAddress(*address, known));
+    }
+  }
+  GRASPD_RETURN_IF_ERROR(txn_.Delete(tables.ids, id.view()).status());
+  GRASPD_RETURN_IF_ERROR(txn_.Delete(tables.events, change->Key()).status());
+
+  GRASPD_ASSIGN_OR_RETURN(const ChangeNumber removal, NextChange(position));
+  const RemovalRecord entry{reason, event->kind, event->created_at, id};
+  return txn_.Append(tables.removals, removal.Key(), entry.Encode());
+}
+
+absl::Status LmdbWriteTransaction::MarkGone(const nostr::EventId& id) {
+  GRASPD_ASSIGN_OR_RETURN(const auto present, txn_.Get(txn_.tables().ids, id.view()));
+  if (present) return absl::OkStatus();
+  return txn_.Put(txn_.tables().ids, id.view(), ChangeNumber().Key());
+}
+
+absl::Status LmdbWriteTransaction::AddIdTombstone(const nostr::EventId& id,
+                                                  const nostr::PublicKey& author) {
+  return txn_.Put(txn_.tables().tombstones, TombstoneKey(id, author), "");
+}
+
+absl::StatusOr<bool> LmdbWriteTransaction::HasIdTombstone(const nostr::EventId& id,
+                                                          const nostr::PublicKey& author) const {
+  GRASPD_ASSIGN_OR_RETURN(const auto found,
+                          txn_.Get(txn_.tables().tombstones, TombstoneKey(id, author)));
+  return found.has_value();
+}
+
+absl::StatusOr<AddressRecord> LmdbWriteTransaction::ReadAddress(
+    const nostr::Address& address) const {
+  GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_.Get(txn_.tables().addresses, AddressKey(address)));
+  if (!bytes) return AddressRecord{};
+  const auto record = AddressRecord::Decode(*bytes);
+  if (!record) return txn_.env().Damaged("an address record is unreadable");
+  return *record;
+}
+
+absl::Status LmdbWriteTransaction::WriteAddress(const nostr::Address& address,
+                                                const AddressRecord& record) {
+  return txn_.Put(txn_.tables().addresses, AddressKey(address), record.Encode());
+}
+
+absl::Status LmdbWriteTransaction::AddAddressTombstone(const nostr::Address& address,
+                                                       uint64_t until) {
+  GRASPD_ASSIGN_OR_RETURN(AddressRecord record, ReadAddress(address));
+  if (record.deleted_until && *record.deleted_until >= until) return absl::OkStatus();
+  record.deleted_until = until;
+  return WriteAddress(address, record);
+}
+
+absl::StatusOr<std::optional<uint64_t>> LmdbWriteTransaction::AddressTombstone(
+    const nostr::Address& address) const {
+  GRASPD_ASSIGN_OR_RETURN(const AddressRecord record, ReadAddress(address));
+  return record.deleted_until;
+}
+
+absl::Status LmdbWriteTransaction::RaiseAddressFloor(const nostr::Address& address,
+                                                     const Version& version) {
+  GRASPD_ASSIGN_OR_RETURN(AddressRecord record, ReadAddress(address));
+  if (record.floor && !nostr::Supersedes(version.created_at, version.id, record.floor->created_at,
+                                         record.floor->id)) {
+    return absl::OkStatus();
+  }
+  record.floor = version;
+  return WriteAddress(address, record);
+}
+
+absl::StatusOr<std::optional<Version>> LmdbWriteTransaction::AddressFloor(
+    const nostr::Address& address) const {
+  GRASPD_ASSIGN_OR_RETURN(const AddressRecord record, ReadAddress(address));
+  return record.floor;
+}
+
+absl::StatusOr<std::vector<WriteTransaction::Stored>> LmdbWriteTransaction::FindExpired(
+    size_t max) const {
+  std::vector<Stored> expired;
+  GRASPD_ASSIGN_OR_RETURN(Cursor cursor, Cursor::Open(txn_, txn_.tables().expirations));
+  GRASPD_ASSIGN_OR_RETURN(bool found, cursor.Seek(""));
+  while (found && expired.size() < max && GetUint64(cursor.key()) <= unix_now_) {
+    GRASPD_ASSIGN_OR_RETURN(Stored stored,
+                            ReadStored(ChangeNumber(GetUint64(cursor.key().substr(8)))));
+    expired.push_back(std::move(stored));
+    GRASPD_ASSIGN_OR_RETURN(found, cursor.Next());
+  }
+  return expired;
+}
+
+}  // namespace graspd::storage

@@ -1,0 +1,335 @@
+#include "sync/catchup_job.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace graspd::sync {
+
+CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy)
+    : id_(id), filter_(std::move(filter)), neg_subscription_("neg-" + std::to_string(id)) {
+  if (!try_negentropy) support_ = NegentropySupport::kNo;
+}
+
+void CatchUpJob::Start(base::SteadyTime now, Actions& out) {
+  last_progress_ = now;
+  patience_ = now + kPatience;
+  if (support_ == NegentropySupport::kNo) {
+    BeginPages(now, out);
+    return;
+  }
+  phase_ = Phase::kReconcile;
+  method = SyncMethod::kNegentropy;
+  computing_ = true;
+  out.push_back(StartReconcile{});
+}
+
+// ---- reconciliation ------------------------------------------------------------------------
+
+void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileStep> step,
+                                 Actions& out) {
+  if (phase_ != Phase::kReconcile) return;
+  computing_ = false;
+  last_progress_ = now;
+  patience_ = std::max(patience_, now + kProgressTimeout);  // computing was our own time
+  if (!step.ok()) {
+    // Our own set is too large, the store failed, or the peer's messages make no sense or no progress.
+    CloseNegentropy(out);
+    error = std::string(step.status().message());
+    BeginPages(now, out);
+    return;
+  }
+  have += step->have;
+  need += step->need;
+  for (const auto& id : step->wanted) {
+    if (attempts_.try_emplace(id, 0).second) pending_.push_back(id);
+  }
+  if (step->message.empty()) {
+    CloseNegentropy(out);
+  } else {
+    bytes += step->message.size();
+    ++rounds;
+    if (!neg_opened_) {
+      neg_opened_ = true;
+      out.push_back(SendNegOpen{neg_subscription_, std::move(step->message)});
+    } else {
+      out.push_back(SendNegMsg{neg_subscription_, std::move(step->message)});
+    }
+  }
+  PumpFetches(now, out);
+  FinishIfIdle();
+}
+
+void CatchUpJob::OnNegMsg(base::SteadyTime now, std::string message, Actions& out) {
+  if (phase_ != Phase::kReconcile || neg_ended_ || computing_ || held_reply_) return;
+  support_ = NegentropySupport::kYes;
+  Progress(now, std::chrono::seconds(5));
+  bytes += message.size();
+  held_reply_ = std::move(message);
+  ContinueIfRoom(out);
+}
+
+void CatchUpJob::ContinueIfRoom(Actions& out) {
+  if (!held_reply_ || pending_.size() > kPendingIds) return;
+  computing_ = true;
+  out.push_back(ContinueReconcile{std::move(*held_reply_)});
+  held_reply_.reset();
+}
+
+void CatchUpJob::OnNegRefused(base::SteadyTime now, std::string_view reason, bool unsupported,
+                              Actions& out) {
+  if (phase_ != Phase::kReconcile || neg_ended_) return;
+  neg_ended_ = true;
+  // Who has answered once speaks the protocol, whatever ended this session.
+  if (support_ == NegentropySupport::kUnknown) {
+    support_ = unsupported ? NegentropySupport::kNo : NegentropySupport::kYes;
+  }
+  error = reason.substr(0, 256);
+  BeginPages(now, out);
+}
+
+void CatchUpJob::CloseNegentropy(Actions& out) {
+  if (neg_opened_ && !neg_ended_) out.push_back(SendNegClose{neg_subscription_});
+  neg_ended_ = true;
+  held_reply_.reset();
+}
+
+// ---- fetching what is missing ----------------------------------------------------------------
+
+void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
+  while (!pending_.empty() && fetches_.size() < kReqsInFlight) {
+    Fetch fetch;
+    nostr::Filter filter;
+    filter.ids.emplace();
+    while (!pending_.empty() && filter.ids->size() < kIdsPerReq) {
+      const auto id = pending_.front();
+      pending_.pop_front();
+      ++attempts_[id];
+      fetch.outstanding.insert(id);
+      filter.ids->push_back(id);
+    }
+    filter.Normalize();
+    std::string subscription =
+        "fetch-" + std::to_string(id_) + "-" + std::to_string(next_request_++);
+    fetches_.emplace(subscription, std::move(fetch));
+    out.push_back(SendReq{std::move(subscription), std::move(filter)});
+    last_progress_ = now;
+  }
+}
+
+void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch,
+                          Actions& out) {
+  out.push_back(SendClose{fetch->first});
+  for (const auto& id : fetch->second.outstanding) {
+    const auto attempts = attempts_.find(id);
+    if (attempts->second < kAttempts) {
+      pending_.push_back(id);
+    } else {
+      attempts_.erase(attempts);
+      ++missing;
+    }
+  }
+  fetches_.erase(fetch);
+  PumpFetches(now, out);
+  ContinueIfRoom(out);
+  FinishIfIdle();
+}
+
+void CatchUpJob::FinishIfIdle() {
+  if (phase_ == Phase::kReconcile && neg_ended_ && !computing_ && pending_.empty() &&
+      fetches_.empty()) {
+    phase_ = Phase::kDone;
+  }
+}
+
+// ---- pages -----------------------------------------------------------------------------------
+
+void CatchUpJob::BeginPages(base::SteadyTime now, Actions& out) {
+  // Pages deliver whatever reconciliation had still wanted.
+  for (const auto& [subscription, fetch] : fetches_) out.push_back(SendClose{subscription});
+  fetches_.clear();
+  pending_.clear();
+  attempts_.clear();
+  phase_ = Phase::kPages;
+  method = SyncMethod::kReq;
+  last_progress_ = now;
+  patience_ = now + kPatience;
+  if (filter_.until) {
+    page_until_ = *filter_.until;
+    page_bounded_ = true;
+  }
+  RequestPage(out);
+}
+
+void CatchUpJob::RequestPage(Actions& out) {
+  nostr::Filter filter = filter_;
+  filter.limit = page_size_;
+  if (page_bounded_) filter.until = page_until_;
+  page_events_ = page_new_ = 0;
+  page_oldest_ = UINT64_MAX;
+  seen_at_oldest_.clear();
+  ++pages_;
+  page_subscription_ = "page-" + std::to_string(id_) + "-" + std::to_string(next_request_++);
+  out.push_back(SendReq{page_subscription_, std::move(filter)});
+}
+
+void CatchUpJob::EndPage(base::SteadyTime now, Actions& out) {
+  out.push_back(SendClose{page_subscription_});
+  page_subscription_.clear();
+  Progress(now, std::chrono::seconds(1));
+  if (page_events_ == 0) {
+    phase_ = Phase::kDone;
+    return;
+  }
+  if (pages_ >= kMaxPages) {
+    Abort("gave up after " + std::to_string(pages_) + " pages", out);
+    return;
+  }
+  const uint64_t oldest = page_bounded_ ? std::min(page_oldest_, page_until_) : page_oldest_;
+  if (page_new_ > 0) {
+    // Inclusive: the second may go on in the next page.
+    if (!page_bounded_ || oldest != page_until_) {
+      seen_at_until_.clear();
+      page_size_ = kPageSize;
+    }
+    seen_at_until_.merge(seen_at_oldest_);
+    page_until_ = oldest;
+  } else if (page_events_ >= page_size_ && page_size_ < kLargePageSize) {
+    page_size_ = kLargePageSize;  // one second fills the page: there may be more of it
+  } else if (oldest == 0) {
+    phase_ = Phase::kDone;
+    return;
+  } else {
+    // The same again and nothing else: step below it, or we would ask for it for ever.
+    page_until_ = oldest - 1;
+    page_size_ = kPageSize;
+    seen_at_until_.clear();
+  }
+  page_bounded_ = true;
+  if (seen_at_until_.size() > kIdsPerSecond) {
+    Abort("too many events of one second", out);
+    return;
+  }
+  RequestPage(out);
+}
+
+nostr::Filter CatchUpJob::Remaining() const {
+  nostr::Filter filter = filter_;
+  if (phase_ == Phase::kPages && page_bounded_) filter.until = page_until_;
+  return filter;
+}
+
+// ---- what the remote says ----------------------------------------------------------------------
+
+// Something useful has come: the deadline moves, and so does, by `credit`, the end of our patience.
+void CatchUpJob::Progress(base::SteadyTime now, base::Duration credit) {
+  last_progress_ = now;
+  patience_ = std::min(patience_ + credit, now + kPatience);
+}
+
+void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,
+                         const nostr::EventId& id, uint64_t created_at, Actions& out) {
+  if (phase_ == Phase::kPages && subscription == page_subscription_) {
+    OnPageEvent(now, id, created_at, out);
+    return;
+  }
+  const auto fetch = fetches_.find(subscription);
+  if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
+  attempts_.erase(id);
+  stalls_ = 0;
+  Progress(now, std::chrono::seconds(1));
+  ++fetched;
+}
+
+void CatchUpJob::OnPageEvent(base::SteadyTime now, const nostr::EventId& id, uint64_t created_at,
+                             Actions& out) {
+  Progress(now, std::chrono::seconds(1));
+  if (++page_events_ > kPageOverrun) {
+    Abort("the remote sends more than was asked for", out);
+    return;
+  }
+  if (created_at < page_oldest_) {
+    page_oldest_ = created_at;
+    seen_at_oldest_.clear();
+  }
+  if (created_at == page_oldest_) seen_at_oldest_.insert(id);
+  const bool seen = page_bounded_ && (created_at > page_until_ || (created_at == page_until_ &&
+                                                                  seen_at_until_.contains(id)));
+  if (seen) return;
+  ++page_new_;
+  ++fetched;
+}
+
+void CatchUpJob::OnEose(base::SteadyTime now, std::string_view subscription, Actions& out) {
+  if (phase_ == Phase::kPages && subscription == page_subscription_) {
+    EndPage(now, out);
+    return;
+  }
+  const auto fetch = fetches_.find(subscription);
+  if (fetch != fetches_.end()) EndFetch(now, fetch, out);
+}
+
+void CatchUpJob::OnClosed(base::SteadyTime now, std::string_view subscription,
+                          std::string_view reason, Actions& out) {
+  if (subscription == neg_subscription_) {
+    OnNegRefused(now, reason, /*unsupported=*/true, out);
+  } else if (phase_ == Phase::kPages && subscription == page_subscription_) {
+    Abort("remote closed the subscription: " + std::string(reason.substr(0, 200)), out);
+  } else if (const auto fetch = fetches_.find(subscription); fetch != fetches_.end()) {
+    error = reason.substr(0, 256);
+    EndFetch(now, fetch, out);
+  }
+}
+
+bool CatchUpJob::Owns(std::string_view subscription) const {
+  if (subscription == neg_subscription_) return true;
+  if (phase_ == Phase::kPages) return subscription == page_subscription_;
+  return fetches_.contains(subscription);
+}
+
+bool CatchUpJob::WaitsForRemote() const {
+  if (phase_ == Phase::kPages) return true;
+  return phase_ == Phase::kReconcile && (!fetches_.empty() || (!computing_ && !neg_ended_));
+}
+
+void CatchUpJob::OnDeadline(base::SteadyTime now, Actions& out) {
+  if (finished() || now < deadline()) return;
+  if (!WaitsForRemote()) {  // our own pools are busy; that is no fault of the remote
+    last_progress_ = now;
+    patience_ = now + kPatience;
+    return;
+  }
+  if (now >= patience_) {
+    Abort("the remote is too slow", out);
+    return;
+  }
+  if (phase_ == Phase::kPages) {
+    Abort("no answer to a page within the deadline", out);
+    return;
+  }
+  if (!fetches_.empty()) {
+    if (++stalls_ == kAttempts) {
+      Abort("the remote does not deliver what it has", out);
+      return;
+    }
+    // What is outstanding counts as an attempt; what EndFetch opens anew gets a deadline of its own.
+    std::vector<std::string> stalled;
+    for (const auto& [subscription, fetch] : fetches_) stalled.push_back(subscription);
+    for (const auto& subscription : stalled) EndFetch(now, fetches_.find(subscription), out);
+    last_progress_ = now;
+    return;
+  }
+  OnNegRefused(now, "no answer to a negentropy message within the deadline",
+               support_ == NegentropySupport::kUnknown, out);
+}
+
+void CatchUpJob::Abort(std::string reason, Actions& out) {
+  CloseNegentropy(out);
+  for (const auto& [subscription, fetch] : fetches_) out.push_back(SendClose{subscription});
+  fetches_.clear();
+  if (!page_subscription_.empty()) out.push_back(SendClose{page_subscription_});
+  page_subscription_.clear();
+  error = std::move(reason);
+  phase_ = Phase::kFailed;
+}
+
+}  // namespace graspd::sync

@@ -1,0 +1,170 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "nostr/filter.h"
+#include "sync/status.h"
+
+namespace graspd::sync {
+
+/// What one round of reconciliation against our own set has found (see NegentropyPool).
+struct ReconcileStep {
+  std::string message;                // to send next; empty = finished
+  std::vector<nostr::EventId> wanted;  // missing here, and not deleted here either
+  uint64_t have = 0, need = 0;         // sizes of this round's differences
+};
+
+/// What a job asks its surroundings to do.
+struct StartReconcile {};  // build the local set, make the first message
+struct ContinueReconcile {
+  std::string reply;
+};
+struct SendNegOpen {
+  std::string subscription, bytes;
+};
+struct SendNegMsg {
+  std::string subscription, bytes;
+};
+struct SendNegClose {
+  std::string subscription;
+};
+struct SendReq {
+  std::string subscription;
+  nostr::Filter filter;
+};
+struct SendClose {
+  std::string subscription;
+};
+using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, SendNegMsg,
+                               SendNegClose, SendReq, SendClose>;
+
+/// Brings what one remote has for one filter here: by negentropy against our real set, or by paged REQ
+/// where the remote does not speak it. Sans-IO: takes what happened, appends what to do.
+///
+/// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go on; what
+/// the remote does not deliver is asked for at most kAttempts times. Every phase has a deadline on
+/// progress, and what drips more slowly than an event a second for long is given up as well, so that a
+/// slot cannot be held. Bounds: at most kPendingIds ids wait to be fetched before the next round is held
+/// back; at most kMaxPages pages, kPageOverrun events in one and kIdsPerSecond in one second.
+/// Threading: thread-compatible; lives on the sync thread.
+class CatchUpJob {
+ public:
+  static constexpr size_t kIdsPerReq = 250;
+  static constexpr size_t kReqsInFlight = 4;
+  static constexpr size_t kPendingIds = 50'000;
+  static constexpr int kAttempts = 3;
+  static constexpr size_t kPageSize = 500;
+  static constexpr size_t kLargePageSize = 5000;  // for a second that fills a page
+  static constexpr size_t kMaxPages = 10'000;
+  static constexpr size_t kPageOverrun = 20'000;
+  static constexpr size_t kIdsPerSecond = 50'000;
+  static constexpr base::Duration kProgressTimeout = std::chrono::seconds(15);
+  /// How long a remote may stay below an event a second.
+  static constexpr base::Duration kPatience = std::chrono::seconds(120);
+
+  enum class NegentropySupport { kUnknown, kYes, kNo };
+
+  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy);
+
+  using Actions = std::vector<JobAction>;
+  void Start(base::SteadyTime now, Actions& out);
+  void OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileStep> step, Actions& out);
+  void OnNegMsg(base::SteadyTime now, std::string bytes, Actions& out);
+  /// NEG-ERR, or a CLOSED or NOTICE that can only mean our NEG-OPEN. `unsupported`: the remote seems not
+  /// to know NIP-77 at all; else it refuses this set, which shows that it does.
+  void OnNegRefused(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
+  void OnEvent(base::SteadyTime now, std::string_view subscription, const nostr::EventId& id,
+               uint64_t created_at, Actions& out);
+  void OnEose(base::SteadyTime now, std::string_view subscription, Actions& out);
+  void OnClosed(base::SteadyTime now, std::string_view subscription, std::string_view reason,
+                Actions& out);
+  /// To be called at or after deadline().
+  void OnDeadline(base::SteadyTime now, Actions& out);
+  /// Ends the job as failed, closing what it has open.
+  void Abort(std::string reason, Actions& out);
+
+  [[nodiscard]] base::SteadyTime deadline() const {
+    return std::min(last_progress_ + kProgressTimeout, patience_);
+  }
+  [[nodiscard]] bool finished() const { return phase_ == Phase::kDone || phase_ == Phase::kFailed; }
+  [[nodiscard]] bool failed() const { return phase_ == Phase::kFailed; }
+  /// True while the answer to our first NEG-OPEN is outstanding.
+  [[nodiscard]] bool awaits_first_neg_answer() const {
+    return phase_ == Phase::kReconcile && neg_opened_ && support_ == NegentropySupport::kUnknown;
+  }
+  [[nodiscard]] bool WaitsForRemote() const;
+  /// True if the subscription is one of this job's present requests.
+  [[nodiscard]] bool Owns(std::string_view subscription) const;
+  [[nodiscard]] NegentropySupport support() const { return support_; }
+  [[nodiscard]] const nostr::Filter& filter() const { return filter_; }
+  /// What a later job would still have to ask for: the filter, less the pages that have been read.
+  [[nodiscard]] nostr::Filter Remaining() const;
+  [[nodiscard]] const std::string& neg_subscription() const { return neg_subscription_; }
+
+  // Progress, for operators.
+  SyncMethod method = SyncMethod::kUnknown;
+  uint64_t have = 0, need = 0, fetched = 0, missing = 0, rounds = 0, bytes = 0;
+  std::string error;
+
+ private:
+  enum class Phase { kNew, kReconcile, kPages, kDone, kFailed };
+  struct Fetch {
+    std::unordered_set<nostr::EventId> outstanding;
+  };
+  using Fetches = std::map<std::string, Fetch, std::less<>>;
+
+  void BeginPages(base::SteadyTime now, Actions& out);
+  void RequestPage(Actions& out);
+  void EndPage(base::SteadyTime now, Actions& out);
+  void PumpFetches(base::SteadyTime now, Actions& out);
+  void EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions& out);
+  void ContinueIfRoom(Actions& out);
+  void FinishIfIdle();
+  void CloseNegentropy(Actions& out);
+  void Progress(base::SteadyTime now, base::Duration credit);
+  void OnPageEvent(base::SteadyTime now, const nostr::EventId& id, uint64_t created_at,
+                   Actions& out);
+
+  const uint64_t id_;
+  const nostr::Filter filter_;
+  const std::string neg_subscription_;
+  Phase phase_ = Phase::kNew;
+  NegentropySupport support_ = NegentropySupport::kUnknown;
+  base::SteadyTime last_progress_{};
+  base::SteadyTime patience_{};  // runs out unless enough comes
+  uint64_t next_request_ = 0;
+
+  // Reconciliation.
+  bool neg_opened_ = false, neg_ended_ = false, computing_ = false;
+  std::optional<std::string> held_reply_;  // waits until fewer ids are pending
+  std::deque<nostr::EventId> pending_;
+  std::unordered_map<nostr::EventId, int> attempts_;  // of ids pending or being fetched
+  Fetches fetches_;
+  int stalls_ = 0;  // deadlines in a row at which no fetch had brought anything
+
+  // Pages.
+  std::string page_subscription_;
+  uint64_t page_until_ = 0;
+  bool page_bounded_ = false;  // page_until_ is set
+  size_t page_size_ = kPageSize;
+  size_t page_events_ = 0, page_new_ = 0, pages_ = 0;
+  uint64_t page_oldest_ = 0;
+  // Pages overlap by one second: of that second, what earlier pages brought, and of the oldest
+  // second of this page, what it brings.
+  std::unordered_set<nostr::EventId> seen_at_until_, seen_at_oldest_;
+};
+
+}  // namespace graspd::sync

@@ -1,0 +1,464 @@
+#include "sync/catchup_job.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+#include "nostr/negentropy/reconciler.h"
+#include "sync/testing/events.h"
+#include "sync/testing/fake_relay.h"
+
+namespace graspd::sync {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using std::chrono::seconds;
+using testing::FakeRelay;
+using testing::Issue;
+using Support = CatchUpJob::NegentropySupport;
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+nostr::Filter Issues() {
+  nostr::Filter filter;
+  filter.kinds = {nostr::kIssue};
+  return filter;
+}
+
+nostr::Event NumberedIssue(int number, uint64_t created_at) {
+  return Issue({testing::Repo("alice", "tool")}, created_at, std::to_string(number));
+}
+
+// A job between a relay and a local set, until neither has anything to say.
+class CatchUp : public ::testing::Test {
+ protected:
+  void Begin(nostr::Filter filter = Issues(), bool try_negentropy = true) {
+    job_ = std::make_unique<CatchUpJob>(1, std::move(filter), try_negentropy);
+    job_->Start(now_, actions_);
+  }
+  // Begins, and goes on until the job ends or nothing happens any more.
+  void Run(nostr::Filter filter = Issues(), bool try_negentropy = true) {
+    Begin(std::move(filter), try_negentropy);
+    Settle();
+  }
+  void Settle() {
+    while (!actions_.empty()) {
+      for (auto& action : std::exchange(actions_, {})) Carry(action);
+    }
+  }
+  void PassDeadline() {
+    now_ = job_->deadline();
+    job_->OnDeadline(now_, actions_);
+    Settle();
+  }
+  void Carry(JobAction& action) {
+    std::visit(Overloaded{
+                   [this](StartReconcile&) { StartRound(); },
+                   [this](ContinueReconcile& a) { ContinueRound(a.reply); },
+                   [this](SendNegOpen& a) {
+                     Take(session_.NegOpen(a.subscription, job_->filter(), a.bytes));
+                   },
+                   [this](SendNegMsg& a) { Take(session_.NegMsg(a.subscription, a.bytes)); },
+                   [this](SendNegClose& a) { session_.NegClose(a.subscription); },
+                   [this](SendReq& a) {
+                     requests_.push_back(a);
+                     Take(session_.Req(a.subscription, {a.filter}));
+                   },
+                   [this](SendClose& a) { session_.Close(a.subscription); },
+               },
+               action);
+  }
+  void Take(FakeRelay::Replies replies) {
+    for (auto& reply : replies) {
+      std::visit(Overloaded{
+                     [this](Delivered& r) {
+                       received_.insert(r.id);
+                       job_->OnEvent(now_, r.subscription, r.id, r.created_at, actions_);
+                     },
+                     [this](Eose& r) { job_->OnEose(now_, r.subscription, actions_); },
+                     [this](Closed& r) {
+                       job_->OnClosed(now_, r.subscription, r.reason, actions_);
+                     },
+                     [this](Notice& r) { job_->OnNegRefused(now_, r.text, true, actions_); },
+                     [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
+                     [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
+                     [](BadMessage&) {},
+                 },
+                 reply);
+    }
+  }
+  void StartRound() {
+    std::vector<negentropy::Item> items;
+    for (const auto& event : local_) {
+      if (nostr::Matches(job_->filter(), event)) items.push_back({event.created_at, event.id});
+    }
+    initiator_ = std::make_unique<negentropy::Initiator>(
+        std::make_shared<negentropy::SealedSet>(std::move(items)), negentropy::ReconcileLimits{});
+    ReconcileStep step;
+    step.message = initiator_->Start();
+    job_->OnReconcileStep(now_, std::move(step), actions_);
+  }
+  void ContinueRound(const std::string& reply) {
+    auto found = initiator_->Continue(reply);
+    if (!found.ok()) {
+      job_->OnReconcileStep(now_, found.status(), actions_);
+      return;
+    }
+    ReconcileStep step;
+    step.message = found->message;
+    step.wanted = found->need;
+    step.have = found->have.size();
+    step.need = found->need.size();
+    job_->OnReconcileStep(now_, std::move(step), actions_);
+  }
+  [[nodiscard]] size_t MissingHere() const {
+    size_t missing = 0;
+    for (const auto& [id, event] : relay_.events()) {
+      const bool local = std::any_of(local_.begin(), local_.end(),
+                                     [&](const nostr::Event& e) { return e.id == id; });
+      missing += !local && !received_.contains(id);
+    }
+    return missing;
+  }
+
+  base::SteadyTime now_{seconds(1000)};
+  FakeRelay relay_;
+  FakeRelay::Session session_{relay_};
+  std::vector<nostr::Event> local_;
+  std::set<nostr::EventId> received_;
+  std::vector<SendReq> requests_;
+  std::unique_ptr<CatchUpJob> job_;
+  std::unique_ptr<negentropy::Initiator> initiator_;
+  CatchUpJob::Actions actions_;
+};
+
+// ---- reconciliation -------------------------------------------------------------------------
+
+TEST_F(CatchUp, FetchesWhatIsMissingAndNothingElse) {
+  for (int i = 0; i < 1200; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  for (int i = 700; i < 1500; ++i) local_.push_back(NumberedIssue(i, 1000 + i));
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+  EXPECT_THAT(received_, SizeIs(700));
+  EXPECT_EQ(MissingHere(), 0u);
+  EXPECT_EQ(job_->method, SyncMethod::kNegentropy);
+  EXPECT_EQ(job_->support(), Support::kYes);
+  EXPECT_EQ(job_->need, 700u);
+  EXPECT_EQ(job_->have, 300u);
+  EXPECT_EQ(job_->fetched, 700u);
+  EXPECT_EQ(job_->missing, 0u);
+  EXPECT_THAT(session_.open(), IsEmpty()) << "every fetch is closed";
+}
+
+TEST_F(CatchUp, EqualSetsCostNoRequest) {
+  for (int i = 0; i < 300; ++i) {
+    relay_.Store(NumberedIssue(i, 1000));
+    local_.push_back(NumberedIssue(i, 1000));
+  }
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_THAT(requests_, IsEmpty());
+}
+
+TEST_F(CatchUp, AnEmptyRemoteIsDoneAtOnce) {
+  local_.push_back(NumberedIssue(1, 1000));
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+  EXPECT_THAT(requests_, IsEmpty());
+}
+
+TEST_F(CatchUp, ManyRoundsOfSmallFramesFindEverything) {
+  for (int i = 0; i < 2000; ++i) {
+    if (i % 3 != 0) relay_.Store(NumberedIssue(i, 1000 + i / 7));
+    if (i % 5 != 0) local_.push_back(NumberedIssue(i, 1000 + i / 7));
+  }
+  relay_.behaviour.neg_frame_bytes = 4096;
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_GT(job_->rounds, 3u);
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, FetchesAreChunkedAndPipelined) {
+  for (int i = 0; i < 1500; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.answers_requests = false;
+  Run();
+  ASSERT_THAT(requests_, SizeIs(CatchUpJob::kReqsInFlight));
+  for (const auto& request : requests_) EXPECT_THAT(*request.filter.ids, SizeIs(250));
+
+  // One answer makes room for the next chunk.
+  job_->OnEose(now_, requests_[0].subscription, actions_);
+  Settle();
+  EXPECT_THAT(requests_, SizeIs(CatchUpJob::kReqsInFlight + 1));
+}
+
+TEST_F(CatchUp, WhatIsNeverDeliveredIsAskedThreeTimesAndCounted) {
+  for (int i = 0; i < 10; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  for (int i = 0; i < 4; ++i) relay_.behaviour.ghosts.insert(NumberedIssue(i, 1000 + i).id);
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+  EXPECT_EQ(job_->missing, 4u);
+  EXPECT_EQ(job_->fetched, 6u);
+  EXPECT_THAT(requests_, SizeIs(CatchUpJob::kAttempts));
+  for (size_t i = 1; i < requests_.size(); ++i) EXPECT_THAT(*requests_[i].filter.ids, SizeIs(4));
+}
+
+TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
+  for (int i = 0; i < 250; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.serves_at_most = 100;
+  Run();
+  EXPECT_EQ(MissingHere(), 0u);
+  EXPECT_EQ(job_->missing, 0u);
+}
+
+TEST_F(CatchUp, ARelayThatReconcilesButNeverDeliversDoesNotHoldItsSlot) {
+  for (int i = 0; i < 10'000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.answers_requests = false;
+  const auto begin = now_;
+  Run();
+  while (!job_->finished() && now_ - begin < std::chrono::hours(1)) PassDeadline();
+  EXPECT_TRUE(job_->failed());
+  EXPECT_LE(now_ - begin, std::chrono::minutes(2));
+  EXPECT_THAT(session_.open(), IsEmpty());
+}
+
+TEST_F(CatchUp, ADripOfEventsDoesNotHoldItsSlot) {
+  for (int i = 0; i < 250; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.answers_requests = false;
+  const auto begin = now_;
+  Run();
+  ASSERT_THAT(requests_, SizeIs(1));
+  for (const auto& id : *requests_[0].filter.ids) {
+    now_ += seconds(9);
+    job_->OnEvent(now_, requests_[0].subscription, id, 1000, actions_);
+    job_->OnDeadline(now_, actions_);
+    if (job_->finished()) break;
+  }
+  EXPECT_TRUE(job_->failed());
+  EXPECT_LE(now_ - begin, std::chrono::minutes(5));
+}
+
+TEST_F(CatchUp, OurOwnSlownessIsNotHeldAgainstTheRemote) {
+  Begin();
+  ASSERT_THAT(actions_, SizeIs(1));  // StartReconcile: the pool is busy
+  for (int i = 0; i < 100; ++i) {
+    now_ = job_->deadline();
+    job_->OnDeadline(now_, actions_);
+  }
+  EXPECT_FALSE(job_->finished());
+  Settle();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+}
+
+TEST_F(CatchUp, MessagesNobodyWaitsForChangeNothing) {
+  for (int i = 0; i < 5; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  Run();
+  ASSERT_TRUE(job_->finished());
+  const auto fetched = job_->fetched;
+  job_->OnEvent(now_, requests_[0].subscription, NumberedIssue(0, 1000).id, 1000, actions_);
+  job_->OnEose(now_, requests_[0].subscription, actions_);
+  job_->OnClosed(now_, "neg-1", "error: late", actions_);
+  job_->OnNegMsg(now_, "\x61", actions_);
+  job_->OnDeadline(now_ + seconds(100), actions_);
+  EXPECT_EQ(job_->fetched, fetched);
+  EXPECT_FALSE(job_->failed());
+  EXPECT_THAT(actions_, IsEmpty());
+}
+
+// ---- what makes it page instead -------------------------------------------------------------
+
+TEST_F(CatchUp, EveryKindOfRefusalFallsBackToPages) {
+  using Negentropy = FakeRelay::Negentropy;
+  for (int i = 0; i < 30; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  const std::pair<Negentropy, Support> cases[] = {
+      {Negentropy::kNegError, Support::kYes},  // it refuses this set, not the protocol
+      {Negentropy::kClosed, Support::kNo},
+      {Negentropy::kNotice, Support::kNo},
+      {Negentropy::kSilent, Support::kNo},
+  };
+  for (const auto& [negentropy, support] : cases) {
+    relay_.behaviour.negentropy = negentropy;
+    received_.clear();
+    Run();
+    if (negentropy == Negentropy::kSilent) {
+      EXPECT_FALSE(job_->finished());
+      PassDeadline();
+    }
+    EXPECT_TRUE(job_->finished());
+    EXPECT_FALSE(job_->failed());
+    EXPECT_EQ(job_->method, SyncMethod::kReq);
+    EXPECT_EQ(job_->support(), support);
+    EXPECT_EQ(MissingHere(), 0u);
+    EXPECT_THAT(session_.open(), IsEmpty());
+  }
+}
+
+TEST_F(CatchUp, WhoHasAnsweredOnceIsNotTakenToLackNegentropy) {
+  for (int i = 0; i < 2000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  for (int i = 0; i < 2000; i += 2) local_.push_back(NumberedIssue(i, 1000 + i));
+  Begin();
+  for (auto& action : std::exchange(actions_, {})) Carry(action);  // builds the set
+  for (auto& action : std::exchange(actions_, {})) Carry(action);  // NEG-OPEN and its answer
+  ASSERT_EQ(job_->support(), Support::kYes);
+  job_->OnClosed(now_, job_->neg_subscription(), "error: going away", actions_);
+  Settle();
+  EXPECT_EQ(job_->support(), Support::kYes);
+  EXPECT_EQ(job_->method, SyncMethod::kReq);
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, AFailureOfOurOwnSetFallsBackToPages) {
+  for (int i = 0; i < 30; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  Begin();
+  actions_.clear();
+  job_->OnReconcileStep(now_, absl::ResourceExhaustedError("too many items"), actions_);
+  Settle();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_EQ(job_->support(), Support::kUnknown);
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+// ---- pages -----------------------------------------------------------------------------------
+
+TEST_F(CatchUp, PagesBringEverything) {
+  for (int i = 0; i < 1700; ++i) relay_.Store(NumberedIssue(i, 1000 + i / 3));
+  Run(Issues(), /*try_negentropy=*/false);
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+  EXPECT_EQ(MissingHere(), 0u);
+  EXPECT_EQ(job_->fetched, 1700u);
+  EXPECT_LE(relay_.events_served(), 1900u) << "pages overlap by one second, not by more";
+}
+
+TEST_F(CatchUp, SmallPagesAreNotTakenForTheEnd) {
+  for (int i = 0; i < 95; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.serves_at_most = 10;
+  Run(Issues(), false);
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, PagesSurviveASecondThatFillsAPage) {
+  relay_.behaviour.serves_at_most = 5000;
+  for (int i = 0; i < 200; ++i) relay_.Store(NumberedIssue(i, 3000 + i));
+  for (int i = 200; i < 1400; ++i) relay_.Store(NumberedIssue(i, 2000));
+  for (int i = 1400; i < 1500; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  Run(Issues(), false);
+  EXPECT_TRUE(job_->finished());
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, ASecondTheRelayCannotServeInFullDoesNotStopTheRest) {
+  relay_.behaviour.serves_at_most = 50;
+  for (int i = 0; i < 80; ++i) relay_.Store(NumberedIssue(i, 2000));
+  for (int i = 80; i < 120; ++i) relay_.Store(NumberedIssue(i, 1000));
+  Run(Issues(), false);
+  EXPECT_TRUE(job_->finished());
+  EXPECT_EQ(MissingHere(), 30u) << "of the crowded second only";
+}
+
+TEST_F(CatchUp, UnsortedPagesBringEverything) {
+  for (int i = 0; i < 900; ++i) relay_.Store(NumberedIssue(i, 1000 + i / 2));
+  relay_.behaviour.newest_first = false;
+  relay_.behaviour.serves_at_most = 60;
+  Run(Issues(), false);
+  EXPECT_TRUE(job_->finished());
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, EventsOfTheYear1970End) {
+  for (int i = 0; i < 20; ++i) relay_.Store(NumberedIssue(i, 0));
+  Run(Issues(), false);
+  EXPECT_TRUE(job_->finished());
+  EXPECT_EQ(MissingHere(), 0u);
+}
+
+TEST_F(CatchUp, AWindowIsKept) {
+  for (int i = 0; i < 1000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.serves_at_most = 70;
+  auto window = Issues();
+  window.since = 1300;
+  window.until = 1799;
+  for (const bool negentropy : {false, true}) {
+    received_.clear();
+    Run(window, negentropy);
+    EXPECT_TRUE(job_->finished());
+    EXPECT_THAT(received_, SizeIs(500)) << negentropy;
+  }
+}
+
+TEST_F(CatchUp, ASilentPageFails) {
+  relay_.behaviour.answers_requests = false;
+  Run(Issues(), false);
+  job_->OnDeadline(now_ + CatchUpJob::kProgressTimeout - seconds(1), actions_);
+  EXPECT_FALSE(job_->finished());
+  PassDeadline();
+  EXPECT_TRUE(job_->failed());
+  EXPECT_THAT(session_.open(), IsEmpty());
+}
+
+TEST_F(CatchUp, AClosedPageFailsWithTheRemotesWords) {
+  relay_.behaviour.answers_requests = false;
+  Run(Issues(), false);
+  job_->OnClosed(now_, requests_.at(0).subscription, "auth-required: who are you", actions_);
+  EXPECT_TRUE(job_->failed());
+  EXPECT_THAT(job_->error, ::testing::HasSubstr("auth-required"));
+}
+
+TEST_F(CatchUp, APageThatNeverEndsFails) {
+  relay_.behaviour.answers_requests = false;
+  Run(Issues(), false);
+  for (uint64_t i = 0; i < 1'000'000 && !job_->finished(); ++i) {
+    job_->OnEvent(now_, requests_.at(0).subscription, {nostr::Sha256(std::to_string(i))}, 1000 + i,
+                  actions_);
+  }
+  EXPECT_TRUE(job_->failed());
+  EXPECT_LT(job_->fetched, 50'000u);
+}
+
+TEST_F(CatchUp, ARelayThatInventsEventsOfOneSecondForEverIsLeft) {
+  relay_.behaviour.answers_requests = false;
+  Run(Issues(), false);
+  uint64_t invented = 0;
+  while (!job_->finished() && invented < 3'000'000) {
+    const std::string page = requests_.back().subscription;
+    for (int i = 0; i < 500; ++i, ++invented) {
+      nostr::EventId id;
+      std::memcpy(id.bytes.data(), &invented, sizeof invented);
+      job_->OnEvent(now_, page, id, 1000, actions_);
+    }
+    job_->OnEose(now_, page, actions_);
+    Settle();
+  }
+  EXPECT_TRUE(job_->finished());
+  EXPECT_LE(invented, 200'000u);
+}
+
+TEST_F(CatchUp, ARelayThatRepeatsItselfForEverIsLeft) {
+  relay_.behaviour.answers_requests = false;
+  Run(Issues(), false);
+  uint64_t pages = 0;
+  while (!job_->finished() && pages < 100'000) {
+    const std::string page = requests_.back().subscription;
+    job_->OnEvent(now_, page, NumberedIssue(1, 1000).id, 1000 + pages % 7, actions_);
+    job_->OnEose(now_, page, actions_);
+    Settle();
+    ++pages;
+  }
+  EXPECT_TRUE(job_->finished());
+  EXPECT_LE(pages, CatchUpJob::kMaxPages);
+}
+
+}  // namespace
+}  // namespace graspd::sync

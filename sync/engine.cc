@@ -1,0 +1,574 @@
+#include "sync/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "nostr/nip34.h"
+#include "sync/engine_state.h"
+
+namespace graspd::sync {
+namespace {
+
+using nostr::RelayUrl;
+using Decision = CandidateSnapshot::Decision;
+
+constexpr size_t kReasonBytes = 256;
+
+uint64_t WholeSeconds(base::Duration duration) {
+  return static_cast<uint64_t>(
+      std::chrono::ceil<std::chrono::seconds>(std::max(duration, base::Duration::zero())).count());
+}
+
+}  // namespace
+
+SyncEngine::SyncEngine(EngineOptions options, base::Random& random)
+    : options_(std::move(options)), random_(random) {}
+SyncEngine::~SyncEngine() = default;
+
+// The prefix is what NIP-01 defines; relays that only say it in a NOTICE use words like these.
+bool SyncEngine::IsRateLimitText(std::string_view text) {
+  if (text.starts_with("rate-limited:")) return true;
+  for (const std::string_view words : {"rate limit", "rate-limit", "too many requests", "slow down"}) {
+    if (text.find(words) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+// Takes the place of the remote's timer of this type, if there is one.
+void SyncEngine::Arm(base::SteadyTime when, Timer::Type type, Remote& remote) {
+  if (const auto old = remote.timers.find(type); old != remote.timers.end()) {
+    timers_.erase(old->second);
+  }
+  remote.timers[type] = timers_.emplace(when, Timer{type, remote.url});
+}
+
+std::optional<base::SteadyTime> SyncEngine::NextDeadline() const {
+  if (timers_.empty()) return std::nullopt;
+  return timers_.begin()->first;
+}
+
+std::vector<Action> SyncEngine::TakeActions() { return std::exchange(actions_, {}); }
+
+SyncEngine::Remote* SyncEngine::Find(const RelayUrl& url) {
+  const auto found = remotes_.find(url);
+  return found == remotes_.end() ? nullptr : found->second.get();
+}
+
+SyncEngine::Remote* SyncEngine::Find(ConnectionId connection) {
+  const auto found = connections_.find(connection);
+  return found == connections_.end() ? nullptr : Find(found->second);
+}
+
+void SyncEngine::SetState(const Instant& now, Remote& remote, RemoteState state,
+                          std::string_view reason) {
+  remote.state_reason = reason.substr(0, kReasonBytes);
+  if (remote.state == state) return;
+  remote.state = state;
+  ++state_version_;
+  remote.state_since = now.unix_seconds;
+  base::LogInfo("sync", "remote changed state",
+                {{"remote", remote.url.ToString()},
+                 {"state", RemoteStateName(state)},
+                 {"reason", remote.state_reason}});
+}
+
+// ---- discovery -------------------------------------------------------------------------------
+
+void SyncEngine::Load(const nostr::Event& event) { index_.Add(event); }
+
+void SyncEngine::Start(const Instant& now) {
+  for (const auto& url : options_.bootstrap) Consider(now, url, RemoteOrigin::kConfig);
+  for (const auto& url : index_.Relays()) Consider(now, url, RemoteOrigin::kDiscovered);
+  RecordUnusable(now, index_.Unusable());
+  started_ = true;
+}
+
+void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> changes) {
+  RepoIndex::Affected affected;
+  for (const auto& change : changes) {
+    if (change.ephemeral) continue;
+    RepoIndex::Affected more;
+    if (change.type == storage::Change::Type::kRemoved) {
+      more = index_.Remove(change.id);
+    } else if (change.event) {
+      more = index_.Add(change.event->event);
+      RecordUnusable(now, index_.UnusableOf(change.id));
+    }
+    affected.merge(more);
+  }
+  for (const auto& url : affected) MarkDirty(now, url);
+}
+
+void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url) {
+  Remote* remote = Find(url);
+  if (!remote) {
+    if (index_.ReferencesTo(url) > 0) {
+      Consider(now, url, RemoteOrigin::kDiscovered);
+    } else {
+      candidates_.erase(url.ToString());
+    }
+    return;
+  }
+  if (remote->origin == RemoteOrigin::kDiscovered && index_.ReferencesTo(url) == 0) {
+    Forget(now, *remote);
+    return;
+  }
+  // Whoever is not connected gets the whole scope when it is.
+  if (!remote->connected() || remote->dirty) return;
+  const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
+  remote->coalesce = keeps_coming ? std::min(2 * remote->coalesce, options_.max_coalesce)
+                                  : options_.first_coalesce;
+  remote->dirty = true;
+  Arm(now.steady + remote->coalesce, Timer::Type::kUpdate, *remote);
+}
+
+// Why `url` is not to be dialled, if there is a reason.
+std::optional<CandidateSnapshot> SyncEngine::Objection(const RelayUrl& url) const {
+  CandidateSnapshot objection;
+  const nostr::HostPort host{url.host(), url.port()};
+  if (std::find(options_.own_hosts.begin(), options_.own_hosts.end(), host) !=
+      options_.own_hosts.end()) {
+    objection.decision = Decision::kSelf;
+    objection.reason = "is one of our own URLs";
+    return objection;
+  }
+  if (remotes_.size() >= options_.max_remotes) {
+    objection.decision = Decision::kOverLimit;
+    objection.reason = "the limit of remotes is reached";
+    return objection;
+  }
+  return std::nullopt;
+}
+
+void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin origin) {
+  if (Find(url)) return;
+  if (const auto objection = Objection(url)) {
+    RecordCandidate(now, url.ToString(), objection->decision, objection->reason);
+    return;
+  }
+  RecordCandidate(now, url.ToString(), Decision::kAccepted,
+                  origin == RemoteOrigin::kConfig ? "configured" : "named by an announcement");
+  auto& remote =
+      *remotes_.emplace(url, std::make_unique<Remote>(url, origin, options_.health)).first->second;
+  remote.state_since = now.unix_seconds;
+  remote.repair_wait = options_.repair_after;
+  ++state_version_;
+  if (paused_.contains(url)) {
+    SetState(now, remote, RemoteState::kPaused, "paused by the operator");
+  } else if (started_) {
+    QueueDial(now, remote);
+  } else {
+    const auto jitter = base::Duration(static_cast<base::Duration::rep>(
+        random_.Below(static_cast<uint64_t>(options_.startup_jitter.count()) + 1)));
+    remote.next_attempt = now.steady + options_.startup_delay + jitter;
+    remote.next_attempt_at = now.unix_seconds + WholeSeconds(options_.startup_delay + jitter);
+    Arm(remote.next_attempt, Timer::Type::kDial, remote);
+  }
+}
+
+void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Decision decision,
+                                 std::string_view reason) {
+  auto found = candidates_.find(url);
+  if (found == candidates_.end()) {
+    // Full: the list keeps what it has, so that a flood cannot push out what was there before it.
+    if (candidates_.size() >= options_.max_candidates) return;
+    found = candidates_.emplace(url, CandidateSnapshot{.url = url, .first_seen = now.unix_seconds,
+                                                       .reason = {}})
+                .first;
+  }
+  found->second.decision = decision;
+  found->second.reason = reason.substr(0, kReasonBytes);
+}
+
+void SyncEngine::RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays) {
+  for (const auto& relay : relays) {
+    RecordCandidate(now, relay.text, Decision::kInvalid, relay.reason);
+  }
+}
+
+void SyncEngine::Forget(const Instant& now, Remote& remote) {
+  base::LogInfo("sync", "remote is no longer named", {{"remote", remote.url.ToString()}});
+  AbandonJobs(now, remote, "the remote is no longer named by any announcement");
+  Disconnect(remote);
+  std::erase(dial_queue_, remote.url);
+  candidates_.erase(remote.url.ToString());
+  for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
+  remotes_.erase(RelayUrl(remote.url));  // `remote` is gone
+  ++state_version_;
+  AdmitOneMore(now);
+  PumpDials(now);
+  PumpJobs(now);
+}
+
+// A place has become free: the first of those that were over the limit takes it.
+void SyncEngine::AdmitOneMore(const Instant& now) {
+  for (const auto& [text, candidate] : candidates_) {
+    if (candidate.decision != Decision::kOverLimit) continue;
+    const auto url = RelayUrl::Parse(text);
+    if (!url.ok() || index_.ReferencesTo(*url) == 0) continue;
+    Consider(now, *url, RemoteOrigin::kDiscovered);
+    return;
+  }
+}
+
+// ---- dialling --------------------------------------------------------------------------------
+
+void SyncEngine::QueueDial(const Instant& now, Remote& remote) {
+  if (remote.connection || remote.in_dial_queue) return;
+  remote.in_dial_queue = true;
+  dial_queue_.push_back(remote.url);
+  PumpDials(now);
+}
+
+void SyncEngine::PumpDials(const Instant& now) {
+  while (!recent_new_.empty() && now.steady - recent_new_.front() >= std::chrono::minutes(1)) {
+    recent_new_.pop_front();
+  }
+  std::deque<RelayUrl> later;
+  while (!dial_queue_.empty() && dialling_ < options_.concurrent_dials) {
+    Remote* remote = Find(dial_queue_.front());
+    const bool first_time = remote && remote->health.consecutive_failures() == 0 &&
+                            remote->connected_at == 0;
+    if (remote && first_time && recent_new_.size() >= options_.new_remotes_per_minute) {
+      later.push_back(dial_queue_.front());  // known ones may still pass
+      dial_queue_.pop_front();
+      continue;
+    }
+    dial_queue_.pop_front();
+    if (!remote) continue;
+    remote->in_dial_queue = false;
+    if (remote->connection || remote->state == RemoteState::kPaused) continue;
+    if (first_time) recent_new_.push_back(now.steady);
+    const ConnectionId connection{next_connection_++};
+    remote->connection = connection;
+    remote->is_open = false;
+    remote->next_attempt_at = 0;
+    connections_.emplace(connection, remote->url);
+    ++dialling_;
+    SetState(now, *remote, RemoteState::kConnecting);
+    Emit(Dial{remote->url, connection});
+  }
+  if (!later.empty()) {
+    if (dial_timer_ <= now.steady) {
+      dial_timer_ = recent_new_.front() + std::chrono::minutes(1);
+      timers_.emplace(dial_timer_, Timer{Timer::Type::kDialQueue, std::nullopt});
+    }
+    dial_queue_.insert(dial_queue_.begin(), later.begin(), later.end());
+  }
+}
+
+// Ends our side of the connection; what it still says is ignored from now on.
+void SyncEngine::Disconnect(Remote& remote) {
+  if (!remote.connection) return;
+  if (!remote.is_open) --dialling_;
+  connections_.erase(*remote.connection);
+  Emit(HangUp{*remote.connection});
+  remote.connection.reset();
+  remote.is_open = false;
+  remote.dirty = false;
+}
+
+void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
+                             const net::DialSuccess& success) {
+  Remote* remote = Find(connection);
+  if (!remote || remote->is_open) return;
+  --dialling_;
+  remote->is_open = true;
+  remote->address = success.address.ToString();
+  if (!options_.instance.empty() && success.instance == options_.instance) {
+    RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
+    Disconnect(*remote);
+    SetState(now, *remote, RemoteState::kBlocked, "is ourselves under another name");
+    PumpDials(now);
+    return;
+  }
+  const bool reconnect = remote->last_contact != 0;
+  remote->connected_at = now.unix_seconds;
+  remote->health.Connected(now.steady);
+  // Whether it reconciles is found out anew on each connection, unless it refused not long ago.
+  remote->method = now.steady < remote->no_negentropy_until ? SyncMethod::kReq : SyncMethod::kUnknown;
+  SetState(now, *remote, RemoteState::kSyncing);
+
+  CatchUpAll(now, *remote, reconnect ? storage::Source::kReconnect : storage::Source::kStartup);
+  if (!remote->timers.contains(Timer::Type::kDaily)) ScheduleDaily(now, *remote);
+  PumpDials(now);
+}
+
+void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
+                                const net::DialFailure& failure) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  if (!remote->is_open) --dialling_;
+  // Nothing was missing up to now only if everything had been caught up.
+  if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
+  connections_.erase(connection);
+  remote->connection.reset();
+  remote->is_open = false;
+  remote->dirty = false;
+  AbandonJobs(now, *remote, "the connection ended");
+  remote->last_error = failure.detail;
+  remote->last_error_code = net::DialErrorName(failure.error);
+  remote->last_error_at = now.unix_seconds;
+
+  auto wait = remote->health.Failed(now.steady, random_);
+  if (failure.error == net::DialError::kBlocked) {
+    wait = options_.forbidden_retry;
+    RecordCandidate(now, remote->url.ToString(), Decision::kForbidden, failure.detail);
+    SetState(now, *remote, RemoteState::kBlocked, failure.detail);
+  } else {
+    SetState(now, *remote,
+             remote->health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff,
+             failure.detail);
+  }
+  remote->next_attempt = now.steady + wait;
+  remote->next_attempt_at = now.unix_seconds + WholeSeconds(wait);
+  Arm(remote->next_attempt, Timer::Type::kDial, *remote);
+  PumpDials(now);
+  PumpJobs(now);
+}
+
+// ---- subscriptions ---------------------------------------------------------------------------
+
+void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
+  remote.dirty = false;
+  if (!remote.connected()) return;
+  remote.last_update = now.steady;
+  auto diff = remote.plan.Update({index_.Repos(remote.url), index_.Roots(remote.url)});
+  if (diff.empty()) return;
+  Carry(now, remote, std::move(diff), storage::Source::kStartup);
+}
+
+// Opens every live subscription, and behind them catches up: from the last moment when nothing was
+// missing if that is recent, else in full.
+void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
+  remote.dirty = remote.closed_subscription = remote.failed_job = false;
+  remote.last_update = now.steady;
+  auto added = remote.plan.Update({index_.Repos(remote.url), index_.Roots(remote.url)});
+  auto all = remote.plan.OpenAll();
+  const bool windowed =
+      remote.last_contact != 0 && !remote.owes_full &&
+      now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
+  if (windowed) {
+    const uint64_t since =
+        remote.last_contact - std::min(remote.last_contact, options_.reconnect_overlap_seconds);
+    for (auto& filter : all.catch_up) filter.since = since;
+    // What came into scope meanwhile was never caught up before.
+    all.catch_up.insert(all.catch_up.end(), added.catch_up.begin(), added.catch_up.end());
+  }
+  remote.full_round = !windowed;
+  Carry(now, remote, std::move(all), source);
+}
+
+// Live subscriptions first and catch-up behind them, so that nothing falls in between.
+void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
+                       storage::Source source) {
+  for (auto& subscription : diff.close) Emit(Unsubscribe{*remote.connection, subscription});
+  for (auto& open : diff.open) {
+    Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
+                   storage::Source::kLive});
+  }
+  for (auto& filter : diff.catch_up) QueueJob(now, remote, std::move(filter), source);
+  PumpJobs(now);
+  SettleState(now, remote);
+}
+
+void SyncEngine::ScheduleDaily(const Instant& now, Remote& remote) {
+  const auto spread = static_cast<uint64_t>(options_.daily_spread.count());
+  const auto wait = options_.daily_least +
+                    base::Duration(static_cast<base::Duration::rep>(random_.Below(spread + 1)));
+  Arm(now.steady + wait, Timer::Type::kDaily, remote);
+}
+
+// What is under way waits for the end of the cool-down: requests that go on would be refused as well.
+void SyncEngine::RateLimited(const Instant& now, Remote& remote, std::string_view reason) {
+  remote.rate_limited_until = now.steady + options_.rate_limit_cooldown;
+  remote.rate_limited_until_unix = now.unix_seconds + WholeSeconds(options_.rate_limit_cooldown);
+  const std::set<uint64_t> running = remote.running;
+  for (auto id = running.rbegin(); id != running.rend(); ++id) DeferJob(now, remote, *jobs_.at(*id));
+  SetState(now, remote, RemoteState::kRateLimited, reason);
+  Arm(remote.rate_limited_until, Timer::Type::kJobs, remote);
+  PumpJobs(now);
+}
+
+void SyncEngine::OnDelivered(const Instant& now, ConnectionId connection,
+                             std::span<const Delivered> events) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  remote->counts.received += events.size();
+  remote->last_event_at = now.unix_seconds;
+  for (const auto& event : events) {
+    const Job* job = JobOf(*remote, event.subscription);
+    if (!job) continue;
+    WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+      run.OnEvent(now.steady, event.subscription, event.id, event.created_at, out);
+    });
+  }
+}
+
+void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
+                          std::span<const Judged> events) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  for (const auto& event : events) {
+    switch (event.code) {
+      case ingest::Code::kStored:
+        ++remote->counts.stored;
+        remote->health.Useful();
+        if (event.source == storage::Source::kReconnect ||
+            event.source == storage::Source::kDaily) {
+          ++remote->counts.gap_filled;
+        }
+        break;
+      case ingest::Code::kDuplicate:
+      case ingest::Code::kOlder:
+        ++remote->counts.duplicate;
+        break;
+      case ingest::Code::kParked:
+        ++remote->counts.parked;
+        break;
+      case ingest::Code::kInvalid:
+        ++remote->counts.invalid;
+        break;
+      case ingest::Code::kDeleted:
+      case ingest::Code::kExpired:
+      case ingest::Code::kRefused:
+        ++remote->counts.rejected;
+        break;
+      case ingest::Code::kError:
+        remote->failed_job = remote->owes_full = true;  // our store could not take it: ask again
+        SettleState(now, *remote);
+        break;
+    }
+  }
+}
+
+void SyncEngine::OnBadMessages(const Instant&, ConnectionId connection, uint64_t count) {
+  if (Remote* remote = Find(connection)) remote->counts.invalid += count;
+}
+
+void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
+                          std::string_view subscription, std::string_view reason) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  const Job* job = JobOf(*remote, subscription);
+  const bool limited = IsRateLimitText(reason);
+  if (limited) RateLimited(now, *remote, reason);
+  if (job) {
+    if (limited) return;  // the job waits in the queue again
+    WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+      run.OnClosed(now.steady, subscription, reason, out);
+    });
+    return;
+  }
+  // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
+  if (!remote->plan.IsOpen(subscription)) return;
+  if (!std::exchange(remote->closed_subscription, true)) {
+    base::LogWarn("sync", "remote closed a live subscription",
+                  {{"remote", remote->url.ToString()},
+                   {"subscription", subscription},
+                   {"reason", reason}});
+  }
+  SettleState(now, *remote);
+}
+
+void SyncEngine::OnNotice(const Instant& now, ConnectionId connection, std::string_view text) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  if (IsRateLimitText(text)) {
+    RateLimited(now, *remote, text);
+    return;
+  }
+  // A relay without NIP-77 commonly answers NEG-OPEN so. A notice names nothing, hence it counts only
+  // while we wait for the very first answer.
+  for (const uint64_t id : std::set<uint64_t>(remote->running)) {
+    if (!jobs_.at(id)->run->awaits_first_neg_answer()) continue;
+    WithJob(now, *remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+      run.OnNegRefused(now.steady, text, /*unsupported=*/true, out);
+    });
+  }
+}
+
+// ---- time ------------------------------------------------------------------------------------
+
+void SyncEngine::OnTimer(const Instant& now) {
+  while (!timers_.empty() && timers_.begin()->first <= now.steady) {
+    const Timer timer = timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    Remote* remote = timer.remote ? Find(*timer.remote) : nullptr;
+    if (remote) remote->timers.erase(timer.type);
+    switch (timer.type) {
+      case Timer::Type::kDial:
+        // Stale if the remote was dialled, paused or given another time since.
+        if (remote && !remote->connection && remote->state != RemoteState::kPaused &&
+            remote->next_attempt <= now.steady) {
+          QueueDial(now, *remote);
+        }
+        break;
+      case Timer::Type::kDialQueue:
+        PumpDials(now);
+        break;
+      case Timer::Type::kUpdate:
+        if (remote && remote->dirty) UpdateScope(now, *remote);
+        break;
+      case Timer::Type::kJobs:
+        if (remote) CheckJobs(now, *remote);
+        break;
+      case Timer::Type::kRepair:
+        if (remote && remote->connected() && remote->state == RemoteState::kLiveWithGaps) {
+          CatchUpAll(now, *remote, storage::Source::kReconnect);
+        }
+        break;
+      case Timer::Type::kDaily:
+        if (!remote) break;
+        remote->owes_full = true;  // if not now, then with the next connection
+        if (remote->connected()) CatchUpAll(now, *remote, storage::Source::kDaily);
+        ScheduleDaily(now, *remote);
+        break;
+    }
+  }
+}
+
+// ---- operators -------------------------------------------------------------------------------
+
+bool SyncEngine::Pause(const Instant& now, const RelayUrl& url) {
+  const bool changed = paused_.insert(url).second;
+  if (Remote* remote = Find(url); remote && remote->state != RemoteState::kPaused) {
+    if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
+    AbandonJobs(now, *remote, "the remote was paused");
+    Disconnect(*remote);
+    if (remote->in_dial_queue) std::erase(dial_queue_, url);
+    remote->in_dial_queue = false;
+    remote->next_attempt_at = 0;
+    SetState(now, *remote, RemoteState::kPaused, "paused by the operator");
+    PumpDials(now);
+    PumpJobs(now);
+  }
+  return changed;
+}
+
+bool SyncEngine::Resume(const Instant& now, const RelayUrl& url, bool reset_backoff) {
+  const bool changed = paused_.erase(url) > 0;
+  Remote* remote = Find(url);
+  if (!remote) return changed;
+  if (reset_backoff) remote->health.Reset();
+  if (remote->state == RemoteState::kPaused) {
+    SetState(now, *remote, RemoteState::kBackoff, "resumed by the operator");
+    QueueDial(now, *remote);
+  } else if (reset_backoff) {
+    QueueDial(now, *remote);
+  }
+  return changed;
+}
+
+bool SyncEngine::IsPaused(const RelayUrl& url) const { return paused_.contains(url); }
+
+void SyncEngine::DialWaiting(const Instant& now) {
+  for (auto& [url, remote] : remotes_) {
+    if (remote->state == RemoteState::kDiscovered || remote->state == RemoteState::kBackoff) {
+      QueueDial(now, *remote);
+    }
+  }
+}
+
+}  // namespace graspd::sync

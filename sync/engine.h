@@ -1,0 +1,284 @@
+// The decisions of proactive sync (GRASP-02), free of I/O.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "ingest/event_sink.h"
+#include "net/dialer.h"
+#include "nostr/filter.h"
+#include "nostr/relay_url.h"
+#include "storage/event_store.h"
+#include "sync/catchup_job.h"
+#include "sync/filter_service.h"
+#include "sync/relay_health.h"
+#include "sync/repo_index.h"
+#include "sync/status.h"
+
+namespace graspd::sync {
+
+/// Both times at the moment of an input: deadlines use the first, records for people the second.
+struct Instant {
+  base::SteadyTime steady;
+  uint64_t unix_seconds = 0;
+};
+
+/// One of our connections to a remote. Numbers are never reused, so that what an earlier connection still
+/// had to say is told apart.
+struct ConnectionId {
+  uint64_t value = 0;
+  auto operator<=>(const ConnectionId&) const = default;
+};
+
+// ---- what the engine asks for ----------------------------------------------------------------
+
+struct Dial {
+  nostr::RelayUrl remote;
+  ConnectionId connection;
+};
+struct HangUp {
+  ConnectionId connection;
+};
+/// Send a REQ; accept its events as coming by `source`, if they match.
+struct Subscribe {
+  ConnectionId connection;
+  std::string subscription;
+  std::vector<nostr::Filter> filters;
+  storage::Source source;
+};
+struct Unsubscribe {
+  ConnectionId connection;
+  std::string subscription;
+};
+struct NegOpen {
+  ConnectionId connection;
+  std::string subscription;
+  nostr::Filter filter;
+  std::string bytes;
+};
+struct NegMsg {
+  ConnectionId connection;
+  std::string subscription;
+  std::string bytes;
+};
+struct NegClose {
+  ConnectionId connection;
+  std::string subscription;
+};
+struct ReconcileStart {
+  uint64_t job;
+  nostr::Filter filter;
+};
+struct ReconcileContinue {
+  uint64_t job;
+  std::string reply;
+};
+struct ReconcileDrop {
+  uint64_t job;
+};
+using Action = std::variant<Dial, HangUp, Subscribe, Unsubscribe, NegOpen, NegMsg, NegClose,
+                            ReconcileStart, ReconcileContinue, ReconcileDrop>;
+
+// ---- what the engine is told -----------------------------------------------------------------
+
+/// An event delivered by a remote that passed the connection's own checks (known subscription, matches
+/// its filters) and went on to ingest.
+struct Delivered {
+  std::string subscription;
+  nostr::EventId id;
+  uint64_t created_at = 0;
+};
+/// What ingest made of a delivered event.
+struct Judged {
+  storage::Source source;
+  ingest::Code code;
+};
+
+struct EngineOptions {
+  std::vector<nostr::RelayUrl> bootstrap;
+  /// Hosts of our own public URLs: never dialled.
+  std::vector<nostr::HostPort> own_hosts;
+  /// The value of our own Graspd-Instance header: who answers with it is ourselves by another name.
+  std::string instance;
+  base::Duration startup_delay = std::chrono::seconds(5);
+  base::Duration startup_jitter = std::chrono::seconds(2);
+  size_t max_remotes = 500;
+  size_t max_candidates = 10'000;
+  size_t concurrent_dials = 16;
+  size_t new_remotes_per_minute = 60;
+  size_t jobs_in_total = 16;
+  size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
+  size_t queued_jobs_per_remote = 20'000;
+  size_t job_history = 256;
+  base::Duration rate_limit_cooldown = std::chrono::seconds(65);
+  base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
+  base::Duration forbidden_retry = std::chrono::hours(24);   // after AddressGuard refused
+  base::Duration repair_after = std::chrono::seconds(65);    // a gap is tried again, doubling to
+  base::Duration repair_at_most = std::chrono::hours(1);     // this
+  uint32_t rate_limits_per_job = 10;  // in a row without progress, then the job fails
+  base::Duration daily_least = std::chrono::hours(23);       // full reconciliation of each remote, at
+  base::Duration daily_spread = std::chrono::hours(2);       // a random time of its own
+  base::Duration first_coalesce = std::chrono::milliseconds(10);
+  base::Duration max_coalesce = std::chrono::seconds(5);
+  /// A reconnect catches up from the last contact less this, at most `reconnect_window` back; a longer
+  /// absence is caught up in full.
+  uint64_t reconnect_overlap_seconds = 600;
+  uint64_t reconnect_window_seconds = 3 * 24 * 3600;
+  HealthOptions health;
+};
+
+/// Which relays to talk to, what to ask them, when to try again.
+///
+/// Every method takes what happened and when, and appends to the actions that TakeActions() hands out;
+/// nothing here waits, sends or reads a clock. After each input the caller carries out the actions
+/// and arranges to call OnTimer() at NextDeadline().
+///
+/// Bounds: max_remotes, max_candidates, queued_jobs_per_remote, job_history; the RepoIndex is as large as
+/// the store's announcements and roots. Threading: thread-compatible; lives on the sync thread.
+class SyncEngine {
+ public:
+  SyncEngine(EngineOptions options, base::Random& random);
+  ~SyncEngine();
+
+  // Start: first what is stored (announcements before roots), then Start(), which schedules the remotes
+  // named so far after the start-up delay; those discovered later are dialled at once.
+  void Load(const nostr::Event& event);
+  void Start(const Instant& now);
+  /// Stored and removed events, in commit order (ephemeral ones and other kinds are ignored).
+  void OnChanges(const Instant& now, std::span<const storage::Change> changes);
+
+  // Connections. Inputs for a connection that is no longer the remote's present one are ignored.
+  void OnConnected(const Instant& now, ConnectionId connection, const net::DialSuccess& success);
+  void OnDisconnected(const Instant& now, ConnectionId connection, const net::DialFailure& failure);
+  void OnDelivered(const Instant& now, ConnectionId connection, std::span<const Delivered> events);
+  void OnJudged(const Instant& now, ConnectionId connection, std::span<const Judged> events);
+  /// Messages that were not what we asked for: unknown subscription, no match, malformed.
+  void OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count);
+  void OnEose(const Instant& now, ConnectionId connection, std::string_view subscription);
+  void OnClosed(const Instant& now, ConnectionId connection, std::string_view subscription,
+                std::string_view reason);
+  void OnNotice(const Instant& now, ConnectionId connection, std::string_view text);
+  void OnNegMsg(const Instant& now, ConnectionId connection, std::string_view subscription,
+                std::string bytes);
+  void OnNegErr(const Instant& now, ConnectionId connection, std::string_view subscription,
+                std::string_view reason);
+  void OnReconcileStep(const Instant& now, uint64_t job, absl::StatusOr<ReconcileStep> step);
+
+  void OnTimer(const Instant& now);
+  [[nodiscard]] std::optional<base::SteadyTime> NextDeadline() const;
+  [[nodiscard]] size_t timer_count() const { return timers_.size(); }
+  [[nodiscard]] std::vector<Action> TakeActions();
+
+  // Operators. Errors: kNotFound for an unknown remote.
+  /// Pauses a remote, whether it is known yet or not: it stays paused when it is discovered.
+  /// True if that changed anything.
+  bool Pause(const Instant& now, const nostr::RelayUrl& url);
+  bool Resume(const Instant& now, const nostr::RelayUrl& url, bool reset_backoff);
+  [[nodiscard]] bool IsPaused(const nostr::RelayUrl& url) const;
+  /// Reconciles everything (or `filter`) with the remote again; returns the jobs. kFailedPrecondition if
+  /// it is not connected, kResourceExhausted if its queue is full.
+  absl::StatusOr<std::vector<uint64_t>> TriggerSync(const Instant& now, const nostr::RelayUrl& url,
+                                                    const std::optional<nostr::Filter>& filter);
+  /// Dials at once every remote that waits in backoff or for its start-up delay; new relays are found
+  /// through OnChanges.
+  void DialWaiting(const Instant& now);
+
+  [[nodiscard]] std::vector<RemoteSnapshot> Remotes() const;
+  [[nodiscard]] std::vector<CandidateSnapshot> Candidates() const;
+  [[nodiscard]] std::vector<JobSnapshot> Jobs() const;  // newest first
+  [[nodiscard]] std::optional<JobSnapshot> FindJob(uint64_t id) const;
+  [[nodiscard]] const RepoIndex& index() const { return index_; }
+  /// Changes whenever the state of some remote does, or one comes or goes.
+  [[nodiscard]] uint64_t state_version() const { return state_version_; }
+
+ private:
+  struct Remote;
+  struct Job;
+  struct Timer {
+    enum class Type { kDial, kUpdate, kJobs, kDialQueue, kRepair, kDaily } type;
+    std::optional<nostr::RelayUrl> remote;
+  };
+  using Timers = std::multimap<base::SteadyTime, Timer>;
+
+  // Remotes and candidates.
+  void Consider(const Instant& now, const nostr::RelayUrl& url, RemoteOrigin origin);
+  std::optional<CandidateSnapshot> Objection(const nostr::RelayUrl& url) const;
+  void RecordCandidate(const Instant& now, const std::string& url,
+                       CandidateSnapshot::Decision decision, std::string_view reason);
+  void RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays);
+  void Forget(const Instant& now, Remote& remote);
+  void AdmitOneMore(const Instant& now);
+  void MarkDirty(const Instant& now, const nostr::RelayUrl& url);
+  void SetState(const Instant& now, Remote& remote, RemoteState state, std::string_view reason = "");
+  Remote* Find(ConnectionId connection);
+  Remote* Find(const nostr::RelayUrl& url);
+
+  // Connections.
+  void QueueDial(const Instant& now, Remote& remote);
+  void PumpDials(const Instant& now);
+  void Disconnect(Remote& remote);
+  void UpdateScope(const Instant& now, Remote& remote);
+  void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
+  void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
+             storage::Source source);
+  void ScheduleDaily(const Instant& now, Remote& remote);
+  static bool IsRateLimitText(std::string_view text);
+  void RateLimited(const Instant& now, Remote& remote, std::string_view reason);
+
+  // Jobs.
+  uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
+                    storage::Source source);
+  void PumpJobs(const Instant& now);
+  bool StartJob(const Instant& now, Remote& remote);
+  void DeferJob(const Instant& now, Remote& remote, Job& job);
+  Job* JobOf(Remote& remote, std::string_view subscription);
+  using JobStep = std::function<void(CatchUpJob&, CatchUpJob::Actions&)>;
+  void WithJob(const Instant& now, Remote& remote, uint64_t id, const JobStep& step);
+  void Perform(Remote& remote, Job& job, std::vector<JobAction> actions);
+  void EndJob(const Instant& now, Remote& remote, Job& job, JobState state,
+              std::string_view error);
+  void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
+  void SettleState(const Instant& now, Remote& remote);
+  void CheckJobs(const Instant& now, Remote& remote);
+  static JobSnapshot Describe(const Job& job);
+
+  void Arm(base::SteadyTime when, Timer::Type type, Remote& remote);
+  void Emit(Action action) { actions_.push_back(std::move(action)); }
+
+  const EngineOptions options_;
+  base::Random& random_;
+  RepoIndex index_;
+  bool started_ = false;
+  std::map<nostr::RelayUrl, std::unique_ptr<Remote>> remotes_;
+  std::map<ConnectionId, nostr::RelayUrl> connections_;
+  std::map<std::string, CandidateSnapshot> candidates_;
+  std::set<nostr::RelayUrl> paused_;  // also those not known as remotes
+  std::deque<nostr::RelayUrl> dial_queue_;
+  size_t dialling_ = 0;
+  base::SteadyTime dial_timer_{};  // the latest kDialQueue timer
+  std::deque<base::SteadyTime> recent_new_;  // first dials of the last minute
+  std::map<uint64_t, std::unique_ptr<Job>> jobs_;  // queued and running
+  std::deque<JobSnapshot> finished_jobs_;          // newest first, at most job_history
+  size_t running_jobs_ = 0;
+  std::optional<nostr::RelayUrl> last_served_;  // got the latest job slot: turns are fair
+  uint64_t next_connection_ = 1, next_job_ = 1, next_run_ = 1;
+  Timers timers_;  // at most one of each type per remote
+  std::vector<Action> actions_;
+  uint64_t state_version_ = 0;
+};
+
+}  // namespace graspd::sync

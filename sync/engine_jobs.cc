@@ -1,0 +1,308 @@
+// SyncEngine: catch-up jobs, their turns and their ends.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "sync/engine_state.h"
+
+namespace graspd::sync {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+}  // namespace
+
+uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
+                              storage::Source source) {
+  if (remote.waiting.size() >= options_.queued_jobs_per_remote) {
+    remote.failed_job = remote.owes_full = true;
+    return 0;
+  }
+  auto job = std::make_unique<Job>(remote.url, std::move(filter), source);
+  job->id = next_job_++;
+  job->created_at = now.unix_seconds;
+  remote.waiting.push_back(job->id);
+  const uint64_t id = job->id;
+  jobs_.emplace(id, std::move(job));
+  return id;
+}
+
+// Gives free slots to remotes in turn, beginning behind the one served last, so that a remote with many
+// jobs cannot hold the others.
+void SyncEngine::PumpJobs(const Instant& now) {
+  if (remotes_.empty()) return;
+  auto turn = last_served_ ? remotes_.upper_bound(*last_served_) : remotes_.begin();
+  for (size_t idle = 0; idle < remotes_.size() && running_jobs_ < options_.jobs_in_total;) {
+    if (turn == remotes_.end()) turn = remotes_.begin();
+    if (StartJob(now, *turn->second)) {
+      last_served_ = turn->first;
+      idle = 0;
+    } else {
+      ++idle;
+    }
+    ++turn;
+  }
+}
+
+bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
+  if (remote.waiting.empty() || !remote.connected() || remote.rate_limited(now.steady) ||
+      remote.running.size() >= options_.jobs_per_remote) {
+    return false;
+  }
+  // Until the first NEG-OPEN of a connection is answered, one job finds out for all.
+  if (remote.method == SyncMethod::kUnknown && !remote.running.empty()) return false;
+  const uint64_t id = remote.waiting.front();
+  remote.waiting.pop_front();
+  remote.running.insert(id);
+  ++running_jobs_;
+  Job& job = *jobs_.at(id);
+  job.started_at = now.unix_seconds;
+  job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until);
+  WithJob(now, remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.Start(now.steady, out);
+  });
+  if (!remote.timers.contains(Timer::Type::kJobs)) {
+    Arm(now.steady + CatchUpJob::kProgressTimeout, Timer::Type::kJobs, remote);
+  }
+  return true;
+}
+
+// Back to the head of the queue. The next run has other subscription names, so that what this one still
+// gets is not taken for its answers.
+void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
+  job.rate_limits = job.run->fetched > 0 ? 0 : job.rate_limits + 1;
+  CatchUpJob::Actions actions;
+  auto remaining = job.run->Remaining();
+  job.run->Abort("rate limited", actions);
+  Perform(remote, job, std::move(actions));
+  if (job.rate_limits >= options_.rate_limits_per_job) {
+    EndJob(now, remote, job, JobState::kFailed, "rate limited again and again");
+    return;
+  }
+  Emit(ReconcileDrop{job.id});
+  --running_jobs_;
+  remote.running.erase(job.id);
+  remote.waiting.push_front(job.id);
+  job.filter = std::move(remaining);
+  job.run.reset();
+}
+
+SyncEngine::Job* SyncEngine::JobOf(Remote& remote, std::string_view subscription) {
+  for (const uint64_t id : remote.running) {
+    Job& job = *jobs_.at(id);
+    if (job.run->Owns(subscription)) return &job;
+  }
+  return nullptr;
+}
+
+// Feeds one input to a job, carries out what it asks for, and ends it if it is over.
+void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const JobStep& step) {
+  const auto found = jobs_.find(id);
+  if (found == jobs_.end() || !found->second->run) return;
+  Job& job = *found->second;
+  CatchUpJob::Actions actions;
+  const uint64_t need_before = job.run->need;
+  const auto support_before = job.run->support();
+  step(*job.run, actions);
+  remote.counts.needed += job.run->need - need_before;
+  Perform(remote, job, std::move(actions));
+  if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
+    remote.method = SyncMethod::kNegentropy;
+  } else if (job.run->support() == CatchUpJob::NegentropySupport::kNo &&
+             support_before == CatchUpJob::NegentropySupport::kUnknown &&
+             remote.method != SyncMethod::kNegentropy) {
+    // Not if it reconciled on this very connection: then it refused something else.
+    remote.no_negentropy_until = now.steady + options_.negentropy_retry;
+    remote.method = SyncMethod::kReq;
+    base::LogInfo("sync", "remote does not reconcile, paging instead",
+                  {{"remote", remote.url.ToString()}, {"reason", job.run->error}});
+  }
+  if (job.run->finished()) {
+    EndJob(now, remote, job, job.run->failed() ? JobState::kFailed : JobState::kDone,
+           job.run->error);
+    PumpJobs(now);
+    SettleState(now, remote);
+  }
+}
+
+void SyncEngine::Perform(Remote& remote, Job& job, std::vector<JobAction> actions) {
+  const ConnectionId connection = *remote.connection;
+  for (auto& action : actions) {
+    std::visit(
+        Overloaded{
+            [&](StartReconcile&) { Emit(ReconcileStart{job.id, job.filter}); },
+            [&](ContinueReconcile& a) { Emit(ReconcileContinue{job.id, std::move(a.reply)}); },
+            [&](SendNegOpen& a) {
+              Emit(NegOpen{connection, std::move(a.subscription), job.filter, std::move(a.bytes)});
+            },
+            [&](SendNegMsg& a) {
+              Emit(NegMsg{connection, std::move(a.subscription), std::move(a.bytes)});
+            },
+            [&](SendNegClose& a) { Emit(NegClose{connection, std::move(a.subscription)}); },
+            [&](SendReq& a) {
+              Emit(Subscribe{connection, std::move(a.subscription), {std::move(a.filter)},
+                             job.source});
+            },
+            [&](SendClose& a) { Emit(Unsubscribe{connection, std::move(a.subscription)}); },
+        },
+        action);
+  }
+}
+
+void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState state,
+                        std::string_view error) {
+  if (job.run) {
+    Emit(ReconcileDrop{job.id});
+    --running_jobs_;
+  }
+  if (state == JobState::kFailed) {
+    remote.failed_job = true;
+    if (!job.filter.since) remote.owes_full = true;
+  }
+  JobSnapshot record = Describe(job);
+  record.state = state;
+  record.error = error.substr(0, 256);
+  record.finished_at = now.unix_seconds;
+  finished_jobs_.push_front(std::move(record));
+  if (finished_jobs_.size() > options_.job_history) finished_jobs_.pop_back();
+  remote.running.erase(job.id);
+  jobs_.erase(job.id);  // `job` is gone
+}
+
+void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_view reason) {
+  for (const uint64_t id : std::set<uint64_t>(remote.running)) {
+    EndJob(now, remote, *jobs_.at(id), JobState::kFailed, reason);
+  }
+  for (const uint64_t id : remote.waiting) {
+    if (!jobs_.at(id)->filter.since) remote.owes_full = true;
+    jobs_.erase(id);
+  }
+  remote.waiting.clear();
+}
+
+// The state that follows from what is still to do.
+void SyncEngine::SettleState(const Instant& now, Remote& remote) {
+  if (!remote.connected() || remote.rate_limited(now.steady)) return;
+  if (!remote.running.empty() || !remote.waiting.empty()) {
+    SetState(now, remote, RemoteState::kSyncing);
+    return;
+  }
+  if (remote.failed_job || remote.closed_subscription) {
+    SetState(now, remote, RemoteState::kLiveWithGaps,
+             remote.closed_subscription ? "the remote closed a live subscription"
+                                        : "a catch-up did not succeed");
+    if (!remote.timers.contains(Timer::Type::kRepair)) {
+      Arm(now.steady + remote.repair_wait, Timer::Type::kRepair, remote);
+      remote.repair_wait = std::min(2 * remote.repair_wait, options_.repair_at_most);
+    }
+    return;
+  }
+  remote.repair_wait = options_.repair_after;
+  if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
+  remote.full_round = remote.owes_full = false;
+  remote.last_contact = now.unix_seconds;
+  SetState(now, remote, RemoteState::kLive);
+}
+
+void SyncEngine::CheckJobs(const Instant& now, Remote& remote) {
+  for (const uint64_t id : std::set<uint64_t>(remote.running)) {
+    WithJob(now, remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+      run.OnDeadline(now.steady, out);
+    });
+  }
+  if (remote.rate_limited(now.steady)) {
+    Arm(remote.rate_limited_until, Timer::Type::kJobs, remote);
+  } else if (!remote.running.empty()) {
+    auto next = base::SteadyTime::max();
+    for (const uint64_t id : remote.running) next = std::min(next, jobs_.at(id)->run->deadline());
+    Arm(std::max(next, now.steady + std::chrono::seconds(1)), Timer::Type::kJobs, remote);
+  }
+  PumpJobs(now);
+  SettleState(now, remote);
+}
+
+void SyncEngine::OnEose(const Instant& now, ConnectionId connection,
+                        std::string_view subscription) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  const Job* job = JobOf(*remote, subscription);
+  if (!job) return;
+  WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.OnEose(now.steady, subscription, out);
+  });
+}
+
+void SyncEngine::OnNegMsg(const Instant& now, ConnectionId connection,
+                          std::string_view subscription, std::string bytes) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  const Job* job = JobOf(*remote, subscription);
+  if (!job || job->run->neg_subscription() != subscription) return;
+  WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.OnNegMsg(now.steady, std::move(bytes), out);
+  });
+}
+
+void SyncEngine::OnNegErr(const Instant& now, ConnectionId connection,
+                          std::string_view subscription, std::string_view reason) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  const Job* job = JobOf(*remote, subscription);
+  if (!job || job->run->neg_subscription() != subscription) return;
+  if (IsRateLimitText(reason)) {
+    RateLimited(now, *remote, reason);
+    return;
+  }
+  // NEG-ERR comes from a relay that knows NIP-77: it refuses this set, not the protocol.
+  WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.OnNegRefused(now.steady, reason, reason.starts_with("unsupported:"), out);
+  });
+}
+
+void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
+                                 absl::StatusOr<ReconcileStep> step) {
+  const auto found = jobs_.find(job);
+  if (found == jobs_.end()) return;
+  Remote* remote = Find(found->second->remote);
+  if (!remote || !remote->connected()) return;
+  WithJob(now, *remote, job, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.OnReconcileStep(now.steady, std::move(step), out);
+  });
+}
+
+absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
+    const Instant& now, const nostr::RelayUrl& url, const std::optional<nostr::Filter>& filter) {
+  Remote* remote = Find(url);
+  if (!remote) return absl::NotFoundError("no such remote: " + url.ToString());
+  if (!remote->connected()) {
+    return absl::FailedPreconditionError("the remote is not connected, its state is " +
+                                         std::string(RemoteStateName(remote->state)));
+  }
+  std::vector<nostr::Filter> filters;
+  if (filter) {
+    filters.push_back(*filter);
+  } else {
+    filters = remote->plan.OpenAll().catch_up;
+    remote->full_round = true;
+  }
+  if (remote->waiting.size() + filters.size() > options_.queued_jobs_per_remote) {
+    return absl::ResourceExhaustedError("too many jobs are queued for this remote");
+  }
+  std::vector<uint64_t> ids;
+  for (auto& wanted : filters) {
+    wanted.limit.reset();
+    ids.push_back(QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
+  }
+  if (!filter) remote->failed_job = false;  // all is asked again
+  PumpJobs(now);
+  SettleState(now, *remote);
+  return ids;
+}
+
+}  // namespace graspd::sync

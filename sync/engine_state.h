@@ -1,0 +1,76 @@
+// The engine's records of remotes and jobs, shared by its .cc files.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "sync/engine.h"
+
+namespace graspd::sync {
+
+struct SyncEngine::Job {
+  Job(const nostr::RelayUrl& url, nostr::Filter wanted, storage::Source how)
+      : remote(url), filter(std::move(wanted)), source(how) {}
+
+  uint64_t id = 0;
+  nostr::RelayUrl remote;
+  nostr::Filter filter;
+  storage::Source source;
+  uint64_t created_at = 0, started_at = 0;
+  uint32_t rate_limits = 0;       // in a row
+  std::optional<CatchUpJob> run;  // set while running
+};
+
+struct SyncEngine::Remote {
+  Remote(nostr::RelayUrl u, RemoteOrigin o, const HealthOptions& health_options)
+      : url(std::move(u)), origin(o), health(health_options) {}
+
+  [[nodiscard]] bool connected() const { return connection && is_open; }
+  [[nodiscard]] bool rate_limited(base::SteadyTime now) const { return now < rate_limited_until; }
+
+  nostr::RelayUrl url;
+  RemoteOrigin origin;
+  RemoteState state = RemoteState::kDiscovered;
+  std::string state_reason;
+  uint64_t state_since = 0;
+  std::map<Timer::Type, Timers::iterator> timers;
+
+  // Connection.
+  std::optional<ConnectionId> connection;  // from Dial to its end
+  bool is_open = false;
+  bool in_dial_queue = false;
+  RelayHealthTracker health;
+  base::SteadyTime next_attempt{};
+  std::string address;
+  uint64_t connected_at = 0;
+  uint64_t last_contact = 0;  // when we last knew that nothing was missing, 0 = never
+  std::string last_error, last_error_code;
+  uint64_t last_error_at = 0, next_attempt_at = 0;
+
+  // What is asked of it.
+  SubscriptionPlan plan;
+  bool dirty = false;  // an update is scheduled
+  base::Duration coalesce{};
+  base::SteadyTime last_update{};
+  bool closed_subscription = false;  // the remote ended a live subscription
+  base::Duration repair_wait{};      // before the next try to close a gap
+  base::SteadyTime rate_limited_until{};
+  uint64_t rate_limited_until_unix = 0;
+
+  // Catching up.
+  std::deque<uint64_t> waiting;
+  std::set<uint64_t> running;
+  bool failed_job = false;  // since the connection was made
+  bool owes_full = false;   // some catch-up without window was not finished: the next one is full
+  bool full_round = false;  // the jobs under way cover everything the remote has for us
+  base::SteadyTime no_negentropy_until{};
+  SyncMethod method = SyncMethod::kUnknown;
+  uint64_t last_event_at = 0, last_full_reconcile_at = 0;
+  RemoteCounts counts;
+};
+
+}  // namespace graspd::sync

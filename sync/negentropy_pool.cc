@@ -1,0 +1,132 @@
+#include "sync/negentropy_pool.h"
+
+#include <utility>
+#include <vector>
+
+#include "nostr/negentropy/reconciler.h"
+
+namespace graspd::sync {
+
+struct NegentropyPool::Session {
+  uint64_t id;
+  nostr::Filter filter;
+  std::unique_ptr<negentropy::Initiator> initiator;  // touched by one step at a time
+};
+
+// What steps on other threads need, alive as long as any of them runs.
+struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
+  storage::EventStore& store;
+  base::BlockingPool& reads;
+  base::CpuPool& cpu;
+  const base::Clock& clock;
+  base::Executor& executor;
+  // Called on the executor; null once the pool is gone.
+  std::function<void(const Session&, absl::StatusOr<ReconcileStep>)> report;
+
+  Shared(storage::EventStore& s, base::BlockingPool& r, base::CpuPool& c, const base::Clock& k,
+         base::Executor& e)
+      : store(s), reads(r), cpu(c), clock(k), executor(e) {}
+
+  void Deliver(std::shared_ptr<Session> session, absl::StatusOr<ReconcileStep> step) {
+    executor.Post([self = shared_from_this(), session, step = std::move(step)]() mutable {
+      if (self->report) self->report(*session, std::move(step));
+    });
+  }
+
+  void Read(std::shared_ptr<Session> session, std::function<void()> work) {
+    if (!reads.TryRun(std::move(work))) {
+      Deliver(session, absl::ResourceExhaustedError("too many store reads are queued"));
+    }
+  }
+
+  void ListAndStart(std::shared_ptr<Session> session) {
+    auto self = shared_from_this();
+    Read(session, [self, session] {
+      auto items = self->store.ListItems(session->filter, self->clock.UnixNow(), kMaxItems);
+      if (!items.ok()) {
+        self->Deliver(session, items.status());
+        return;
+      }
+      auto shared_items = std::make_shared<std::vector<negentropy::Item>>(*std::move(items));
+      self->cpu.Run(base::CpuPool::Priority::kNegentropy, [self, session, shared_items] {
+        auto set = std::make_shared<negentropy::SealedSet>(std::move(*shared_items));
+        negentropy::ReconcileLimits limits;
+        limits.frame_bytes = kFrameBytes;
+        session->initiator =
+            std::make_unique<negentropy::Initiator>(std::move(set), limits, kMaxIds);
+        ReconcileStep step;
+        step.message = session->initiator->Start();
+        self->Deliver(session, std::move(step));
+      });
+    });
+  }
+
+  void Advance(std::shared_ptr<Session> session, std::string reply) {
+    auto self = shared_from_this();
+    cpu.Run(base::CpuPool::Priority::kNegentropy, [self, session, reply = std::move(reply)] {
+      auto found = session->initiator->Continue(reply);
+      if (!found.ok()) {
+        self->Deliver(session, found.status());
+        return;
+      }
+      ReconcileStep step;
+      step.message = std::move(found->message);
+      step.have = found->have.size();
+      step.need = found->need.size();
+      if (found->need.empty()) {
+        self->Deliver(session, std::move(step));
+        return;
+      }
+      self->LeaveOutKnown(session, std::move(step), std::move(found->need));
+    });
+  }
+
+  // Deleted events and versions that were replaced stay on other relays: they must not be fetched again
+  // and again.
+  void LeaveOutKnown(std::shared_ptr<Session> session, ReconcileStep step,
+                     std::vector<nostr::EventId> ids) {
+    auto self = shared_from_this();
+    Read(session, [self, session, step = std::move(step), ids = std::move(ids)]() mutable {
+      const auto known = self->store.Known(ids);
+      if (!known.ok()) {
+        self->Deliver(session, known.status());
+        return;
+      }
+      for (size_t i = 0; i < ids.size(); ++i) {
+        if (!(*known)[i]) step.wanted.push_back(ids[i]);
+      }
+      self->Deliver(session, std::move(step));
+    });
+  }
+};
+
+NegentropyPool::NegentropyPool(storage::EventStore& store, base::BlockingPool& reads,
+                               base::CpuPool& cpu, const base::Clock& clock,
+                               base::Executor& executor, Callback on_step)
+    : shared_(std::make_shared<Shared>(store, reads, cpu, clock, executor)) {
+  shared_->report = [this, on_step = std::move(on_step)](const Session& session,
+                                                         absl::StatusOr<ReconcileStep> step) {
+    // Another session may have been started under the same number since.
+    const auto found = sessions_.find(session.id);
+    if (found != sessions_.end() && found->second.get() == &session) {
+      on_step(session.id, std::move(step));
+    }
+  };
+}
+
+NegentropyPool::~NegentropyPool() { shared_->report = nullptr; }
+
+void NegentropyPool::Start(uint64_t session, const nostr::Filter& filter) {
+  auto made = std::make_shared<Session>(Session{session, filter, nullptr});
+  sessions_[session] = made;
+  shared_->ListAndStart(std::move(made));
+}
+
+void NegentropyPool::Continue(uint64_t session, std::string reply) {
+  const auto found = sessions_.find(session);
+  if (found != sessions_.end()) shared_->Advance(found->second, std::move(reply));
+}
+
+void NegentropyPool::Drop(uint64_t session) { sessions_.erase(session); }
+
+}  // namespace graspd::sync

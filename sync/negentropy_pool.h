@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "absl/status/statusor.h"
+#include "base/blocking_pool.h"
+#include "base/clock.h"
+#include "base/cpu_pool.h"
+#include "base/executor.h"
+#include "nostr/filter.h"
+#include "storage/event_store.h"
+#include "sync/catchup_job.h"
+
+namespace graspd::sync {
+
+/// Computes the rounds of reconciliations off the sync thread: lists and seals our real set, turns each
+/// reply into the next message, and leaves out of the wanted ids what is known here already.
+///
+/// Bounds: one step at a time per session; a session holds at most kMaxItems items (40 bytes each) and
+/// collects at most kMaxIds ids. How many sessions exist is the engine's business.
+/// Threading: called on the executor's thread, destroyed there too, and calls back there. Lifetime: steps
+/// under way when it is destroyed are finished unheard.
+class NegentropyPool {
+ public:
+  static constexpr size_t kMaxItems = 5'000'000;
+  static constexpr size_t kMaxIds = 5'000'000;
+  /// Messages double in hex; this keeps them below what common relays accept.
+  static constexpr size_t kFrameBytes = 60'000;
+
+  using Callback = std::function<void(uint64_t session, absl::StatusOr<ReconcileStep>)>;
+
+  NegentropyPool(storage::EventStore& store, base::BlockingPool& reads, base::CpuPool& cpu,
+                 const base::Clock& clock, base::Executor& executor, Callback on_step);
+  ~NegentropyPool();
+
+  void Start(uint64_t session, const nostr::Filter& filter);
+  void Continue(uint64_t session, std::string reply);
+  /// Forgets the session; a step under way is not reported.
+  void Drop(uint64_t session);
+  [[nodiscard]] size_t session_count() const { return sessions_.size(); }
+
+ private:
+  struct Session;
+  struct Shared;
+
+  std::shared_ptr<Shared> shared_;
+  std::unordered_map<uint64_t, std::shared_ptr<Session>> sessions_;
+};
+
+}  // namespace graspd::sync

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ingest/event_sink.h"
+#include "net/dialer.h"
+#include "nostr/message.h"
+#include "sync/engine.h"
+
+namespace graspd::sync {
+
+/// What a remote said, in the order it said it, less the events themselves: those go straight to ingest.
+struct Eose {
+  std::string subscription;
+};
+struct Closed {
+  std::string subscription, reason;
+};
+struct Notice {
+  std::string text;
+};
+struct NegReply {
+  std::string subscription, bytes;
+};
+struct NegRefusal {
+  std::string subscription, reason;
+};
+struct BadMessage {};
+using RemoteNote =
+    std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, BadMessage>;
+
+/// Receives what connections report, on the sync thread.
+class RemoteListener {
+ public:
+  virtual ~RemoteListener() = default;
+  virtual void OnRemoteOpen(ConnectionId connection, const net::DialSuccess& success) = 0;
+  virtual void OnRemoteClosed(ConnectionId connection, const net::DialFailure& failure) = 0;
+  virtual void OnRemoteNotes(ConnectionId connection, std::vector<RemoteNote> notes) = 0;
+  virtual void OnRemoteJudged(ConnectionId connection, std::vector<Judged> judged) = 0;
+};
+
+/// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is one
+/// that was asked for, and hands it to ingest; everything else goes to the engine.
+///
+/// Back-pressure: when ingest has no credit left, reading stops until it has. Reports are gathered for
+/// one turn of the event loop and posted once. A message that makes no sense, or an event that nothing
+/// asked for, is dropped and counted; kStrikes of them end the connection.
+/// Threading: Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime: kept
+/// alive by the dialler until closed; the listener may go first.
+class RemoteConnection final : public net::DialHandler,
+                               public std::enable_shared_from_this<RemoteConnection> {
+ public:
+  static constexpr uint64_t kStrikes = 100;
+  /// Of so many subscriptions that we closed last, late events are no offence.
+  static constexpr size_t kRecentlyClosed = 64;
+
+  RemoteConnection(ConnectionId id, net::IoThread& thread, base::Executor& sync_thread,
+                   std::weak_ptr<RemoteListener> listener);
+
+  void Start(net::Dialer& dialer, ingest::EventSink& sink, net::DialOptions options);
+  /// Carries out a Subscribe, Unsubscribe or Neg* action.
+  void Send(Action action);
+  void HangUp();
+
+  void OnOpen(const net::DialSuccess& success) override;
+  void OnText(std::string_view message) override;
+  void OnClosed(const net::DialFailure& failure) override;
+
+ private:
+  struct Subscription {
+    std::vector<nostr::Filter> filters;
+    storage::Source source;
+  };
+
+  void Carry(Action& action);
+  void OnEvent(nostr::RelayEvent& message);
+  void OnResults(std::span<const ingest::Result> results);
+  void Strike();
+  void Note(RemoteNote note);
+  void Flush();
+  void Tell(std::function<void(RemoteListener&)> what);
+
+  const ConnectionId id_;
+  net::IoThread& thread_;
+  base::Executor& sync_thread_;
+  const std::weak_ptr<RemoteListener> listener_;
+  std::shared_ptr<net::DialledConnection> connection_;
+  std::unique_ptr<ingest::Submitter> submitter_;
+  std::map<std::string, Subscription, std::less<>> subscriptions_;
+  std::deque<std::string> recently_closed_;
+  std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
+  std::vector<RemoteNote> notes_;
+  uint64_t strikes_ = 0;
+  bool reading_paused_ = false;
+};
+
+}  // namespace graspd::sync

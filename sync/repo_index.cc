@@ -1,0 +1,164 @@
+#include "sync/repo_index.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "nostr/nip34.h"
+
+namespace graspd::sync {
+namespace {
+
+using nostr::Address;
+using nostr::RelayUrl;
+
+constexpr size_t kTextBytes = 256;
+
+struct ParsedRelays {
+  std::set<RelayUrl> usable;
+  std::vector<UnusableRelay> unusable;
+};
+
+ParsedRelays ParseRelays(const std::vector<std::string>& texts) {
+  ParsedRelays parsed;
+  for (const auto& text : texts) {
+    auto url = RelayUrl::Parse(text);
+    if (!url.ok()) {
+      if (parsed.unusable.size() < RepoIndex::kRelaysPerRepo) {
+        parsed.unusable.push_back(
+            {text.substr(0, kTextBytes), std::string(url.status().message())});
+      }
+    } else if (parsed.usable.size() < RepoIndex::kRelaysPerRepo || parsed.usable.contains(*url)) {
+      parsed.usable.insert(*std::move(url));
+    } else if (parsed.unusable.size() < RepoIndex::kRelaysPerRepo) {
+      parsed.unusable.push_back({text.substr(0, kTextBytes), "too many relays in one announcement"});
+    }
+  }
+  return parsed;
+}
+
+}  // namespace
+
+RepoIndex::Affected RepoIndex::Add(const nostr::Event& event) {
+  if (event.kind == nostr::kRepositoryAnnouncement) return AddAnnouncement(event);
+  if (nostr::IsRootKind(event.kind)) return AddRoot(event);
+  return {};
+}
+
+RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
+  auto announcement = nostr::ParseAnnouncement(event);
+  if (!announcement.ok()) return {};
+  const Address& address = announcement->address;
+  Affected affected;
+  if (const auto known = repos_.find(address); known != repos_.end()) {
+    const Repo& old = known->second;
+    if (old.announcement == event.id ||
+        nostr::Supersedes(old.created_at, old.announcement, event.created_at, event.id)) {
+      return {};
+    }
+    affected = old.relays;
+    Unlink(address, old);
+  }
+  auto relays = ParseRelays(announcement->relays);
+  affected.insert(relays.usable.begin(), relays.usable.end());
+  for (const auto& relay : relays.usable) repos_of_[relay].insert(address);
+  announcements_[event.id] = address;
+  repos_[address] = {event.id, event.created_at, std::move(relays.usable),
+                     std::move(relays.unusable)};
+  return affected;
+}
+
+RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
+  if (roots_.contains(event.id)) return {};
+  std::vector<Address> addresses;
+  for (auto& address : nostr::ReferencesOf(event).addresses) {
+    if (address.kind == nostr::kRepositoryAnnouncement) addresses.push_back(std::move(address));
+  }
+  Affected affected;
+  for (const auto& address : addresses) {
+    roots_of_[address].insert(event.id);
+    const auto repo = repos_.find(address);
+    if (repo != repos_.end()) affected.insert(repo->second.relays.begin(), repo->second.relays.end());
+  }
+  if (!addresses.empty()) roots_[event.id] = std::move(addresses);
+  return affected;
+}
+
+RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
+  Affected affected;
+  if (const auto found = announcements_.find(id); found != announcements_.end()) {
+    const Address address = found->second;
+    const Repo& repo = repos_.at(address);
+    affected = repo.relays;
+    Unlink(address, repo);
+    repos_.erase(address);
+  } else if (const auto root = roots_.find(id); root != roots_.end()) {
+    for (const auto& address : root->second) {
+      const auto siblings = roots_of_.find(address);
+      siblings->second.erase(id);
+      if (siblings->second.empty()) roots_of_.erase(siblings);
+      const auto repo = repos_.find(address);
+      if (repo != repos_.end()) {
+        affected.insert(repo->second.relays.begin(), repo->second.relays.end());
+      }
+    }
+    roots_.erase(root);
+  }
+  return affected;
+}
+
+void RepoIndex::Unlink(const Address& address, const Repo& repo) {
+  for (const auto& relay : repo.relays) {
+    const auto entry = repos_of_.find(relay);
+    entry->second.erase(address);
+    if (entry->second.empty()) repos_of_.erase(entry);
+  }
+  announcements_.erase(repo.announcement);
+}
+
+std::vector<RelayUrl> RepoIndex::Relays() const {
+  std::vector<RelayUrl> relays;
+  relays.reserve(repos_of_.size());
+  for (const auto& [relay, addresses] : repos_of_) relays.push_back(relay);
+  return relays;
+}
+
+size_t RepoIndex::ReferencesTo(const RelayUrl& relay) const {
+  const auto found = repos_of_.find(relay);
+  return found == repos_of_.end() ? 0 : found->second.size();
+}
+
+std::vector<Address> RepoIndex::Repos(const RelayUrl& relay) const {
+  const auto found = repos_of_.find(relay);
+  if (found == repos_of_.end()) return {};
+  return {found->second.begin(), found->second.end()};
+}
+
+std::vector<nostr::EventId> RepoIndex::Roots(const RelayUrl& relay) const {
+  std::vector<nostr::EventId> roots;
+  const auto found = repos_of_.find(relay);
+  if (found == repos_of_.end()) return roots;
+  for (const auto& address : found->second) {
+    const auto of_repo = roots_of_.find(address);
+    if (of_repo == roots_of_.end()) continue;
+    roots.insert(roots.end(), of_repo->second.begin(), of_repo->second.end());
+  }
+  std::sort(roots.begin(), roots.end());
+  roots.erase(std::unique(roots.begin(), roots.end()), roots.end());
+  return roots;
+}
+
+std::vector<UnusableRelay> RepoIndex::UnusableOf(const nostr::EventId& id) const {
+  const auto found = announcements_.find(id);
+  return found == announcements_.end() ? std::vector<UnusableRelay>()
+                                       : repos_.at(found->second).unusable;
+}
+
+std::vector<UnusableRelay> RepoIndex::Unusable() const {
+  std::vector<UnusableRelay> all;
+  for (const auto& [address, repo] : repos_) {
+    all.insert(all.end(), repo.unusable.begin(), repo.unusable.end());
+  }
+  return all;
+}
+
+}  // namespace graspd::sync

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "nostr/event.h"
+#include "nostr/fixed_bytes.h"
+#include "nostr/relay_url.h"
+#include "nostr/rules.h"
+
+namespace graspd::sync {
+
+/// A value of a `relays` tag that names no relay we could dial, and why.
+struct UnusableRelay {
+  std::string text;  // at most 256 bytes, as the author wrote it
+  std::string reason;
+};
+
+/// Which repositories are known here, which relays carry each, and which patches, pull requests and
+/// issues (roots) belong to each. Fed with every stored event and every removal, in commit order; what
+/// a change means for relays is reported, so that work grows with the change and not with the index.
+///
+/// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo relays from
+/// one announcement. Threading: thread-compatible; lives on the sync thread.
+class RepoIndex {
+ public:
+  static constexpr size_t kRelaysPerRepo = 20;
+
+  /// Relays whose scope (Repos, Roots) has changed or that came or went.
+  using Affected = std::set<nostr::RelayUrl>;
+
+  /// A stored event. Kinds other than announcements and roots change nothing. An announcement replaces
+  /// the older version of its address. Adding the same event twice changes nothing.
+  Affected Add(const nostr::Event& event);
+  /// An event is no longer stored. Unknown ids change nothing.
+  Affected Remove(const nostr::EventId& id);
+
+  [[nodiscard]] std::vector<nostr::RelayUrl> Relays() const;
+  /// How many announcements name the relay.
+  [[nodiscard]] size_t ReferencesTo(const nostr::RelayUrl& relay) const;
+  /// Addresses of the repositories whose announcements name `relay`.
+  [[nodiscard]] std::vector<nostr::Address> Repos(const nostr::RelayUrl& relay) const;
+  /// Roots that belong to one of those repositories, each once, ascending.
+  [[nodiscard]] std::vector<nostr::EventId> Roots(const nostr::RelayUrl& relay) const;
+
+  /// What the announcement `id` names that cannot be dialled; empty if it is not the latest version.
+  [[nodiscard]] std::vector<UnusableRelay> UnusableOf(const nostr::EventId& id) const;
+  /// The same of all announcements.
+  [[nodiscard]] std::vector<UnusableRelay> Unusable() const;
+
+  [[nodiscard]] size_t repo_count() const { return repos_.size(); }
+  [[nodiscard]] size_t root_count() const { return roots_.size(); }
+
+ private:
+  struct Repo {
+    nostr::EventId announcement;
+    uint64_t created_at = 0;
+    std::set<nostr::RelayUrl> relays;
+    std::vector<UnusableRelay> unusable;
+  };
+
+  Affected AddAnnouncement(const nostr::Event& event);
+  Affected AddRoot(const nostr::Event& event);
+  void Unlink(const nostr::Address& address, const Repo& repo);
+
+  std::map<nostr::Address, Repo> repos_;
+  std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of_;
+  std::unordered_map<nostr::EventId, nostr::Address> announcements_;
+  std::unordered_map<nostr::EventId, std::vector<nostr::Address>> roots_;
+  // Roots by repository, whether or not its announcement is here (yet).
+  std::map<nostr::Address, std::set<nostr::EventId>> roots_of_;
+};
+
+}  // namespace graspd::sync

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/blocking_pool.h"
+#include "base/clock.h"
+#include "base/cpu_pool.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "ingest/event_sink.h"
+#include "net/dialer.h"
+#include "net/io_pool.h"
+#include "storage/event_store.h"
+#include "sync/engine.h"
+#include "sync/self_subscriber.h"
+#include "sync/status.h"
+
+namespace graspd::sync {
+
+/// Proactive sync as a running thing: the engine on its thread, its connections on the I/O threads, its
+/// reconciliations on the pools, fed by the SelfSubscriber.
+///
+/// Controls may be called from any thread but the sync thread; each posts to it and waits, at most
+/// `timeout`; changes to pauses are durable on return. Errors: kNotFound for an unknown remote,
+/// kUnavailable after Stop, kDeadlineExceeded if the sync thread did not come to it.
+/// Lifetime: all dependencies outlive it, the sync thread included.
+class SyncManager {
+ public:
+  struct Dependencies {
+    storage::EventStore& store;
+    ingest::EventSink& sink;
+    net::Dialer& dialer;
+    net::IoPool& io;
+    net::IoThread& sync_thread;
+    base::BlockingPool& reads;
+    base::CpuPool& cpu;
+    const base::Clock& clock;
+    base::Random& random;
+    base::Metrics& metrics;
+  };
+  struct Options {
+    EngineOptions engine;
+    SelfSubscriber::Options self;
+  };
+
+  SyncManager(Dependencies dependencies, Options options);
+  ~SyncManager();
+
+  /// Loads pauses and the index from the store, then begins. Blocks while loading. Call once, when our
+  /// relay port is open.
+  absl::Status Start();
+  /// Hangs up on everyone. Idempotent.
+  void Stop();
+
+  absl::StatusOr<std::vector<RemoteSnapshot>> Remotes(base::Duration timeout);
+  absl::StatusOr<std::vector<CandidateSnapshot>> Candidates(base::Duration timeout);
+  absl::StatusOr<JobSnapshot> FindJob(uint64_t id, base::Duration timeout);
+  /// True if it was not paused (resumed) before.
+  absl::StatusOr<bool> Pause(const nostr::RelayUrl& url, base::Duration timeout);
+  absl::StatusOr<bool> Resume(const nostr::RelayUrl& url, bool reset_backoff,
+                              base::Duration timeout);
+  /// Queues a reconciliation of everything with a connected remote (kFailedPrecondition otherwise), and
+  /// returns the jobs.
+  absl::StatusOr<std::vector<JobSnapshot>> TriggerSync(const nostr::RelayUrl& url,
+                                                       base::Duration timeout);
+  /// Reads everything stored once more and dials at once whatever waits. Joins a run that is under way.
+  /// Returns when the run has finished or at `timeout` (then with finished_at 0).
+  absl::StatusOr<DiscoverySnapshot> TriggerDiscovery(base::Duration timeout);
+
+  /// True while the self-subscription is open: without it discovery is late.
+  [[nodiscard]] bool hears_itself() const;
+  /// True if every remote that is not paused, blocked or dead is live. Never blocks.
+  [[nodiscard]] bool in_sync() const;
+
+ private:
+  class Core;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace graspd::sync

@@ -1,0 +1,115 @@
+#include "sync/testing/fake_relay.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace graspd::sync::testing {
+
+using Replies = FakeRelay::Replies;
+
+void FakeRelay::Store(nostr::Event event) {
+  const auto id = event.id;
+  events_.emplace(id, std::move(event));
+}
+
+const nostr::Event* FakeRelay::Find(const nostr::EventId& id) const {
+  const auto found = events_.find(id);
+  return found == events_.end() ? nullptr : &found->second;
+}
+
+std::vector<const nostr::Event*> FakeRelay::Query(const nostr::Filter& filter) const {
+  std::vector<const nostr::Event*> rows;
+  for (const auto& [id, event] : events_) {
+    if (nostr::Matches(filter, event) && !behaviour.ghosts.contains(id)) rows.push_back(&event);
+  }
+  std::sort(rows.begin(), rows.end(), [](const nostr::Event* a, const nostr::Event* b) {
+    return nostr::ServedBefore(a->created_at, a->id, b->created_at, b->id);
+  });
+  const size_t limit = std::min<uint64_t>(filter.limit.value_or(UINT64_MAX), behaviour.serves_at_most);
+  if (rows.size() > limit) rows.resize(limit);
+  if (!behaviour.newest_first) {
+    std::sort(rows.begin(), rows.end(),
+              [](const nostr::Event* a, const nostr::Event* b) { return a->id < b->id; });
+  }
+  return rows;
+}
+
+Replies FakeRelay::Session::Req(const std::string& subscription,
+                                const std::vector<nostr::Filter>& filters) {
+  const bool live = std::all_of(filters.begin(), filters.end(),
+                                [](const nostr::Filter& filter) { return filter.limit == 0u; });
+  if (!live) ++relay_.stored_requests_;
+  if (!live && relay_.behaviour.rate_limited_requests > 0) {
+    --relay_.behaviour.rate_limited_requests;
+    return {Closed{subscription, "rate-limited: slow down"}};
+  }
+  open_[subscription] = filters;
+  if (!relay_.behaviour.answers_requests) return {};
+  Replies replies;
+  std::set<nostr::EventId> sent;
+  for (const auto& filter : filters) {
+    for (const auto* event : relay_.Query(filter)) {
+      if (!sent.insert(event->id).second) continue;
+      replies.push_back(Delivered{subscription, event->id, event->created_at});
+    }
+  }
+  relay_.events_served_ += sent.size();
+  replies.push_back(Eose{subscription});
+  return replies;
+}
+
+Replies FakeRelay::Session::Close(const std::string& subscription) {
+  open_.erase(subscription);
+  return {};
+}
+
+Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr::Filter& filter,
+                                    std::string_view bytes) {
+  switch (relay_.behaviour.negentropy) {
+    case Negentropy::kSpoken:
+      break;
+    case Negentropy::kNegError:
+      return {NegRefusal{subscription, "blocked: this query is too big"}};
+    case Negentropy::kClosed:
+      return {Closed{subscription, "unsupported: no NIP-77 here"}};
+    case Negentropy::kNotice:
+      return {Notice{"ERROR: bad msg: unknown cmd"}};
+    case Negentropy::kSilent:
+      return {};
+  }
+  std::vector<negentropy::Item> items;
+  for (const auto& [id, event] : relay_.events_) {
+    if (nostr::Matches(filter, event)) items.push_back({event.created_at, id});
+  }
+  negentropy::ReconcileLimits limits;
+  limits.frame_bytes = relay_.behaviour.neg_frame_bytes;
+  reconciliations_.insert_or_assign(
+      subscription,
+      negentropy::Responder(std::make_shared<negentropy::SealedSet>(std::move(items)), limits));
+  return NegMsg(subscription, bytes);
+}
+
+Replies FakeRelay::Session::NegMsg(const std::string& subscription, std::string_view bytes) {
+  const auto found = reconciliations_.find(subscription);
+  if (found == reconciliations_.end()) return {NegRefusal{subscription, "closed: no session"}};
+  auto answer = found->second.Answer(bytes);
+  if (!answer.ok()) return {NegRefusal{subscription, "error: malformed"}};
+  return {NegReply{subscription, *std::move(answer)}};
+}
+
+void FakeRelay::Session::NegClose(const std::string& subscription) {
+  reconciliations_.erase(subscription);
+}
+
+Replies FakeRelay::Session::Live(const nostr::Event& event) const {
+  Replies replies;
+  for (const auto& [subscription, filters] : open_) {
+    if (nostr::MatchesAny(filters, event)) {
+      replies.push_back(Delivered{subscription, event.id, event.created_at});
+    }
+  }
+  return replies;
+}
+
+}  // namespace graspd::sync::testing

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nostr/event.h"
+#include "nostr/filter.h"
+#include "nostr/negentropy/reconciler.h"
+#include "sync/remote_connection.h"
+
+namespace graspd::sync::testing {
+
+/// A remote relay in memory, as honest or as odd as a test wants it. Answers at once and in order; time,
+/// latency and loss are the caller's business. Thread-compatible.
+class FakeRelay {
+ public:
+  /// How it answers NEG-OPEN.
+  enum class Negentropy { kSpoken, kNegError, kClosed, kNotice, kSilent };
+  struct Behaviour {
+    Negentropy negentropy = Negentropy::kSpoken;
+    size_t serves_at_most = 500;      // events for one filter, whatever its limit
+    size_t neg_frame_bytes = 0;       // as ReconcileLimits
+    bool newest_first = true;         // else in the order of their ids
+    std::set<nostr::EventId> ghosts;  // named by reconciliation, never delivered
+    bool answers_requests = true;     // else neither events nor EOSE
+    size_t rate_limited_requests = 0;  // so many REQs are answered CLOSED rate-limited, then no more
+    std::string instance;             // header of its upgrade response
+  };
+  Behaviour behaviour;
+
+  using Replies = std::vector<RemoteNote>;
+
+  /// One client's connection.
+  class Session {
+   public:
+    explicit Session(FakeRelay& relay) : relay_(relay) {}
+    Replies Req(const std::string& subscription, const std::vector<nostr::Filter>& filters);
+    Replies Close(const std::string& subscription);
+    Replies NegOpen(const std::string& subscription, const nostr::Filter& filter,
+                    std::string_view bytes);
+    Replies NegMsg(const std::string& subscription, std::string_view bytes);
+    void NegClose(const std::string& subscription);
+    /// What an event published now brings to the open subscriptions.
+    [[nodiscard]] Replies Live(const nostr::Event& event) const;
+    [[nodiscard]] const FakeRelay& relay() const { return relay_; }
+    [[nodiscard]] const std::map<std::string, std::vector<nostr::Filter>>& open() const {
+      return open_;
+    }
+
+   private:
+    FakeRelay& relay_;
+    std::map<std::string, std::vector<nostr::Filter>> open_;
+    std::map<std::string, negentropy::Responder> reconciliations_;
+  };
+
+  /// Stores without telling anyone (see Session::Live).
+  void Store(nostr::Event event);
+  [[nodiscard]] const nostr::Event* Find(const nostr::EventId& id) const;
+  [[nodiscard]] const std::map<nostr::EventId, nostr::Event>& events() const { return events_; }
+  /// Number of REQs that were not live subscriptions, and of events sent for them.
+  [[nodiscard]] size_t stored_requests() const { return stored_requests_; }
+  [[nodiscard]] size_t events_served() const { return events_served_; }
+
+ private:
+  [[nodiscard]] std::vector<const nostr::Event*> Query(const nostr::Filter& filter) const;
+
+  std::map<nostr::EventId, nostr::Event> events_;
+  size_t stored_requests_ = 0, events_served_ = 0;
+};
+
+}  // namespace graspd::sync::testing

@@ -1,0 +1,348 @@
+#include "sync/testing/simulation.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace graspd::sync::testing {
+namespace {
+
+template <typename... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <typename... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+constexpr auto kComputing = std::chrono::milliseconds(2);
+constexpr uint64_t kEpoch = 1'700'000'000;
+
+}  // namespace
+
+Simulation::Simulation(EngineOptions options, uint64_t seed)
+    : random_(seed), engine(std::move(options), random_) {}
+
+Instant Simulation::now() const {
+  const auto since_start = now_ - base::SteadyTime(std::chrono::hours(1000));
+  return {now_, kEpoch + static_cast<uint64_t>(
+                             std::chrono::duration_cast<std::chrono::seconds>(since_start).count())};
+}
+
+Simulation::Site& Simulation::At(std::string_view url) {
+  auto& site = sites_[Url(url).ToString()];
+  if (!site) site = std::make_unique<Site>();
+  return *site;
+}
+
+void Simulation::After(base::Duration delay, std::function<void()> what) {
+  agenda_.emplace(now_ + delay, std::move(what));
+}
+
+void Simulation::RunFor(base::Duration duration) {
+  const auto end = now_ + duration;
+  for (;;) {
+    const auto deadline = engine.NextDeadline();
+    const auto planned = agenda_.empty() ? base::SteadyTime::max() : agenda_.begin()->first;
+    const auto next = std::min(planned, deadline.value_or(base::SteadyTime::max()));
+    if (next > end) break;
+    now_ = std::max(now_, next);
+    if (planned <= now_) {
+      auto what = std::move(agenda_.begin()->second);
+      agenda_.erase(agenda_.begin());
+      what();
+    } else {
+      engine.OnTimer(now());
+    }
+    Settle();
+  }
+  now_ = end;
+}
+
+void Simulation::Settle() {
+  for (auto& action : engine.TakeActions()) Carry(action);
+}
+
+// ---- the network -----------------------------------------------------------------------------
+
+void Simulation::Carry(Action& action) {
+  std::visit(
+      Overloaded{
+          [this](Dial& a) {
+            auto& site = At(a.remote.ToString());
+            site.dials.push_back(now_);
+            dialling_at_most_ = std::max(dialling_at_most_, ++dialling_);
+            links_.emplace(a.connection,
+                           Link{a.remote.ToString(), FakeRelay::Session(site.relay), false, {}});
+            After(site.dial_time, [this, id = a.connection] { FinishDial(id); });
+          },
+          [this](HangUp& a) {
+            const auto found = links_.find(a.connection);
+            if (found == links_.end()) return;
+            if (found->second.open) --At(found->second.url).connections;
+            if (!found->second.open) --dialling_;
+            links_.erase(found);
+          },
+          [this](Subscribe& a) {
+            if (const auto found = links_.find(a.connection); found != links_.end()) {
+              found->second.sources[a.subscription] = a.source;
+            }
+            Send(a.connection, [a](FakeRelay::Session& s) { return s.Req(a.subscription, a.filters); });
+          },
+          [this](Unsubscribe& a) {
+            Send(a.connection, [a](FakeRelay::Session& s) { return s.Close(a.subscription); });
+          },
+          [this](NegOpen& a) {
+            Send(a.connection, [a](FakeRelay::Session& s) {
+              return s.NegOpen(a.subscription, a.filter, a.bytes);
+            });
+          },
+          [this](NegMsg& a) {
+            Send(a.connection, [a](FakeRelay::Session& s) { return s.NegMsg(a.subscription, a.bytes); });
+          },
+          [this](NegClose& a) {
+            Send(a.connection, [a](FakeRelay::Session& s) {
+              s.NegClose(a.subscription);
+              return FakeRelay::Replies();
+            });
+          },
+          [this](ReconcileStart& a) {
+            std::vector<negentropy::Item> items;
+            for (const auto& [id, event] : store_) {
+              if (nostr::Matches(a.filter, event)) items.push_back({event.created_at, id});
+            }
+            reconciliations_[a.job] = std::make_shared<negentropy::Initiator>(
+                std::make_shared<negentropy::SealedSet>(std::move(items)),
+                negentropy::ReconcileLimits{});
+            jobs_at_most_ = std::max(jobs_at_most_, reconciliations_.size());
+            Reconcile(a.job, reconciliations_[a.job], "");
+          },
+          [this](ReconcileContinue& a) {
+            Reconcile(a.job, reconciliations_.at(a.job), std::move(a.reply));
+          },
+          [this](ReconcileDrop& a) { reconciliations_.erase(a.job); },
+      },
+      action);
+}
+
+void Simulation::FinishDial(ConnectionId id) {
+  const auto found = links_.find(id);
+  if (found == links_.end()) return;  // hung up meanwhile
+  auto& site = At(found->second.url);
+  if (site.blocked) return Drop(id, net::DialError::kBlocked);
+  if (!site.up) return Drop(id, net::DialError::kTcp);
+  --dialling_;
+  found->second.open = true;
+  site.connections_at_most = std::max(site.connections_at_most, ++site.connections);
+  if (site.drops_after) {
+    After(*site.drops_after, [this, id] { Drop(id, net::DialError::kRemoteClosed); });
+  }
+  net::DialSuccess success;
+  success.instance = site.relay.behaviour.instance;
+  engine.OnConnected(now(), id, success);
+}
+
+void Simulation::Drop(ConnectionId id, net::DialError error) {
+  const auto found = links_.find(id);
+  if (found == links_.end()) return;
+  if (found->second.open) {
+    --At(found->second.url).connections;
+  } else {
+    --dialling_;
+  }
+  links_.erase(found);
+  net::DialFailure failure;
+  failure.error = error;
+  failure.detail = "simulated";
+  engine.OnDisconnected(now(), id, failure);
+}
+
+void Simulation::GoDown(std::string_view url) {
+  At(url).up = false;
+  std::vector<ConnectionId> ends;
+  for (const auto& [id, link] : links_) {
+    if (link.url == Url(url).ToString() && link.open) ends.push_back(id);
+  }
+  for (const auto id : ends) Drop(id, net::DialError::kRemoteClosed);
+  Settle();
+}
+
+void Simulation::Send(ConnectionId id, Reply reply) {
+  const auto found = links_.find(id);
+  if (found == links_.end()) return;
+  ++At(found->second.url).messages;
+  After(kLatency, [this, id, reply = std::move(reply)] {
+    const auto link = links_.find(id);
+    if (link != links_.end()) Deliver(id, reply(link->second.session));
+  });
+}
+
+void Simulation::Say(std::string_view url, RemoteNote note) {
+  for (auto& [id, link] : links_) {
+    if (link.url == Url(url).ToString() && link.open) Deliver(id, {note});
+  }
+}
+
+size_t Simulation::open_connections() const {
+  return static_cast<size_t>(std::count_if(links_.begin(), links_.end(),
+                                           [](const auto& link) { return link.second.open; }));
+}
+
+// ---- what arrives ----------------------------------------------------------------------------
+
+void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
+  if (replies.empty()) return;
+  After(kLatency, [this, id, replies = std::move(replies)]() mutable {
+    if (!links_.contains(id)) return;
+    std::vector<Judged> judged;
+    for (auto& note : replies) Hear(id, note, judged);
+    if (judged.empty()) return;
+    After(kComputing, [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
+  });
+}
+
+void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged) {
+  std::visit(
+      Overloaded{
+          [&](Delivered& n) {
+            const auto& link = links_.at(id);
+            const auto* event = link.session.relay().Find(n.id);
+            const auto source = link.sources.at(n.subscription);
+            engine.OnDelivered(now(), id, {&n, 1});
+            std::vector<storage::Change> changes;
+            judged.push_back({source, Put(*event, source, changes)});
+            Feed(std::move(changes));
+          },
+          [&](Eose& n) { engine.OnEose(now(), id, n.subscription); },
+          [&](Closed& n) { engine.OnClosed(now(), id, n.subscription, n.reason); },
+          [&](Notice& n) { engine.OnNotice(now(), id, n.text); },
+          [&](NegReply& n) { engine.OnNegMsg(now(), id, n.subscription, std::move(n.bytes)); },
+          [&](NegRefusal& n) { engine.OnNegErr(now(), id, n.subscription, n.reason); },
+          [&](BadMessage&) { engine.OnBadMessages(now(), id, 1); },
+      },
+      note);
+}
+
+void Simulation::Reconcile(uint64_t job, std::shared_ptr<negentropy::Initiator> session,
+                           std::string reply) {
+  After(kComputing, [this, job, session, reply = std::move(reply)] {
+    const auto found = reconciliations_.find(job);
+    if (found == reconciliations_.end() || found->second != session) return;
+    ReconcileStep step;
+    if (reply.empty()) {
+      step.message = session->Start();
+    } else {
+      auto next = session->Continue(reply);
+      if (!next.ok()) {
+        engine.OnReconcileStep(now(), job, next.status());
+        return;
+      }
+      step.message = std::move(next->message);
+      step.have = next->have.size();
+      step.need = next->need.size();
+      step.wanted = std::move(next->need);
+    }
+    engine.OnReconcileStep(now(), job, std::move(step));
+  });
+}
+
+// ---- the store -------------------------------------------------------------------------------
+
+ingest::Code Simulation::Put(const nostr::Event& event, storage::Source source,
+                             std::vector<storage::Change>& changes) {
+  if (store_.contains(event.id)) return ingest::Code::kDuplicate;
+  if (judge) {
+    if (const auto code = judge(event); code != ingest::Code::kStored) return code;
+  }
+  if (const auto address = nostr::AddressOf(event)) {
+    const auto old = addresses_.find(*address);
+    if (old != addresses_.end()) {
+      if (nostr::Supersedes(store_.at(old->second).created_at, old->second, event.created_at,
+                            event.id)) {
+        return ingest::Code::kOlder;
+      }
+      storage::Change removed;
+      removed.type = storage::Change::Type::kRemoved;
+      removed.id = old->second;
+      changes.push_back(removed);
+      store_.erase(old->second);
+    }
+    addresses_[*address] = event.id;
+  }
+  store_.emplace(event.id, event);
+  storage::Change added;
+  added.event = nostr::MakeRecord(event);
+  added.source = source;
+  added.id = event.id;
+  added.created_at = event.created_at;
+  added.kind = event.kind;
+  changes.push_back(std::move(added));
+  return ingest::Code::kStored;
+}
+
+void Simulation::Feed(std::vector<storage::Change> changes) {
+  if (changes.empty()) return;
+  After(std::chrono::milliseconds(1),
+        [this, changes = std::move(changes)] { engine.OnChanges(now(), changes); });
+}
+
+void Simulation::PublishHere(const nostr::Event& event) {
+  std::vector<storage::Change> changes;
+  Put(event, storage::Source::kDirect, changes);
+  Feed(std::move(changes));
+}
+
+void Simulation::StoredBefore(const nostr::Event& event) {
+  std::vector<storage::Change> changes;
+  Put(event, storage::Source::kDirect, changes);
+  engine.Load(event);
+}
+
+void Simulation::DeleteHere(const nostr::EventId& id) {
+  store_.erase(id);
+  std::erase_if(addresses_, [&](const auto& entry) { return entry.second == id; });
+  storage::Change removed;
+  removed.type = storage::Change::Type::kRemoved;
+  removed.id = id;
+  removed.reason = storage::Removal::kDeleted;
+  Feed({removed});
+}
+
+void Simulation::Publish(std::string_view url, const nostr::Event& event) {
+  At(url).relay.Store(event);
+  for (auto& [id, link] : links_) {
+    if (link.url == Url(url).ToString() && link.open) Deliver(id, link.session.Live(event));
+  }
+}
+
+void Simulation::Start() {
+  engine.Start(now());
+  Settle();
+}
+
+// ---- questions -------------------------------------------------------------------------------
+
+bool Simulation::HasAllOf(std::string_view url) {
+  const auto& events = At(url).relay.events();
+  return std::all_of(events.begin(), events.end(),
+                     [this](const auto& entry) { return Has(entry.first); });
+}
+
+std::optional<RemoteSnapshot> Simulation::Remote(std::string_view url) const {
+  for (auto& remote : engine.Remotes()) {
+    if (remote.url == Url(url)) return remote;
+  }
+  return std::nullopt;
+}
+
+RemoteState Simulation::State(std::string_view url) const {
+  const auto remote = Remote(url);
+  return remote ? remote->state : RemoteState::kDiscovered;
+}
+
+std::optional<CandidateSnapshot> Simulation::Candidate(std::string_view url) const {
+  for (auto& candidate : engine.Candidates()) {
+    if (candidate.url == url) return candidate;
+  }
+  return std::nullopt;
+}
+
+}  // namespace graspd::sync::testing

@@ -1,0 +1,310 @@
+// Faults of the machine below LMDB: kills, syncs that fail, disks and maps that are full.
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <set>
+
+#include "base/random.h"
+#include "gmock/gmock.h"
+#include "storage/lmdb/env.h"
+#include "storage/lmdb/keys.h"
+#include "storage/lmdb/lmdb_store.h"
+#include "storage/lmdb/txn.h"
+#include "tests/conformance/event_store_suite.h"
+
+namespace {
+std::atomic<int> syncs{0};
+std::atomic<bool> syncs_fail{false};
+}  // namespace
+
+// Takes the place of libc's for the whole test binary, LMDB included.
+extern "C" int fdatasync(int fd) {
+  ++syncs;
+  if (!syncs_fail) return static_cast<int>(syscall(SYS_fdatasync, fd));
+  errno = EIO;
+  return -1;
+}
+
+namespace graspd::storage {
+namespace {
+
+using testing::HasSubstr;
+
+absl::StatusOr<std::unique_ptr<EventStore>> OpenStore(const std::string& directory,
+                                                      size_t map_bytes = size_t{1} << 30) {
+  return OpenLmdbStore({.directory = directory, .map_bytes = map_bytes});
+}
+
+absl::Status WriteOne(EventStore& store, const nostr::Event& event) {
+  TestJudge judge;
+  return store.Write(Requests({event}), judge, kNow).status();
+}
+
+uint64_t CountAll(EventStore& store) {
+  const auto count = store.Count({nostr::Filter{}}, kNow);
+  EXPECT_TRUE(count.ok()) << count.status();
+  return count.value_or(UINT64_MAX);
+}
+
+/// A running lmdb_writer. Killed at the latest when destroyed.
+class Writer {
+ public:
+  Writer(const std::string& directory, uint64_t first) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) abort();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    std::string program = LMDB_WRITER, path = directory, number = std::to_string(first);
+    char* const arguments[] = {program.data(), path.data(), number.data(), nullptr};
+    if (posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments, environ) != 0) abort();
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    output_ = fdopen(ends[0], "r");
+  }
+  ~Writer() {
+    Kill();
+    fclose(output_);
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  /// The next acknowledged number; nothing once the writer is gone and all is read.
+  std::optional<uint64_t> Next() {
+    char line[32];
+    if (fgets(line, sizeof(line), output_) == nullptr) return std::nullopt;
+    return std::strtoull(line, nullptr, 10);
+  }
+  void Kill() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  FILE* output_ = nullptr;
+};
+
+TEST(LmdbFaults, KilledAtAnyMomentEveryAcknowledgedEventIsStored) {
+  TempDirectory directory;
+  base::SeededRandom random(20);
+  std::set<uint64_t> acknowledged;
+  for (int round = 0; round < 20; ++round) {
+    const uint64_t first = 1'000'000 * (round + 1);
+    {
+      Writer writer(directory.path(), first);
+      std::optional<uint64_t> number;
+      for (uint64_t wait = 1 + random.Below(60); wait > 0; --wait) {
+        number = writer.Next();
+        ASSERT_TRUE(number) << "the writer ended by itself";
+        acknowledged.insert(*number);
+      }
+      writer.Kill();
+      while ((number = writer.Next())) acknowledged.insert(*number);
+    }
+    auto store = OpenStore(directory.path());
+    ASSERT_TRUE(store.ok()) << store.status();
+    uint64_t newest_version = 0;
+    for (const uint64_t number : acknowledged) {
+      if (number % 4 == 0) {
+        newest_version = number;
+        continue;
+      }
+      nostr::Filter filter;
+      filter.ids = {Id(number)};
+      const auto count = (*store)->Count({filter}, kNow);
+      ASSERT_TRUE(count.ok()) << count.status();
+      ASSERT_EQ(*count, 1u) << number;
+    }
+    // Of the replaceable ones the newest is there, or one newer that was not acknowledged.
+    nostr::Filter versions;
+    versions.kinds = {0};
+    versions.since = newest_version;
+    EXPECT_EQ(*(*store)->Count({versions}, kNow), 1u);
+    // Rows, indexes and feed tell the same story.
+    uint64_t added = 0;
+    const auto feed = ReadWholeFeed(**store, {}, 1000);
+    ASSERT_TRUE(feed.ok()) << feed.status();
+    for (const Change& change : *feed) added += change.type == Change::Type::kAdded ? 1 : 0;
+    EXPECT_EQ(added, CountAll(**store));
+    nostr::Filter tagged;
+    tagged.tags['t'] = {"x"};
+    EXPECT_EQ(*(*store)->Count({tagged}, kNow), added);
+  }
+}
+
+TEST(LmdbFaults, SecondProcessIsTurnedAwayWithThePidOfTheFirst) {
+  TempDirectory directory;
+  Writer writer(directory.path(), 1);
+  ASSERT_TRUE(writer.Next());
+  const auto store = OpenStore(directory.path());
+  EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(store.status().ToString(), HasSubstr(std::to_string(writer.pid())));
+  writer.Kill();
+  EXPECT_TRUE(OpenStore(directory.path()).ok());
+}
+
+TEST(LmdbFaults, SecondOpeningInTheSameProcessIsTurnedAway) {
+  TempDirectory directory;
+  const auto first = OpenStore(directory.path());
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(OpenStore(directory.path()).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(LmdbFaults, FullMapRefusesTheBatchAndNothingElse) {
+  TempDirectory directory;
+  auto store = OpenStore(directory.path(), 1 << 20);
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE(WriteOne(**store, MakeEvent(1, 0, 100)).ok());
+  const FeedPosition before = (*store)->Position();
+
+  std::vector<nostr::Event> large = {MakeEvent(2, 0, 200)};  // would replace the first
+  for (uint64_t n = 3; n < 10; ++n) {
+    large.push_back(MakeEvent(n, 1, 100, {}, 1, std::string(200'000, 'x')));
+  }
+  TestJudge judge;
+  const auto refused = (*store)->Write(Requests(large), judge, kNow);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted) << refused.status();
+  EXPECT_EQ((*store)->Health().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ((*store)->Position(), before);
+  EXPECT_EQ(CountAll(**store), 1u);
+  nostr::Filter first;
+  first.ids = {Id(1)};
+  EXPECT_EQ(*(*store)->Count({first}, kNow), 1u);
+
+  EXPECT_TRUE(WriteOne(**store, MakeEvent(20, 1, 100)).ok());
+  EXPECT_TRUE((*store)->Health().ok());
+
+  store->reset();
+  store = OpenStore(directory.path(), 1 << 24);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_TRUE((*store)->Write(Requests(large), judge, kNow).ok());
+  EXPECT_EQ(CountAll(**store), 9u);
+}
+
+TEST(LmdbFaults, FullFileSystemRefusesWritesUntilSpaceReturns) {
+  TempDirectory directory;
+  if (mount("tmpfs", directory.path().c_str(), "tmpfs", 0, "size=4m") != 0) {
+    GTEST_SKIP() << "may not mount a small file system";
+  }
+  {
+    const std::string ballast = directory.path() + "/ballast";
+    std::ofstream(ballast) << std::string(2 << 20, 'x');
+    auto store = OpenStore(directory.path() + "/db");
+    ASSERT_TRUE(store.ok()) << store.status();
+    uint64_t stored = 0;
+    absl::Status status;
+    while (stored < 1000) {
+      status = WriteOne(**store, MakeEvent(stored, 1, 100, {}, 1, std::string(20'000, 'x')));
+      if (!status.ok()) break;
+      ++stored;
+    }
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+    EXPECT_GT(stored, 0u);
+    EXPECT_EQ(CountAll(**store), stored);
+    EXPECT_EQ((*store)->Health().code(), absl::StatusCode::kResourceExhausted);
+
+    std::remove(ballast.c_str());
+    status = WriteOne(**store, MakeEvent(stored, 1, 100, {}, 1, std::string(20'000, 'x')));
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(CountAll(**store), stored + 1);
+    EXPECT_TRUE((*store)->Health().ok());
+  }
+  umount2(directory.path().c_str(), MNT_DETACH);
+}
+
+TEST(LmdbFaults, EveryWriteIsSyncedBeforeItReturns) {
+  TempDirectory directory;
+  auto store = OpenStore(directory.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (uint64_t n = 1; n <= 5; ++n) {
+    const int before = syncs;
+    ASSERT_TRUE(WriteOne(**store, MakeEvent(n, 1, 100)).ok());
+    EXPECT_GT(syncs, before);
+  }
+  const int before = syncs;
+  ASSERT_TRUE((*store)->CompareAndSet("key", 0, "value").ok());
+  EXPECT_GT(syncs, before);
+}
+
+TEST(LmdbFaults, FailedSyncEndsWritingAndIsNeverRepeated) {
+  TempDirectory directory;
+  auto store = OpenStore(directory.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE(WriteOne(**store, MakeEvent(1, 1, 100)).ok());
+  syncs_fail = true;
+  const absl::Status failed = WriteOne(**store, MakeEvent(2, 1, 100));
+  syncs_fail = false;
+  EXPECT_EQ(failed.code(), absl::StatusCode::kDataLoss) << failed;
+
+  const int before = syncs;
+  EXPECT_EQ(WriteOne(**store, MakeEvent(3, 1, 100)).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ((*store)->CompareAndSet("key", 0, "value").status().code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ((*store)->RemoveExpired(kNow, 10).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(syncs, before);
+  EXPECT_EQ((*store)->Health().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(CountAll(**store), 1u);
+
+  store->reset();
+  store = OpenStore(directory.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(CountAll(**store), 1u);
+}
+
+TEST(LmdbFaults, FileThatIsNoDatabaseIsReportedAndLeftAlone) {
+  TempDirectory directory;
+  const std::string garbage(8192, 'g');
+  std::ofstream(directory.path() + "/data.mdb") << garbage;
+  EXPECT_EQ(OpenStore(directory.path()).status().code(), absl::StatusCode::kDataLoss);
+  std::ifstream file(directory.path() + "/data.mdb");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), garbage);
+}
+
+TEST(LmdbFaults, NewerDataFormatIsTurnedAway) {
+  TempDirectory directory;
+  {
+    const auto env = Env::Open({.directory = directory.path(), .map_bytes = 1 << 20});
+    ASSERT_TRUE(env.ok()) << env.status();
+    auto txn = WriteTxn::Begin(**env);
+    ASSERT_TRUE(txn.ok());
+    std::string format;
+    PutUint64(format, 99);
+    ASSERT_TRUE(txn->Put((*env)->tables().meta, "format", format).ok());
+    ASSERT_TRUE(txn->Commit().ok());
+  }
+  const auto store = OpenStore(directory.path());
+  EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(store.status().ToString(), HasSubstr("99"));
+}
+
+TEST(LmdbFaults, MissingRowIsDataLossAndEndsWriting) {
+  TempDirectory directory;
+  auto env = Env::Open({.directory = directory.path(), .map_bytes = 1 << 20});
+  ASSERT_TRUE(env.ok()) << env.status();
+  {
+    auto txn = WriteTxn::Begin(**env);
+    ASSERT_TRUE(txn.ok());
+    ASSERT_TRUE(txn->Put((*env)->tables().ids, Id(1).view(), ChangeNumber({1}, 0).Key()).ok());
+    ASSERT_TRUE(txn->Commit().ok());
+  }
+  env->reset();
+  auto store = OpenStore(directory.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->FindSignature(Id(1)).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(WriteOne(**store, MakeEvent(2, 1, 100)).code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace graspd::storage

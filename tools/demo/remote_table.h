@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace graspd::demo {
+
+/// What the table shows of one remote.
+struct RemoteRow {
+  std::string url, state, method, error;
+  uint64_t needed = 0, fetched = 0, stored = 0, rejected = 0;
+  bool operator==(const RemoteRow&) const = default;
+};
+
+/// Asks a graspd for its remotes over the admin API, as grpcurl would. Thread-compatible.
+class AdminClient {
+ public:
+  explicit AdminClient(const std::string& address);
+  ~AdminClient();
+  absl::StatusOr<std::vector<RemoteRow>> ListRemotes();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Prints the rows: on a terminal in place, redrawn on change; else a new block for each change.
+class RemoteTable {
+ public:
+  explicit RemoteTable(std::FILE* out);
+  void Show(const std::vector<RemoteRow>& rows);
+
+ private:
+  std::FILE* const out_;
+  const bool in_place_;
+  std::vector<RemoteRow> shown_;
+  size_t lines_ = 0;
+};
+
+}  // namespace graspd::demo
