@@ -18,8 +18,7 @@ Checker::Checked Checker::Check(nostr::Event event) const {
 // Cheap refusals first; kStored stands for "nothing against it so far".
 Result Checker::Verdict(const nostr::EventRecord& record) const {
   const nostr::Event& event = record.event;
-  const auto limits =
-      nostr::CheckEventLimits(event, record.json.size(), limits_, clock_.UnixNow());
+  const auto limits = nostr::CheckEventLimits(event, record.json.size(), limits_, clock_.UnixNow());
   if (!limits.ok()) return {event.id, Code::kInvalid, std::string(limits.message())};
   if (event.kind == nostr::kAuthKind) {
     return {event.id, Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"};

@@ -9,8 +9,8 @@ namespace graspd::ingest {
 
 /// What can be said of an event by looking at it alone: limits, id, signature.
 ///
-/// Threading: thread-safe; meant for the CPU pool (a signature costs about 50 us). The store is asked
-/// for one signature by id, which is all the I/O there is.
+/// Threading: thread-safe; meant for the CPU pool (a signature costs about 50 us). The store is
+/// asked for one signature by id, which is all the I/O there is.
 class Checker {
  public:
   struct Checked {

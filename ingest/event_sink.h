@@ -20,10 +20,10 @@ enum class Code : uint8_t {
   kOlder,      // a newer version of the same address is stored
   kDeleted,    // its author has deleted it
   kExpired,
-  kInvalid,    // limits, id or signature
-  kRefused,    // the acceptance policy
-  kParked,     // not a client's: waits in the parking lot for what it refers to
-  kError,      // the store could not take it now; nothing is known to be stored
+  kInvalid,  // limits, id or signature
+  kRefused,  // the acceptance policy
+  kParked,   // not a client's: waits in the parking lot for what it refers to
+  kError,    // the store could not take it now; nothing is known to be stored
 };
 inline constexpr size_t kCodes = 9;
 /// For metrics and logs: "stored", "duplicate", ...
@@ -42,17 +42,17 @@ struct Result {
 
 /// The events of one connection on their way in. Results come back in the order of submission, in
 /// batches: one callback per commit.
-/// Threading: the owner's thread (the executor given to Open); the callback comes there too, and may
-/// destroy the submitter. Lifetime: destroying it while events are in flight is fine: they are still
-/// stored, unheard.
+/// Threading: the owner's thread (the executor given to Open); the callback comes there too, and
+/// may destroy the submitter. Lifetime: destroying it while events are in flight is fine: they are
+/// still stored, unheard.
 class Submitter {
  public:
   virtual ~Submitter() = default;
-  /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0 would
-  /// grow the queue without bound, so it must first stop reading its socket.
+  /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0
+  /// would grow the queue without bound, so it must first stop reading its socket.
   virtual void Submit(nostr::Event event, storage::Source source) = 0;
-  /// How many more events may be in flight; rises again before each callback. Never 0 while nothing of
-  /// this submitter is in flight, so whoever waits for credits will be called back.
+  /// How many more events may be in flight; rises again before each callback. Never 0 while nothing
+  /// of this submitter is in flight, so whoever waits for credits will be called back.
   [[nodiscard]] virtual size_t credits() const = 0;
 };
 

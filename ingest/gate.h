@@ -9,8 +9,8 @@ namespace graspd::ingest {
 
 /// Counts the events between Submit and their answer, and can be closed for good.
 ///
-/// Threading: thread-safe. The count is what credits are measured against when the whole process has
-/// too much in flight, and what draining waits for.
+/// Threading: thread-safe. The count is what credits are measured against when the whole process
+/// has too much in flight, and what draining waits for.
 class Gate {
  public:
   /// False, counting nothing, once closed.

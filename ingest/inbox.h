@@ -14,12 +14,12 @@
 
 namespace graspd::ingest {
 
-/// One submitter's events: checked in parallel on the CPU pool, handed to the writer in the order they
-/// were submitted, answered on the owner's thread.
+/// One submitter's events: checked in parallel on the CPU pool, handed to the writer in the order
+/// they were submitted, answered on the owner's thread.
 ///
 /// A burst is checked in chunks, by as many tasks as it keeps busy; a single event costs one task.
-/// Threading: Submit, credits and Close on the owner's thread; PostResults anywhere. Lifetime: shared by
-/// the submitter and its events in flight.
+/// Threading: Submit, credits and Close on the owner's thread; PostResults anywhere. Lifetime:
+/// shared by the submitter and its events in flight.
 class Inbox : public std::enable_shared_from_this<Inbox> {
  public:
   /// The parts of the pipeline that every inbox uses. Whoever holds it keeps them alive.

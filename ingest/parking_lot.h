@@ -13,13 +13,14 @@
 
 namespace graspd::ingest {
 
-/// Verified events that the policy refused only for want of another event, until that one is stored.
+/// Verified events that the policy refused only for want of another event, until that one is
+/// stored.
 ///
-/// What an event waits for is read from it: what it refers to, or a reference to it; a deletion also
-/// waits for anything by its author, an announcement or a state for being named as maintainer. Each
-/// is one index key, so finding who waits costs the number of those who do.
-/// Bounds: `events`, `bytes` (estimated, keys included): the oldest leave first; `keep` by the clock.
-/// Threading: thread-compatible (the writer's thread).
+/// What an event waits for is read from it: what it refers to, or a reference to it; a deletion
+/// also waits for anything by its author, an announcement or a state for being named as maintainer.
+/// Each is one index key, so finding who waits costs the number of those who do. Bounds: `events`,
+/// `bytes` (estimated, keys included): the oldest leave first; `keep` by the clock. Threading:
+/// thread-compatible (the writer's thread).
 class ParkingLot {
  public:
   struct Limits {
@@ -31,7 +32,8 @@ class ParkingLot {
 
   /// Keeps `request`; one that is here already stays as it is.
   void Park(storage::WriteRequest request, base::SteadyTime now);
-  /// Takes out the events whose wait `stored` may have ended, oldest first. Forgets `stored` itself.
+  /// Takes out the events whose wait `stored` may have ended, oldest first. Forgets `stored`
+  /// itself.
   [[nodiscard]] std::vector<storage::WriteRequest> TakeWaitingFor(const nostr::Event& stored);
   /// Forgets what has waited too long.
   void Expire(base::SteadyTime now);

@@ -87,8 +87,7 @@ TEST_F(ParkingLotTest, AnnouncementAndStateWaitForBeingNamed) {
   Park(announcement);
   Park(state);
   EXPECT_THAT(Take(Announcement(alice_, bob_, "other")), IsEmpty());
-  EXPECT_THAT(Take(Announcement(alice_, bob_, "repo")),
-              ElementsAre(announcement.id, state.id));
+  EXPECT_THAT(Take(Announcement(alice_, bob_, "repo")), ElementsAre(announcement.id, state.id));
 }
 
 TEST_F(ParkingLotTest, AStateWaitsForItsAuthorsAnnouncement) {
@@ -119,9 +118,9 @@ TEST_F(ParkingLotTest, BytesAreBoundedToo) {
   ParkingLot small({.events = 100, .bytes = 20'000});
   const Event parent = Note("parent");
   for (const char* text : {"1", "2", "3", "4"}) {
-    small.Park({nostr::MakeRecord(Reply(parent, std::string(4000, text[0]))),
-                storage::Source::kLive},
-               kStart);
+    small.Park(
+        {nostr::MakeRecord(Reply(parent, std::string(4000, text[0]))), storage::Source::kLive},
+        kStart);
     EXPECT_LE(small.bytes(), 20'000u);
   }
   EXPECT_EQ(small.size(), 2u);

@@ -38,15 +38,24 @@ class InboxSubmitter final : public Submitter {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kStored: return "stored";
-    case Code::kDuplicate: return "duplicate";
-    case Code::kOlder: return "older";
-    case Code::kDeleted: return "deleted";
-    case Code::kExpired: return "expired";
-    case Code::kInvalid: return "invalid";
-    case Code::kRefused: return "refused";
-    case Code::kParked: return "parked";
-    case Code::kError: return "error";
+    case Code::kStored:
+      return "stored";
+    case Code::kDuplicate:
+      return "duplicate";
+    case Code::kOlder:
+      return "older";
+    case Code::kDeleted:
+      return "deleted";
+    case Code::kExpired:
+      return "expired";
+    case Code::kInvalid:
+      return "invalid";
+    case Code::kRefused:
+      return "refused";
+    case Code::kParked:
+      return "parked";
+    case Code::kError:
+      return "error";
   }
   return "unknown";
 }

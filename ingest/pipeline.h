@@ -15,12 +15,12 @@ namespace graspd::ingest {
 /// The ingest path: limits, id, duplicate, signature on the CPU pool, then the writer, which judges
 /// and commits whatever has queued up, and publishes each commit (docs/life-of-an-event.md).
 ///
-/// Events of one submitter keep their order. Verification may be skipped only for an event whose id and
-/// signature are stored already. Bounds: in flight per client submitter 256 events or 4 MiB, per
-/// synchronising one 4,096 or 32 MiB; past 50,000 events or 256 MiB of all together each submitter is
-/// held to one at a time. A batch is at most 1,000 events or 8 MiB.
-/// Threads: owns the writer thread. Lifetime: the destructor finishes what is queued; nothing is
-/// submitted after it has begun. The CPU pool may outlive it.
+/// Events of one submitter keep their order. Verification may be skipped only for an event whose id
+/// and signature are stored already. Bounds: in flight per client submitter 256 events or 4 MiB,
+/// per synchronising one 4,096 or 32 MiB; past 50,000 events or 256 MiB of all together each
+/// submitter is held to one at a time. A batch is at most 1,000 events or 8 MiB. Threads: owns the
+/// writer thread. Lifetime: the destructor finishes what is queued; nothing is submitted after it
+/// has begun. The CPU pool may outlive it.
 class Pipeline final : public EventSink {
  public:
   struct Dependencies {

@@ -79,9 +79,15 @@ class ControlledStore final : public storage::EventStore {
     if (!failure_.ok()) return failure_;
     return store_->Write(batch, judge, now);
   }
-  void Hold() { Set([this] { held_ = true; }); }
-  void Release() { Set([this] { held_ = false; }); }
-  void FailWith(absl::Status status) { Set([this, &status] { failure_ = status; }); }
+  void Hold() {
+    Set([this] { held_ = true; });
+  }
+  void Release() {
+    Set([this] { held_ = false; });
+  }
+  void FailWith(absl::Status status) {
+    Set([this, &status] { failure_ = status; });
+  }
   void WaitForWrites(int count) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, count] { return writes_ >= count; });
@@ -95,8 +101,7 @@ class ControlledStore final : public storage::EventStore {
                                            const storage::QueryCursor* resume) override {
     return store_->Query(spec, resume);
   }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
-                                 uint64_t now) override {
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now) override {
     return store_->Count(filters, now);
   }
   absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
@@ -157,9 +162,12 @@ class PipelineTest : public testing::Test {
       results.insert(results.end(), batch.begin(), batch.end());
     });
   }
-  Result FromClient(const Event& event) { return One(*client_, client_results_, event, Source::kDirect); }
+  Result FromClient(const Event& event) {
+    return One(*client_, client_results_, event, Source::kDirect);
+  }
   Result FromSync(const Event& event) { return One(*sync_, sync_results_, event, Source::kLive); }
-  Result One(Submitter& submitter, std::vector<Result>& results, const Event& event, Source source) {
+  Result One(Submitter& submitter, std::vector<Result>& results, const Event& event,
+             Source source) {
     submitter.Submit(event, source);
     const size_t expected = results.size() + 1;
     thread_.RunUntil([&] { return results.size() == expected; });
@@ -339,9 +347,8 @@ TEST_F(PipelineTest, CreditsRunOutAndComeBackBeforeTheCallback) {
   store_.Hold();
   size_t at_callback = 0;
   Submitter* used = nullptr;
-  const auto submitter = pipeline_->Open(Lane::kClient, thread_, [&](std::span<const Result>) {
-    at_callback = used->credits();
-  });
+  const auto submitter = pipeline_->Open(
+      Lane::kClient, thread_, [&](std::span<const Result>) { at_callback = used->credits(); });
   used = submitter.get();
   EXPECT_EQ(submitter->credits(), 256u);
   EXPECT_EQ(sync_->credits(), 4096u);
@@ -458,9 +465,8 @@ class ParkingTest : public PipelineTest {
 };
 
 TEST_F(ParkingTest, ASyncedOrphanIsStoredWhenItsParentComesByWhateverWay) {
-  const Event comment = EventBuilder(nostr::kComment, clock_.UnixNow())
-                            .Tag({"E", Issue().id.ToHex()})
-                            .Sign(key_);
+  const Event comment =
+      EventBuilder(nostr::kComment, clock_.UnixNow()).Tag({"E", Issue().id.ToHex()}).Sign(key_);
   EXPECT_EQ(FromSync(comment).code, Code::kParked);
   EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
   EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);

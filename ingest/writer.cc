@@ -59,8 +59,9 @@ struct Writer::Meters {
         woken(metrics.MakeCounter("graspd_ingest_unparked_total",
                                   "Events taken out of the parking lot to be judged again.")) {
     for (size_t i = 0; i < kCodes; ++i) {
-      results[i] = &metrics.MakeCounter("graspd_ingest_events_total", "Events by what became of them.",
-                                        {{"result", std::string(CodeName(static_cast<Code>(i)))}});
+      results[i] =
+          &metrics.MakeCounter("graspd_ingest_events_total", "Events by what became of them.",
+                               {{"result", std::string(CodeName(static_cast<Code>(i)))}});
     }
   }
   prometheus::Histogram& batch_events;
@@ -70,8 +71,8 @@ struct Writer::Meters {
   std::array<prometheus::Counter*, kCodes> results;
 };
 
-// Announcements wait apart: a remote has thousands that do not concern us, and they would push out the
-// patches that wait for the next message.
+// Announcements wait apart: a remote has thousands that do not concern us, and they would push out
+// the patches that wait for the next message.
 Writer::Writer(Dependencies dependencies)
     : deps_(dependencies),
       meters_(std::make_unique<Meters>(dependencies.metrics)),
@@ -208,7 +209,8 @@ void Writer::Settle(Arrival& arrival, storage::WriteResult outcome, bool waits) 
   }
   if (!waits || !MayPark(arrival)) return;
   result.code = Code::kParked;
-  auto& lot = arrival.event->event.kind == nostr::kRepositoryAnnouncement ? announcements_ : orphans_;
+  auto& lot =
+      arrival.event->event.kind == nostr::kRepositoryAnnouncement ? announcements_ : orphans_;
   lot.Park({arrival.event, arrival.source}, deps_.clock.Now());
 }
 

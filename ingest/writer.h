@@ -33,11 +33,11 @@ struct Arrival {
 /// The single thread that writes events: takes whatever has queued up, judges and commits it once,
 /// publishes the commit, answers every submitter once.
 ///
-/// A batch has at most 1,000 events or 8 MiB, taken in turn from clients, sync and the parking lot, so
-/// that none waits behind another's backlog. Failures: what the store cannot take now is answered
-/// kError; after kDataLoss nothing is written any more.
-/// Threading: Push and the sizes from any thread. Lifetime: Stop() before destruction. What the Gate let in must have
-/// been answered before Stop().
+/// A batch has at most 1,000 events or 8 MiB, taken in turn from clients, sync and the parking lot,
+/// so that none waits behind another's backlog. Failures: what the store cannot take now is
+/// answered kError; after kDataLoss nothing is written any more. Threading: Push and the sizes from
+/// any thread. Lifetime: Stop() before destruction. What the Gate let in must have been answered
+/// before Stop().
 class Writer {
  public:
   struct Dependencies {

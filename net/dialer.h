@@ -55,7 +55,8 @@ class DialHandler {
   virtual void OnClosed(const DialFailure& failure) = 0;
 };
 
-/// A connection we opened. Threading: its thread only (thread()); Close also from its destructor.
+/// A connection we opened. Threading: its thread only (thread()). Letting go of it does not close
+/// it.
 class DialledConnection {
  public:
   virtual ~DialledConnection() = default;
@@ -91,9 +92,10 @@ struct DialerOptions {
 /// The one place in graspd that opens outgoing connections.
 ///
 /// Resolves once; every address of the answer must pass the guard, else the name is refused;
-/// connects to the checked address with no second look-up and no redirect; wss verifies chain and
-/// name. Offers no compression. Threading: thread-safe. Lifetime: outlives its connections'
-/// threads' tasks.
+/// connects to the checked address (each gets its share of connect_timeout) with no second look-up
+/// and no redirect; wss verifies chain and name. Offers no compression.
+/// Threading: thread-safe. Lifetime: guard, resolver and I/O threads outlive it and its
+/// connections.
 class Dialer {
  public:
   virtual ~Dialer() = default;

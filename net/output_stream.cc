@@ -49,15 +49,16 @@ void OutputStream::ShutdownSend() {
 }
 
 bool OutputStream::DiscardInput() {
-  char scratch[2048];
-  while (!error_) {
+  constexpr int kReadsPerTurn = 16;  // a peer that floods us must not hold the thread
+  char scratch[4096];
+  for (int i = 0; i < kReadsPerTurn && !error_; ++i) {
     const ssize_t received =
         ::recv(socket_.native_handle(), scratch, sizeof(scratch), MSG_DONTWAIT);
     if (received > 0 || (received < 0 && errno == EINTR)) continue;
     if (received < 0 && errno == EAGAIN) return true;
     Fail(asio::error::eof, /*reset=*/false);
   }
-  return false;
+  return !error_;
 }
 
 void OutputStream::Appended(size_t bytes) {

@@ -19,7 +19,7 @@ class Resolver {
   virtual ~Resolver() = default;
   /// Calls `done` once, on `executor`, with at least one address or an error (kNotFound: no such
   /// name, kUnavailable: try later, kResourceExhausted: too many look-ups under way). The caller
-  /// keeps its own deadline: getaddrinfo cannot be cancelled.
+  /// keeps its own deadline: getaddrinfo cannot be cancelled. `executor` outlives the resolver.
   virtual void Resolve(std::string host, base::Executor& executor, Callback done) = 0;
 };
 

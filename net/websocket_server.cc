@@ -101,7 +101,6 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
   void ScheduleSweep(Shard& shard);
   void CloseFullest();
 
-  IoPool& pool_;
   const size_t max_connections_;
   const base::Duration sweep_period_;
   std::vector<std::unique_ptr<Shard>> shards_;
@@ -157,7 +156,9 @@ class Connection final : public WebSocketConnection,
   const OutputStream& stream() const { return ws_.next_layer(); }
 
   Awaitable<void> Run(std::shared_ptr<Connection> self);
-  Awaitable<void> Serve();
+  /// True if the connection is a WebSocket now. A coroutine of its own, so that what the handshake
+  /// needed does not stay in memory with the connection.
+  Awaitable<bool> AnswerOrUpgrade();
   Awaitable<bool> Upgrade(const UpgradeRequest& request);
   Awaitable<void> Answer(HttpResponse response, bool head_only);
   Awaitable<void> ReadMessages();
@@ -232,31 +233,35 @@ Connection::Connection(std::shared_ptr<ServerState> server, Shard& shard, Stream
 
 Awaitable<void> Connection::Run(std::shared_ptr<Connection> self) {
   try {
-    co_await Serve();
+    if (co_await AnswerOrUpgrade()) co_await ReadMessages();
   } catch (const std::exception& e) {  // out of memory, or a fault in a session
     base::LogError("net", "connection failed", {{"error", e.what()}});
   }
   self->Finish();
 }
 
-Awaitable<void> Connection::Serve() {
-  if (over_limit_) co_return co_await Answer(StatusResponse(kServiceUnavailable), false);
+Awaitable<bool> Connection::AnswerOrUpgrade() {
+  if (over_limit_) {
+    co_await Answer(StatusResponse(kServiceUnavailable), false);
+    co_return false;
+  }
   RequestOutcome outcome = co_await ReadRequest(stream().next_layer());
   if (!outcome.request) {
     if (outcome.refusal != 0) co_await Answer(StatusResponse(outcome.refusal), false);
-    co_return;
+    co_return false;
   }
   HttpRequest request = std::move(*outcome.request);
   const bool head_only = request.method == "HEAD";
   if (const int refusal = Admit(request); refusal != 0) {
-    co_return co_await Answer(StatusResponse(refusal), head_only);
+    co_await Answer(StatusResponse(refusal), head_only);
+    co_return false;
   }
   request.peer = peer_.address;
   if (const UpgradeRequest upgrade = ToBeast(request); websocket::is_upgrade(upgrade)) {
-    if (co_await Upgrade(upgrade)) co_await ReadMessages();
-    co_return;
+    co_return co_await Upgrade(upgrade);
   }
   co_await Answer(Handle(server_->http, std::move(request)), head_only);
+  co_return false;
 }
 
 /// Finds out who the client is and whether there is room. Returns the status to refuse with, or 0.
@@ -301,8 +306,8 @@ Awaitable<bool> Connection::Upgrade(const UpgradeRequest& request) {
 void Connection::ConfigureWebSocket() {
   ws_.read_message_max(server_->options.message_bytes);
   ws_.auto_fragment(false);
-  ws_.set_option(websocket::stream_base::decorator([server = server_](auto& response) {
-    for (const auto& [name, value] : server->options.response_headers) response.set(name, value);
+  ws_.set_option(websocket::stream_base::decorator([this](auto& response) {
+    for (const auto& [name, value] : server_->options.response_headers) response.set(name, value);
   }));
   ws_.control_callback([this](websocket::frame_type, beast::string_view) { OnControlFrame(); });
 }
@@ -468,7 +473,6 @@ ServerState::ServerState(IoPool& pool, WebSocketServerOptions o, HttpHandler h,
                                              "Connections closed because they did not read.")),
       silent_closes(metrics.MakeCounter("graspd_relay_silent_client_closes_total",
                                         "Connections closed because they answered no ping.")),
-      pool_(pool),
       max_connections_(ConnectionLimit(options.connections)),
       sweep_period_(SweepPeriod(options)) {
   for (size_t i = 0; i < pool.size(); ++i) {

@@ -41,8 +41,8 @@ class WebSocketConnection {
   /// Bytes appended and not yet taken by the kernel.
   [[nodiscard]] virtual size_t pending_bytes() const = 0;
   /// Calls `ready` once when pending_bytes() has fallen to a fraction of `soft_limit()` (at once,
-  /// but not before returning, if it has already). Replaces an earlier one. For producers of many
-  /// rows.
+  /// but not before returning, if it has already). Replaces an earlier one; dropped uncalled when
+  /// the connection ends. For producers of many rows.
   virtual void WhenDrained(std::function<void()> ready) = 0;
   /// Above this many pending bytes a producer that can wait should wait.
   [[nodiscard]] virtual size_t soft_limit() const = 0;
@@ -90,19 +90,23 @@ struct WebSocketServerOptions {
 };
 
 /// Accepts connections, spreads them over the I/O threads, answers plain HTTP with `http` and
-/// upgrades with sessions from `make_session` (called on the connection's thread).
+/// upgrades with sessions from `make_session` (called on the connection's thread). A peer that
+/// sends nothing is pinged, then cut; one that takes nothing is cut; so is one that floods with
+/// pings. No compression. `connections` is lowered to what the descriptor limit of the process
+/// allows. Lifetime: pool and metrics outlive it.
 class WebSocketServer {
  public:
   using SessionFactory =
       std::function<std::unique_ptr<WebSocketSession>(std::shared_ptr<WebSocketConnection>)>;
 
+  /// Cuts what is left, as CloseAll does. Not from an I/O thread.
   virtual ~WebSocketServer() = default;
   [[nodiscard]] virtual std::vector<ListenAddress> addresses() const = 0;
   [[nodiscard]] virtual size_t connection_count() const = 0;
   /// No new connections; existing ones go on. Thread-safe.
   virtual void StopAccepting() = 0;
-  /// Close(code, reason) on every connection; returns once all are gone or `deadline` has passed,
-  /// when the rest are cut. Thread-safe; blocks; not from an I/O thread.
+  /// StopAccepting(), then Close(code, reason) on every connection; returns once all are gone or
+  /// `deadline` has passed, when the rest are cut. Thread-safe; blocks; not from an I/O thread.
   virtual void CloseAll(uint16_t code, std::string_view reason, base::Duration deadline) = 0;
 
   /// Errors: kUnavailable (address in use), kPermissionDenied, kInvalidArgument.

@@ -348,16 +348,19 @@ TEST_F(WebSocketServerTest, ForwardedForIsBelievedOnlyFromTrustedProxies) {
 
 TEST_F(WebSocketServerTest, CloseAllCloses1001AndEndsEverySession) {
   StartServer();
-  RawClient one(address()), two(address());
-  one.Upgrade();
-  two.Upgrade();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(std::make_unique<RawClient>(address()));
+    clients.back()->Upgrade();
+  }
   auto closing = std::async(
       std::launch::async, [&] { server->CloseAll(1001, "going away", std::chrono::seconds(10)); });
-  for (RawClient* client : {&one, &two}) {
+  for (auto& client : clients) {
     const auto frame = client->ReadFrame();
     EXPECT_EQ(frame.close_code(), 1001);
     client->SendFrame(kClose, frame.payload);
     EXPECT_TRUE(client->Ended());
+    client.reset();
   }
   Await(std::move(closing));
   EXPECT_EQ(sessions_closed, 2);

@@ -100,7 +100,7 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
     Fetch fetch;
     nostr::Filter filter;
     filter.ids.emplace();
-    while (!pending_.empty() && filter.ids->size() < kIdsPerReq) {
+    while (!pending_.empty() && filter.ids->size() < ids_per_req_) {
       const auto id = pending_.front();
       pending_.pop_front();
       ++attempts_[id];
@@ -119,12 +119,16 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
 void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch,
                           Actions& out) {
   out.push_back(SendClose{fetch->first});
+  if (fetch->second.delivered > 0 && !fetch->second.outstanding.empty()) {
+    ids_per_req_ = std::clamp(fetch->second.delivered, kLeastIdsPerReq, ids_per_req_);
+  }
   for (const auto& id : fetch->second.outstanding) {
     const auto attempts = attempts_.find(id);
     if (attempts->second < kAttempts) {
       pending_.push_back(id);
     } else {
       attempts_.erase(attempts);
+      given_up.push_back(id);
       ++missing;
     }
   }
@@ -235,6 +239,7 @@ void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,
   const auto fetch = fetches_.find(subscription);
   if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
   attempts_.erase(id);
+  ++fetch->second.delivered;
   stalls_ = 0;
   Progress(now, std::chrono::seconds(1));
   ++fetched;

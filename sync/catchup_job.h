@@ -62,7 +62,7 @@ using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, S
 /// Threading: thread-compatible; lives on the sync thread.
 class CatchUpJob {
  public:
-  static constexpr size_t kIdsPerReq = 250;
+  static constexpr size_t kIdsPerReq = 250, kLeastIdsPerReq = 10;
   static constexpr size_t kReqsInFlight = 4;
   static constexpr size_t kPendingIds = 50'000;
   static constexpr int kAttempts = 3;
@@ -118,11 +118,14 @@ class CatchUpJob {
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t have = 0, need = 0, fetched = 0, missing = 0, rounds = 0, bytes = 0;
   std::string error;
+  /// Ids that were asked for kAttempts times in vain. The owner may take them out.
+  std::vector<nostr::EventId> given_up;
 
  private:
   enum class Phase { kNew, kReconcile, kPages, kDone, kFailed };
   struct Fetch {
     std::unordered_set<nostr::EventId> outstanding;
+    size_t delivered = 0;
   };
   using Fetches = std::map<std::string, Fetch, std::less<>>;
 
@@ -153,6 +156,7 @@ class CatchUpJob {
   std::deque<nostr::EventId> pending_;
   std::unordered_map<nostr::EventId, int> attempts_;  // of ids pending or being fetched
   Fetches fetches_;
+  size_t ids_per_req_ = kIdsPerReq;  // fewer for a remote that serves fewer than it is asked for
   int stalls_ = 0;  // deadlines in a row at which no fetch had brought anything
 
   // Pages.

@@ -152,7 +152,6 @@ void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin 
   auto& remote =
       *remotes_.emplace(url, std::make_unique<Remote>(url, origin, options_.health)).first->second;
   remote.state_since = now.unix_seconds;
-  remote.repair_wait = options_.repair_after;
   ++state_version_;
   if (paused_.contains(url)) {
     SetState(now, remote, RemoteState::kPaused, "paused by the operator");
@@ -282,6 +281,10 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
     SetState(now, *remote, RemoteState::kBlocked, "is ourselves under another name");
     PumpDials(now);
     return;
+  }
+  if (const auto known = candidates_.find(remote->url.ToString());
+      known != candidates_.end() && known->second.decision != Decision::kAccepted) {
+    RecordCandidate(now, known->first, Decision::kAccepted, "may be dialled by now");
   }
   const bool reconnect = remote->last_contact != 0;
   remote->connected_at = now.unix_seconds;

@@ -126,6 +126,8 @@ struct EngineOptions {
   size_t job_history = 256;
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
+  base::Duration undelivered_retry = std::chrono::hours(24);  // ids a remote has but never delivers,
+  size_t undelivered_per_remote = 10'000;                     // of which the latest are remembered
   base::Duration forbidden_retry = std::chrono::hours(24);   // after AddressGuard refused
   base::Duration repair_after = std::chrono::seconds(65);    // a gap is tried again, doubling to
   base::Duration repair_at_most = std::chrono::hours(1);     // this
@@ -244,6 +246,8 @@ class SyncEngine {
                     storage::Source source);
   void PumpJobs(const Instant& now);
   bool StartJob(const Instant& now, Remote& remote);
+  void RememberUndelivered(const Instant& now, Remote& remote, CatchUpJob& run);
+  void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);
   void DeferJob(const Instant& now, Remote& remote, Job& job);
   Job* JobOf(Remote& remote, std::string_view subscription);
   using JobStep = std::function<void(CatchUpJob&, CatchUpJob::Actions&)>;
@@ -253,6 +257,7 @@ class SyncEngine {
               std::string_view error);
   void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
   void SettleState(const Instant& now, Remote& remote);
+  void ScheduleRepair(const Instant& now, Remote& remote);
   void CheckJobs(const Instant& now, Remote& remote);
   static JobSnapshot Describe(const Job& job);
 

@@ -93,6 +93,26 @@ void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
   job.run.reset();
 }
 
+void SyncEngine::RememberUndelivered(const Instant& now, Remote& remote, CatchUpJob& run) {
+  for (const auto& id : std::exchange(run.given_up, {})) {
+    if (!remote.undelivered.insert(id).second) continue;
+    remote.undelivered_until.emplace_back(now.steady + options_.undelivered_retry, id);
+    if (remote.undelivered.size() <= options_.undelivered_per_remote) continue;
+    remote.undelivered.erase(remote.undelivered_until.front().second);
+    remote.undelivered_until.pop_front();
+  }
+}
+
+void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step) {
+  while (!remote.undelivered_until.empty() &&
+         remote.undelivered_until.front().first <= now.steady) {
+    remote.undelivered.erase(remote.undelivered_until.front().second);
+    remote.undelivered_until.pop_front();
+  }
+  if (remote.undelivered.empty()) return;
+  std::erase_if(step.wanted, [&](const auto& id) { return remote.undelivered.contains(id); });
+}
+
 SyncEngine::Job* SyncEngine::JobOf(Remote& remote, std::string_view subscription) {
   for (const uint64_t id : remote.running) {
     Job& job = *jobs_.at(id);
@@ -111,6 +131,7 @@ void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const 
   const auto support_before = job.run->support();
   step(*job.run, actions);
   remote.counts.needed += job.run->need - need_before;
+  RememberUndelivered(now, remote, *job.run);
   Perform(remote, job, std::move(actions));
   if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
     remote.method = SyncMethod::kNegentropy;
@@ -197,17 +218,24 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
     SetState(now, remote, RemoteState::kLiveWithGaps,
              remote.closed_subscription ? "the remote closed a live subscription"
                                         : "a catch-up did not succeed");
-    if (!remote.timers.contains(Timer::Type::kRepair)) {
-      Arm(now.steady + remote.repair_wait, Timer::Type::kRepair, remote);
-      remote.repair_wait = std::min(2 * remote.repair_wait, options_.repair_at_most);
-    }
+    ScheduleRepair(now, remote);
     return;
   }
-  remote.repair_wait = options_.repair_after;
   if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
   remote.full_round = remote.owes_full = false;
   remote.last_contact = now.unix_seconds;
   SetState(now, remote, RemoteState::kLive);
+}
+
+// Gaps that come again soon after they were closed are closed ever more seldom.
+void SyncEngine::ScheduleRepair(const Instant& now, Remote& remote) {
+  if (remote.timers.contains(Timer::Type::kRepair)) return;
+  const bool soon = remote.last_repair != base::SteadyTime() &&
+                    now.steady - remote.last_repair < options_.repair_at_most;
+  remote.repair_wait = soon ? std::min(2 * remote.repair_wait, options_.repair_at_most)
+                            : options_.repair_after;
+  remote.last_repair = now.steady + remote.repair_wait;
+  Arm(remote.last_repair, Timer::Type::kRepair, remote);
 }
 
 void SyncEngine::CheckJobs(const Instant& now, Remote& remote) {
@@ -271,6 +299,10 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   if (found == jobs_.end()) return;
   Remote* remote = Find(found->second->remote);
   if (!remote || !remote->connected()) return;
+  // Who syncs by hand wants it tried again.
+  if (step.ok() && found->second->source != storage::Source::kManual) {
+    LeaveOutUndelivered(now, *remote, *step);
+  }
   WithJob(now, *remote, job, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
     run.OnReconcileStep(now.steady, std::move(step), out);
   });

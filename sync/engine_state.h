@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "sync/engine.h"
@@ -58,6 +59,7 @@ struct SyncEngine::Remote {
   base::SteadyTime last_update{};
   bool closed_subscription = false;  // the remote ended a live subscription
   base::Duration repair_wait{};      // before the next try to close a gap
+  base::SteadyTime last_repair{};
   base::SteadyTime rate_limited_until{};
   uint64_t rate_limited_until_unix = 0;
 
@@ -68,6 +70,9 @@ struct SyncEngine::Remote {
   bool owes_full = false;   // some catch-up without window was not finished: the next one is full
   bool full_round = false;  // the jobs under way cover everything the remote has for us
   base::SteadyTime no_negentropy_until{};
+  // Asked for in vain, not to be asked for again until then; oldest first.
+  std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;
+  std::unordered_set<nostr::EventId> undelivered;
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t last_event_at = 0, last_full_reconcile_at = 0;
   RemoteCounts counts;

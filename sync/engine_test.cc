@@ -431,7 +431,6 @@ TEST_F(SyncEngineTest, ARelayThatComesAndGoesHasOneDailyRun) {
 
 TEST_F(SyncEngineTest, StaleConnectionIdsAreIgnored) {
   auto& sim = BeginLive();
-  const auto& engine = sim.engine;
   sim.GoDown(kA);
   sim.ComeUp(kA);
   sim.RunFor(minutes(1));
@@ -439,7 +438,7 @@ TEST_F(SyncEngineTest, StaleConnectionIdsAreIgnored) {
   const auto counts = sim.Remote(kA)->counts;
   for (const uint64_t id : {0u, 1u, 77u}) {
     const ConnectionId stale{id};
-    const Delivered event{"announcements", kRepo.author.ToHex().empty() ? nostr::EventId() : nostr::EventId(), 5};
+    const Delivered event{"announcements", {}, 5};
     sim.engine.OnConnected(sim.now(), stale, {});
     sim.engine.OnDelivered(sim.now(), stale, {&event, 1});
     const Judged judged{storage::Source::kLive, ingest::Code::kStored};
@@ -455,7 +454,7 @@ TEST_F(SyncEngineTest, StaleConnectionIdsAreIgnored) {
   EXPECT_EQ(sim.Remote(kA)->counts.received, counts.received);
   EXPECT_EQ(sim.Remote(kA)->counts.invalid, counts.invalid);
   EXPECT_THAT(sim.engine.TakeActions(), IsEmpty());
-  EXPECT_EQ(engine.Remotes().size(), 1u);
+  EXPECT_EQ(sim.engine.Remotes().size(), 1u);
 }
 
 // ---- odd remotes -------------------------------------------------------------------------------
@@ -463,12 +462,7 @@ TEST_F(SyncEngineTest, StaleConnectionIdsAreIgnored) {
 TEST_F(SyncEngineTest, ARelayThatAcceptsAndDropsIsNotStormed) {
   auto& sim = Begin();
   sim.At(kA).drops_after = milliseconds(50);
-  sim.At(kA).relay.Store(Announcement(Repo("x", "y"), kLongAgo, {kB}));
-  sim.judge = [](const nostr::Event&) { return ingest::Code::kRefused; };
   sim.Start();
-  sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
-  sim.judge = nullptr;
-  sim.At(kA).relay = FakeRelay();
   sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
   sim.RunFor(minutes(10));
   EXPECT_GE(sim.At(kA).dials.size(), 4u);
@@ -532,11 +526,8 @@ TEST_F(SyncEngineTest, ARelayThatAlwaysLimitsIsGivenUpForAWhile) {
 
 TEST_F(SyncEngineTest, AClosedLiveSubscriptionIsOpenedAgainAndItsTimeCaughtUp) {
   auto& sim = BeginLive();
-  const auto repos = [&] {
-    sim.Say(kA, Closed{"repos-0", "error: we are busy"});
-    sim.RunFor(seconds(1));
-  };
-  repos();
+  sim.Say(kA, Closed{"repos-0", "error: we are busy"});
+  sim.RunFor(seconds(1));
   EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
   const auto missed = Issue({kRepo}, UnixNow(), "nobody listens");
   sim.At(kA).relay.Store(missed);
@@ -776,24 +767,42 @@ TEST_F(SyncEngineTest, CandidatesAreCappedAndForgottenWithTheirAnnouncement) {
 TEST_F(SyncEngineTest, JobsAreCappedAndARemoteWithManyDoesNotHoldAnotherBack) {
   options_.jobs_in_total = 4;
   options_.jobs_per_remote = 4;
-  auto& sim = Begin();
-  for (int i = 0; i < 25'000; ++i) {  // a thousand jobs: 250 groups of 100 roots, with their tags
-    sim.StoredBefore(Issue({kRepo}, kLongAgo, std::to_string(i)));
+  auto& sim = BeginLive();
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).ok());
   }
-  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
-  sim.Start();
-  sim.RunFor(seconds(7));
-  ASSERT_EQ(sim.State(kA), RemoteState::kSyncing);
-  ASSERT_GT(sim.Remote(kA)->jobs_waiting, 400u);
+  ASSERT_GT(sim.Remote(kA)->jobs_waiting, 950u);
   const auto other = Repo("bob", "lib");
   const auto issue = Issue({other}, kLongAgo, "the only one");
   sim.Publish(kB, issue);
   sim.PublishHere(Announcement(other, kLongAgo, {kB}));
-  sim.RunFor(seconds(1));
+  sim.RunFor(milliseconds(500));
   EXPECT_TRUE(sim.Has(issue.id));
   EXPECT_EQ(sim.State(kB), RemoteState::kLive);
-  EXPECT_EQ(sim.State(kA), RemoteState::kSyncing);
+  EXPECT_GT(sim.Remote(kA)->jobs_waiting, 500u);
   EXPECT_LE(sim.jobs_at_most(), 4u);
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, TheQueueOfJobsIsCappedAndWhatDidNotFitIsMadeGood) {
+  options_.queued_jobs_per_remote = 10;
+  auto& sim = BeginLive();
+  for (int i = 0; i < 400; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    sim.PublishHere(issue);
+    sim.At(kA).relay.Store(Comment(issue.id, kLongAgo, "old"));
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted([&] {
+    absl::Status status;
+    for (int i = 0; i < 5; ++i) {
+      status.Update(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).status());
+    }
+    return status;
+  }()));
+  sim.RunFor(seconds(30));
+  EXPECT_LE(sim.Remote(kA)->jobs_waiting, 10u);
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
 }
 
 TEST_F(SyncEngineTest, SlowRemotesDoNotHoldEverySlotForLong) {
@@ -801,7 +810,7 @@ TEST_F(SyncEngineTest, SlowRemotesDoNotHoldEverySlotForLong) {
   sim.Start();
   for (int i = 0; i < 20; ++i) {
     auto& relay = sim.At(Host(i)).relay;
-    for (int n = 0; n < 5000; ++n) {
+    for (int n = 0; n < 1100; ++n) {
       relay.Store(Announcement(Repo("made up", std::to_string(n)), kLongAgo, {}));
     }
     relay.behaviour.answers_requests = false;  // reconciles, and delivers nothing

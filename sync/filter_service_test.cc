@@ -155,7 +155,7 @@ TEST(SubscriptionPlan, RandomChangesKeepThePlanExact) {
   SubscriptionPlan plan;
   OpenSubscriptions open;
   std::set<size_t> repos, roots;
-  for (int step = 0; step < 300; ++step) {
+  for (int step = 0; step < 60; ++step) {
     for (auto* set : {&repos, &roots}) {
       for (uint64_t n = random.Below(40); n > 0; --n) set->insert(random.Below(600));
       for (uint64_t n = random.Below(40); n > 0 && !set->empty(); --n) set->erase(random.Below(600));

@@ -168,16 +168,19 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   // ---- what connections report ---------------------------------------------------------------
 
   void OnRemoteOpen(ConnectionId id, const net::DialSuccess& success) override {
+    if (stopped_) return;
     engine_.OnConnected(Now(), id, success);
     Settle();
   }
   void OnRemoteClosed(ConnectionId id, const net::DialFailure& failure) override {
+    if (stopped_) return;
     connections_.erase(id);
     engine_.OnDisconnected(Now(), id, failure);
     Settle();
   }
   void OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> notes) override;
   void OnRemoteJudged(ConnectionId id, std::vector<Judged> judged) override {
+    if (stopped_) return;
     engine_.OnJudged(Now(), id, judged);
     Settle();
   }
@@ -326,6 +329,7 @@ void SyncManager::Core::Carry(Action action) {
 
 // Runs of deliveries go to the engine as one span: they are nearly everything during a catch-up.
 void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> notes) {
+  if (stopped_) return;
   const Instant now = Now();
   std::vector<Delivered> delivered;
   const auto flush = [&] {
@@ -445,6 +449,8 @@ absl::Status SyncManager::Start() {
 }
 
 void SyncManager::Stop() {
+  // Once only: the sync thread may have ended since, and would never answer.
+  if (std::exchange(stopped_, true)) return;
   auto stopped = std::make_shared<std::promise<void>>();
   core_->dependencies().sync_thread.Post([core = core_, stopped] {
     core->Stop();

@@ -81,6 +81,7 @@ class SyncManager {
  private:
   class Core;
   std::shared_ptr<Core> core_;
+  bool stopped_ = false;
 };
 
 }  // namespace graspd::sync

@@ -4,13 +4,13 @@
 #   tools/install_deps.sh [GROUP...]         build (the default), test, bench, lint, tsan, go
 #   tools/install_deps.sh --list GROUP...    print the packages instead
 #
-# The one list of packages: the Dockerfile and CI use it too.
+# The one list of packages, for people and CI.
 set -euo pipefail
 
 declare -A packages=(
   [build]="
     ca-certificates git make python3 pkg-config g++ cmake ninja-build ccache mold
-    libabsl-dev libboost1.81-dev libboost-json1.81-dev libcli11-dev libfmt-dev libgrpc++-dev
+    libabsl-dev libboost1.81-dev libboost-json1.81-dev libfmt-dev libgrpc++-dev
     liblmdb-dev libprotobuf-dev libsecp256k1-dev libsimdjson-dev libspdlog-dev libssl-dev
     libtomlplusplus-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc zlib1g-dev"
   [test]="libgtest-dev libgmock-dev"

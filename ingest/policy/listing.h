@@ -7,9 +7,9 @@
 
 namespace graspd::ingest {
 
-/// True if one `relays` URL of the announcement has one of `own_hosts` as its parsed host and port and,
-/// with `require_clone`, so has one `clone` URL, whose path is /<npub or hex of the author>/<identifier,
-/// maybe percent-encoded>.git.
+/// True if one `relays` URL of the announcement has one of `own_hosts` as its parsed host and port
+/// and, with `require_clone`, so has one `clone` URL, whose path is /<npub or hex of the
+/// author>/<identifier, maybe percent-encoded>.git.
 [[nodiscard]] bool ListsService(const nostr::RepositoryAnnouncement& announcement,
                                 const std::vector<nostr::HostPort>& own_hosts, bool require_clone);
 

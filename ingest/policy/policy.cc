@@ -19,12 +19,29 @@ using Verdict = storage::Judge::Verdict;
 // What one event may cost the writer, whatever a stranger puts into it or has stored before.
 constexpr size_t kMaxLookups = 500;
 constexpr size_t kMaxAnnouncements = 1000;
-constexpr size_t kMaxDeletions = 100;
+constexpr size_t kMaxReferrers = 100;
 constexpr size_t kGraspListBytes = 16 * 1024;
 
 Verdict Accept() { return {}; }
 Verdict Refuse(std::string message) { return {false, std::move(message), false}; }
 Verdict RefuseForNow(std::string message) { return {false, std::move(message), true}; }
+
+// A list of grasp servers is taken from anyone and a deletion may name anything: neither makes an
+// event acceptable that it refers to, or that refers to it.
+bool OpensTheDoor(nostr::Kind kind) {
+  return kind != nostr::kUserGraspList && kind != nostr::kDeletionKind;
+}
+
+// True if some event that matches opens the door.
+absl::StatusOr<bool> AnyOpensTheDoor(const nostr::Filter& filter, const storage::ReadView& view) {
+  bool found = false;
+  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view json) {
+    const auto event = nostr::ParseEvent(json);
+    found = event.ok() && OpensTheDoor(event->kind);
+    return !found;
+  }));
+  return found;
+}
 
 absl::StatusOr<bool> AnyStored(nostr::Filter filter, const storage::ReadView& view) {
   filter.limit = 1;
@@ -58,9 +75,9 @@ struct Naming {
   bool named = false;      // one by somebody else lists the author as maintainer
 };
 
-// An author is in the recursive maintainer set of some stored announcement exactly if one is theirs or
-// names them: whoever a chain leads to is named by its last link. That a repository's own announcement
-// names its author says nothing.
+// An author is in the recursive maintainer set of some stored announcement exactly if one is theirs
+// or names them: whoever a chain leads to is named by its last link. That a repository's own
+// announcement names its author says nothing.
 absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::PublicKey& author,
                                   const storage::ReadView& view) {
   nostr::Filter filter;
@@ -119,33 +136,26 @@ absl::StatusOr<Verdict> DecideDeletion(const nostr::Event& event, const storage:
 
 absl::StatusOr<bool> RefersToStored(const nostr::References& references,
                                     const storage::ReadView& view) {
-  size_t lookups = 0;
-  for (const auto& address : references.addresses) {
-    if (++lookups > kMaxLookups) return false;
+  for (size_t i = 0; i < std::min(references.addresses.size(), kMaxLookups); ++i) {
+    const nostr::Address& address = references.addresses[i];
+    if (!OpensTheDoor(address.kind)) continue;
     GRASPD_ASSIGN_OR_RETURN(const bool stored, AddressStored(address, view));
     if (stored) return true;
   }
-  for (const auto& id : references.ids) {
-    if (++lookups > kMaxLookups) return false;
-    GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(id));
-    if (stored) return true;
-  }
-  return false;
+  if (references.ids.empty()) return false;
+  nostr::Filter filter;
+  filter.ids = references.ids;
+  if (filter.ids->size() > kMaxLookups) filter.ids->resize(kMaxLookups);
+  return AnyOpensTheDoor(filter, view);
 }
 
-// A deletion does not count: it names what it wants gone.
 absl::StatusOr<bool> TaggedByStored(std::string_view letters, const std::string& value,
                                     const storage::ReadView& view) {
   for (const char letter : letters) {
     nostr::Filter filter;
     filter.tags[letter] = {value};
-    filter.limit = kMaxDeletions;
-    bool found = false;
-    GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view json) {
-      const auto event = nostr::ParseEvent(json);
-      found = event.ok() && event->kind != nostr::kDeletionKind;
-      return !found;
-    }));
+    filter.limit = kMaxReferrers;
+    GRASPD_ASSIGN_OR_RETURN(const bool found, AnyOpensTheDoor(filter, view));
     if (found) return true;
   }
   return false;

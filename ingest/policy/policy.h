@@ -1,5 +1,5 @@
-// Which events this relay takes (docs/architecture.md, section 5). The same policy judges submitted and
-// synced events, inside the write transaction.
+// Which events this relay takes (docs/architecture.md, section 5). The same policy judges submitted
+// and synced events, inside the write transaction.
 #pragma once
 
 #include <string>
@@ -27,11 +27,11 @@ struct PolicyOptions {
   bool require_clone = true;
 };
 
-/// Refusals carry a NIP-01 prefix; one that another event may lift later (its parent, an announcement
-/// that names the author) is marked `waits`. The answer depends only on the event and on what is
-/// stored, never on who sent it.
-/// Cost: at most 500 look-ups of one event, or 1,000 announcements of one identifier, an event.
-/// Threading: Decide on the writer thread, inside its transaction; SetOwnHosts from any.
+/// Refusals carry a NIP-01 prefix; one that another event may lift later (its parent, an
+/// announcement that names the author) is marked `waits`. The answer depends only on the event and
+/// on what is stored, never on who sent it. Cost of one event: at most 500 references of each sort
+/// and 1,000 announcements of one identifier are looked up. Threading: Decide on the writer thread,
+/// inside its transaction; SetOwnHosts from any.
 class Policy final : public storage::Judge {
  public:
   explicit Policy(PolicyOptions options)

@@ -159,10 +159,10 @@ TEST_F(PolicyTest, AMalformedAnnouncementIsInvalidForGood) {
 
 TEST_F(PolicyTest, ArchiveModeTakesEveryWellFormedAnnouncement) {
   Use({PolicyMode::kArchive, {}, true});
-  EXPECT_TRUE(Accepts(
-      EventBuilder(nostr::kRepositoryAnnouncement, kNow).Tag({"d", "repo"}).Sign(alice_)));
-  EXPECT_TRUE(Refuses(EventBuilder(nostr::kRepositoryAnnouncement, kNow).Sign(alice_),
-                      "invalid: ", false));
+  EXPECT_TRUE(
+      Accepts(EventBuilder(nostr::kRepositoryAnnouncement, kNow).Tag({"d", "repo"}).Sign(alice_)));
+  EXPECT_TRUE(
+      Refuses(EventBuilder(nostr::kRepositoryAnnouncement, kNow).Sign(alice_), "invalid: ", false));
   EXPECT_TRUE(Refuses(EventBuilder(1, kNow).Sign(alice_), kOrphanRefusal, true));
 }
 
@@ -215,22 +215,21 @@ TEST_F(PolicyTest, AStateNeedsAnAnnouncementAndAnAuthorFromItsMaintainers) {
   EXPECT_TRUE(Accepts(state(alice_)));
   EXPECT_TRUE(Accepts(state(bob_)));
   EXPECT_TRUE(Refuses(state(carol_), "restricted: ", true));
-  EXPECT_TRUE(Refuses(EventBuilder(nostr::kRepositoryState, kNow).Sign(alice_), "invalid: ", false));
+  EXPECT_TRUE(
+      Refuses(EventBuilder(nostr::kRepositoryState, kNow).Sign(alice_), "invalid: ", false));
 }
 
 TEST_F(PolicyTest, AnEventThatRefersToAStoredOneIsAccepted) {
   const Event repository = Announcement(alice_, "a:b");
   EXPECT_TRUE(Accepts(repository));
   for (const char* tag : {"a", "A", "q"}) {
-    EXPECT_TRUE(Accepts(
-        EventBuilder(nostr::kIssue, kNow).Tag({tag, Coordinate(alice_, "a:b")}).Sign(bob_)))
+    EXPECT_TRUE(
+        Accepts(EventBuilder(nostr::kIssue, kNow).Tag({tag, Coordinate(alice_, "a:b")}).Sign(bob_)))
         << tag;
   }
   uint64_t at = kNow;
   for (const char* tag : {"e", "E", "q"}) {
-    EXPECT_TRUE(
-        Accepts(EventBuilder(1, ++at).Tag({tag, repository.id.ToHex()}).Sign(bob_)))
-        << tag;
+    EXPECT_TRUE(Accepts(EventBuilder(1, ++at).Tag({tag, repository.id.ToHex()}).Sign(bob_))) << tag;
   }
 }
 
@@ -280,13 +279,19 @@ TEST_F(PolicyTest, ADeletionNeedsAKnownTargetOrAuthorAndOpensNoDoor) {
   EXPECT_TRUE(Refuses(note, kOrphanRefusal, true));
 }
 
-TEST_F(PolicyTest, AGraspListIsTakenFromAnyoneUpToItsSize) {
+TEST_F(PolicyTest, AGraspListIsTakenFromAnyoneUpToItsSizeAndOpensNoDoor) {
   EXPECT_TRUE(Accepts(
       EventBuilder(nostr::kUserGraspList, kNow).Tag({"g", "wss://relay.example"}).Sign(bob_)));
-  EXPECT_TRUE(Refuses(EventBuilder(nostr::kUserGraspList, kNow + 1)
-                          .Content(std::string(20'000, 'x'))
-                          .Sign(bob_),
-                      "restricted: ", false));
+  const Event list = EventBuilder(nostr::kUserGraspList, kNow).Sign(carol_);
+  EXPECT_TRUE(Accepts(list));
+  EXPECT_TRUE(Refuses(EventBuilder(1, kNow)
+                          .Tag({"e", list.id.ToHex()})
+                          .Tag({"a", "10317:" + carol_.public_key().ToHex() + ":"})
+                          .Sign(carol_),
+                      kOrphanRefusal, true));
+  EXPECT_TRUE(Refuses(
+      EventBuilder(nostr::kUserGraspList, kNow + 1).Content(std::string(20'000, 'x')).Sign(bob_),
+      "restricted: ", false));
 }
 
 TEST_F(PolicyTest, AChildIsAcceptedBehindItsParentInTheSameBatch) {

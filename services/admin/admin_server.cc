@@ -1,5 +1,6 @@
 #include "services/admin/admin_server.h"
 
+#include <grpc/support/log.h>
 #include <grpc/support/time.h>
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/resource_quota.h>
@@ -52,6 +53,17 @@ class PrivateFiles {
  private:
   const mode_t before_;
 };
+
+// gRPC's complaints become lines of our log, whatever its format is. For the whole process.
+void RouteGrpcLog() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    gpr_set_log_function([](gpr_log_func_args* line) {
+      if (line->severity != GPR_LOG_SEVERITY_ERROR) return;
+      base::LogWarn("admin", "gRPC reports an error", {{"error", std::string_view(line->message)}});
+    });
+  });
+}
 
 void SetLimits(grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("admin");
@@ -139,6 +151,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions opt
                                                                 BuildInfo build,
                                                                 base::Metrics& metrics,
                                                                 const base::Clock& clock) {
+  RouteGrpcLog();
   GRASPD_ASSIGN_OR_RETURN(const auto wanted, ParseAddresses(options.listen));
   auto impl = std::make_unique<Impl>(options.reflection, controls, metrics, clock);
   impl->services = MakeAdminServices(controls, build, clock.UnixNow(), impl->guard);

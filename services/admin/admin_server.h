@@ -11,6 +11,7 @@
 
 namespace graspd::admin {
 
+/// Where the admin server listens and what it offers. A plain value.
 struct AdminOptions {
   /// `127.0.0.1:7335`, `[::1]:7335`, `localhost:7335` or `unix:/run/graspd/admin.sock`; port 0
   /// picks a free one. Anything else is refused: callers are not authenticated yet, so only this

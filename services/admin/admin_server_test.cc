@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/bounded_queue.h"
 #include "base/manual_clock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -121,6 +122,36 @@ TEST_F(AdminServerTest, ControlsGetTheCallersDeadlineOrTenSeconds) {
   ASSERT_TRUE(stub->ListRemotes(&with, {}, &response).ok());
   EXPECT_GT(remotes_.last_timeout(), seconds(10));
   EXPECT_LT(remotes_.last_timeout(), seconds(30));
+}
+
+TEST_F(AdminServerTest, CallsPastTheQueueAreRefusedAndHealthStillAnswers) {
+  constexpr size_t kCapacity = 4 + 64;  // running and waiting
+  constexpr size_t kCalls = kCapacity + 10;
+  struct Call {
+    grpc::ClientContext context;
+    v1::ListRemotesRequest request;
+    v1::ListRemotesResponse response;
+  };
+  StartServer();
+  remotes_.Close();
+  const auto stub = v1::RemoteService::NewStub(channel_);
+  std::vector<Call> calls(kCalls);
+  // Shared: the last callback may still be in TryPush when this test has seen its result.
+  const auto ended = std::make_shared<base::BoundedQueue<grpc::StatusCode>>(kCalls);
+  for (Call& call : calls) {
+    stub->async()->ListRemotes(
+        &call.context, &call.request, &call.response,
+        [ended](const grpc::Status& status) { EXPECT_TRUE(ended->TryPush(status.error_code())); });
+  }
+  // While the control hangs, only refusals can end.
+  for (size_t i = kCapacity; i < kCalls; ++i) {
+    EXPECT_EQ(ended->Pop(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
+  EXPECT_EQ(Check("liveness"), HealthCheckResponse::SERVING);
+  remotes_.Open();
+  int succeeded = 0;
+  for (size_t i = 0; i < kCapacity; ++i) succeeded += ended->Pop() == grpc::StatusCode::OK;
+  EXPECT_GE(succeeded, 64);
 }
 
 TEST_F(AdminServerTest, BuildInfoHasVersionStartAndHashOfTheApi) {

@@ -24,6 +24,16 @@ class FakeRemotes final : public RemoteControl {
     base::MutexLock lock(mutex_);
     failure_ = std::move(status);
   }
+  /// Makes later calls of ListRemotes wait until Open().
+  void Close() {
+    base::MutexLock lock(mutex_);
+    closed_ = true;
+  }
+  void Open() {
+    base::MutexLock lock(mutex_);
+    closed_ = false;
+    opened_.NotifyAll();
+  }
   base::Duration last_timeout() const {
     base::MutexLock lock(mutex_);
     return last_timeout_;
@@ -31,6 +41,7 @@ class FakeRemotes final : public RemoteControl {
 
   absl::StatusOr<std::vector<RemoteInfo>> ListRemotes(base::Duration timeout) override {
     base::MutexLock lock(mutex_);
+    while (closed_) opened_.Wait(mutex_);
     last_timeout_ = timeout;
     if (!failure_.ok()) return failure_;
     std::vector<RemoteInfo> all;
@@ -70,6 +81,8 @@ class FakeRemotes final : public RemoteControl {
   }
 
   mutable base::Mutex mutex_;
+  base::CondVar opened_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, RemoteInfo> remotes_ ABSL_GUARDED_BY(mutex_);
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   base::Duration last_timeout_ ABSL_GUARDED_BY(mutex_){};

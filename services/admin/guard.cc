@@ -42,6 +42,8 @@ base::Duration TimeLeft(const grpc::CallbackServerContext& context) {
     return base::Duration::max();
   }
   const gpr_timespec left = gpr_time_sub(deadline, gpr_now(GPR_CLOCK_MONOTONIC));
+  // Callers may ask for centuries, which nanoseconds cannot hold.
+  if (seconds(left.tv_sec) > 2 * kMaxTimeout) return 2 * kMaxTimeout;
   return seconds(left.tv_sec) + std::chrono::nanoseconds(left.tv_nsec);
 }
 

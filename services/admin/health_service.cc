@@ -4,6 +4,7 @@
 
 #include "base/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "services/admin/errors.h"
 #include "services/admin/guard.h"
 #include "services/admin/stream_set.h"
 
@@ -120,7 +121,10 @@ class HealthService final : public Health::CallbackService {
                                   HealthCheckResponse* response) override {
     return guard_.RunNow(context, "grpc.health.v1.Health/Check", *request, [&](base::Duration) {
       const auto serving = state_.Serving(request->service());
-      if (!serving) return absl::NotFoundError("health: unknown name; List shows the names");
+      if (!serving) {
+        return FieldError("service", "no such health name; List shows the names",
+                          Reason::kComponentUnknown);
+      }
       response->set_status(ToProto(*serving));
       return absl::OkStatus();
     });

@@ -25,12 +25,14 @@ size_t ValuesOf(const std::vector<nostr::Filter>& filters) {
   return values;
 }
 
-// What is to be read from the store for a REQ: limits put in, filters that ask for nothing left out.
+// What is to be read from the store for a REQ: limits put in, filters that ask for nothing left
+// out.
 std::vector<nostr::Filter> StoredPart(const std::vector<nostr::Filter>& filters,
                                       const nostr::Limits& limits) {
   std::vector<nostr::Filter> out;
   for (nostr::Filter filter : filters) {
-    filter.limit = std::min<uint64_t>(filter.limit.value_or(limits.limit_default), limits.limit_max);
+    filter.limit =
+        std::min<uint64_t>(filter.limit.value_or(limits.limit_default), limits.limit_max);
     if (*filter.limit > 0 && !filter.MatchesNothing()) out.push_back(std::move(filter));
   }
   return out;
@@ -118,8 +120,7 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       own_(connection_->peer().secret_header),
       event_budget_(context.limits.events_per_second, context.limits.events_burst,
                     context.clock.Now()),
-      query_budget_(context.limits.reqs_per_second, context.limits.reqs_burst,
-                    context.clock.Now()),
+      query_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
       neg_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
       strikes_(kStrikesPerSecond, kStrikes, context.clock.Now()),
       submitter_(context.sink.Open(
@@ -212,13 +213,19 @@ void ClientSession::Handle(nostr::ClientRefused message) {
       neg_.Refuse(message.subject, message.reason);
       break;
   }
-  Strike();
+  // Asking for what is not supported is no offence.
+  if (message.reason.starts_with("invalid:")) Strike();
 }
 
 // ---- subscriptions ---------------------------------------------------------------------------
 
-std::optional<std::string> ClientSession::RefuseQuery(const std::vector<nostr::Filter>& filters) {
+std::optional<std::string> ClientSession::RefuseQuery(const std::string& id,
+                                                      const std::vector<nostr::Filter>& filters) {
   if (!own_ && !query_budget_.TryTake(context_.clock.Now())) return kSlowDown;
+  if (id.size() > context_.limits.subscription_id_chars) {
+    return "invalid: subscription id longer than " +
+           std::to_string(context_.limits.subscription_id_chars);
+  }
   if (filters.size() > context_.limits.filters_per_req) {
     return "invalid: more than " + std::to_string(context_.limits.filters_per_req) + " filters";
   }
@@ -231,7 +238,7 @@ std::optional<std::string> ClientSession::RefuseQuery(const std::vector<nostr::F
 
 void ClientSession::Handle(nostr::ClientReq message) {
   EndSubscription(message.subscription);  // a REQ replaces; a refused one ends what was there
-  auto refusal = RefuseQuery(message.filters);
+  auto refusal = RefuseQuery(message.subscription, message.filters);
   if (!refusal && subscriptions_.size() >= context_.limits.subscriptions) {
     refusal = "rate-limited: too many open subscriptions";
   }
@@ -345,7 +352,7 @@ void ClientSession::SendClosed(const std::string& id, std::string_view reason) {
 
 void ClientSession::Handle(nostr::ClientCount message) {
   const std::string id = std::move(message.subscription);
-  if (const auto refusal = RefuseQuery(message.filters)) return RefuseCount(id, *refusal);
+  if (const auto refusal = RefuseQuery(id, message.filters)) return RefuseCount(id, *refusal);
   Read(
       [&store = context_.store, id, filters = std::move(message.filters),
        now = context_.clock.UnixNow()]() -> Continuation {
@@ -397,7 +404,7 @@ void ClientSession::StartWaitingReads() {
 // ---- reconciliation --------------------------------------------------------------------------
 
 void ClientSession::Handle(nostr::ClientNegOpen message) {
-  if (const auto refusal = RefuseQuery({message.filter})) {
+  if (const auto refusal = RefuseQuery(message.subscription, {message.filter})) {
     return neg_.Refuse(message.subscription, *refusal);
   }
   neg_.Open(std::move(message));

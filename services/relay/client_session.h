@@ -22,10 +22,10 @@ namespace graspd::relay {
 /// One client: what it may do, its events on their way in, its subscriptions, its reconciliations.
 ///
 /// A connection that presented the secret header is our own SelfSubscriber: no rates apply to it.
-/// Bounds: everything in Limits; besides, 4 reads of the store at a time (500 waiting) and 50,000 filter
-/// values in all subscriptions. Who sends too many malformed messages or forged events is cut off.
-/// Threading: its connection's thread. Lifetime: shared by the handle that the server owns; tasks on
-/// other threads hold it weakly.
+/// Bounds: everything in Limits; besides, 4 reads of the store at a time (500 waiting) and 50,000
+/// filter values in all subscriptions. Who sends too many malformed messages or forged events is
+/// cut off. Threading: its connection's thread. Lifetime: shared by the handle that the server
+/// owns; tasks on other threads hold it weakly.
 class ClientSession final : public LiveHub::Member,
                             public std::enable_shared_from_this<ClientSession> {
  public:
@@ -72,8 +72,9 @@ class ClientSession final : public LiveHub::Member,
   void Strike();
 
   // Subscriptions.
-  /// Why these filters may not be asked now, with prefix.
-  [[nodiscard]] std::optional<std::string> RefuseQuery(const std::vector<nostr::Filter>& filters);
+  /// Why these filters may not be asked under this id now, with prefix.
+  [[nodiscard]] std::optional<std::string> RefuseQuery(const std::string& id,
+                                                       const std::vector<nostr::Filter>& filters);
   void Open(nostr::ClientReq message);
   void ScanOn(const SubscriptionPtr& subscription);
   void OnPage(const SubscriptionPtr& subscription, const PageOrError& page);
@@ -101,7 +102,7 @@ class ClientSession final : public LiveHub::Member,
   bool closed_ = false;
 
   std::map<std::string, SubscriptionPtr, std::less<>> subscriptions_;
-  size_t filter_values_ = 0;  // of all subscriptions
+  size_t filter_values_ = 0;              // of all subscriptions
   std::vector<SubscriptionPtr> stalled_;  // scans that wait for the output to drain
 
   struct WaitingRead {

@@ -12,7 +12,8 @@ namespace {
 
 std::string NipList() {
   std::string list;
-  for (const uint32_t nip : kSupportedNips) list += (list.empty() ? "[" : ",") + std::to_string(nip);
+  for (const uint32_t nip : kSupportedNips)
+    list += (list.empty() ? "[" : ",") + std::to_string(nip);
   return list + "]";
 }
 
@@ -89,12 +90,23 @@ std::string EscapeHtml(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -123,13 +135,15 @@ std::string LandingPage(const RelayInfo& info) {
     body += "<p>Connect a client to <code>" + EscapeHtml(info.url) + "</code></p>";
   }
   if (!info.contact.empty()) body += "<p>Contact: " + EscapeHtml(info.contact) + "</p>";
-  body += "<p><small>" + EscapeHtml(info.software) + " " + EscapeHtml(info.version) +
-          "</small></p>";
+  body +=
+      "<p><small>" + EscapeHtml(info.software) + " " + EscapeHtml(info.version) + "</small></p>";
   return Page(info.name, body);
 }
 
 net::HttpResponse Html(int status, std::string body) {
-  return {status, "text/html; charset=utf-8", std::move(body),
+  return {status,
+          "text/html; charset=utf-8",
+          std::move(body),
           {{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"},
            {"X-Content-Type-Options", "nosniff"}}};
 }
@@ -156,8 +170,9 @@ InfoPages::InfoPages(const RelayInfo& info, const nostr::Limits& limits)
     : path_("/"),
       document_(RelayInformationDocument(info, limits)),
       landing_(LandingPage(info)),
-      not_found_(Page("Not found", "<h1>Not found</h1><p>There is only the <a href=\"/\">relay</a> "
-                                   "here.</p>")) {
+      not_found_(Page("Not found",
+                      "<h1>Not found</h1><p>There is only the <a href=\"/\">relay</a> "
+                      "here.</p>")) {
   if (const auto path = nostr::ParseUrlPath(info.url); path.ok()) path_ = *path;
 }
 

@@ -8,8 +8,8 @@
 
 namespace graspd::relay {
 
-/// Answers plain HTTP on the relay port: NIP-11 (`Accept: application/nostr+json`), a landing page for
-/// browsers, OPTIONS for browsers' pre-flight requests, and 404.
+/// Answers plain HTTP on the relay port: NIP-11 (`Accept: application/nostr+json`), a landing page
+/// for browsers, OPTIONS for browsers' pre-flight requests, and 404.
 ///
 /// The texts are made once. Thread-safe.
 class InfoPages {

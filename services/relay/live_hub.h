@@ -19,16 +19,17 @@ class LiveSubscription : public IndexedSubscription {
  public:
   using IndexedSubscription::IndexedSubscription;
   virtual ~LiveSubscription() = default;
-  /// `delivery` is the event's JSON and the bracket that ends an EVENT message. Must neither add nor
-  /// remove subscriptions before it returns.
+  /// `delivery` is the event's JSON and the bracket that ends an EVENT message. Must neither add
+  /// nor remove subscriptions before it returns.
   virtual void OnEvent(const nostr::EventPtr& event, std::string_view delivery) = 0;
 };
 
-/// The live side of one I/O thread: its subscriptions, and up to which commit they have been served.
+/// The live side of one I/O thread: its subscriptions, and up to which commit they have been
+/// served.
 ///
 /// That position is what makes the hand-over from stored to live events exact: a subscription added
-/// now hears of every later commit and of none before, so its scan reads the store as of position().
-/// Threading: one I/O thread, apart from the constructor.
+/// now hears of every later commit and of none before, so its scan reads the store as of
+/// position(). Threading: one I/O thread, apart from the constructor.
 class LiveHub {
  public:
   /// Something of this thread that wants to know the time, and when the relay goes away.

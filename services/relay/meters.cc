@@ -8,9 +8,9 @@ namespace {
 constexpr std::array<std::string_view, Meters::kVerbs> kVerbNames = {
     "EVENT", "REQ", "CLOSE", "COUNT", "AUTH", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE", "malformed"};
 constexpr std::string_view kOther = "other";  // last
-constexpr std::array<std::string_view, 9> kPrefixes = {
-    "duplicate", "blocked",     "rate-limited", "invalid", "restricted",
-    "error",     "unsupported", "closed",       kOther};
+constexpr std::array<std::string_view, 9> kPrefixes = {"duplicate",   "blocked",    "rate-limited",
+                                                       "invalid",     "restricted", "error",
+                                                       "unsupported", "closed",     kOther};
 
 prometheus::Counter& Sent(base::Metrics& metrics, const char* phase) {
   return metrics.MakeCounter("graspd_relay_events_sent_total", "EVENT messages to clients.",
@@ -22,13 +22,12 @@ prometheus::Counter& Sent(base::Metrics& metrics, const char* phase) {
 Meters::Meters(base::Metrics& metrics)
     : sent_stored_(Sent(metrics, "stored")),
       sent_live_(Sent(metrics, "live")),
-      eose_seconds_(metrics.MakeHistogram("graspd_relay_eose_seconds",
-                                          "Time from REQ to EOSE.",
+      eose_seconds_(metrics.MakeHistogram("graspd_relay_eose_seconds", "Time from REQ to EOSE.",
                                           {.001, .003, .01, .03, .1, .3, 1, 3, 10})) {
   for (size_t i = 0; i < kVerbs; ++i) {
-    received_[i] = &metrics.MakeCounter("graspd_relay_messages_received_total",
-                                        "Messages from clients.",
-                                        {{"verb", std::string(kVerbNames[i])}});
+    received_[i] =
+        &metrics.MakeCounter("graspd_relay_messages_received_total", "Messages from clients.",
+                             {{"verb", std::string(kVerbNames[i])}});
   }
   for (const std::string_view prefix : kPrefixes) {
     refused_.emplace_back(

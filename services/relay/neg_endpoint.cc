@@ -17,8 +17,8 @@ size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }
 
 }  // namespace
 
-// Held by the endpoint; tasks hold it weakly and look at it on the connection's thread only, so a session
-// that can still be locked there has its endpoint.
+// Held by the endpoint; tasks hold it weakly and look at it on the connection's thread only, so a
+// session that can still be locked there has its endpoint.
 struct NegEndpoint::Session {
   NegEndpoint* endpoint;
   std::string id;
@@ -33,7 +33,7 @@ NegEndpoint::~NegEndpoint() {
 }
 
 void NegEndpoint::Open(nostr::ClientNegOpen open) {
-  Erase(open.subscription);  // opening again replaces (NIP-77)
+  Close(open.subscription);  // opening again replaces (NIP-77)
   if (sessions_.size() >= context_.limits.neg_sessions) {
     return Refuse(open.subscription, "blocked: too many reconciliations on this connection");
   }
@@ -115,12 +115,10 @@ void NegEndpoint::OnAnswer(Session& session, absl::StatusOr<std::string> answer)
   connection_.SendText(nostr::NegMsgMessage(session.id, *answer));
 }
 
-void NegEndpoint::Close(const std::string& id) { Erase(id); }
-
 void NegEndpoint::Refuse(const std::string& id, std::string_view reason, uint64_t maximum) {
   context_.meters.Refused(reason);
   connection_.SendText(nostr::NegErrMessage(id, reason, maximum));
-  Erase(std::string(id));  // a copy: `id` may be the session's own
+  Close(std::string(id));  // a copy: `id` may be the session's own
 }
 
 void NegEndpoint::EndIdle(base::SteadyTime now) {
@@ -135,7 +133,7 @@ void NegEndpoint::EndAll(std::string_view reason) {
   while (!sessions_.empty()) Refuse(std::string(sessions_.begin()->first), reason);
 }
 
-void NegEndpoint::Erase(const std::string& id) {
+void NegEndpoint::Close(const std::string& id) {
   if (sessions_.erase(id) > 0) --context_.meters.neg_sessions;
 }
 

@@ -16,11 +16,11 @@ namespace graspd::relay {
 
 /// The answering side of NIP-77 on one connection.
 ///
-/// A session's set is read on the reads pool when it opens and its messages are answered on the CPU pool,
-/// one at a time. Bounds: Limits::neg_sessions, the budget of NegSets, a ceiling on the bytes one session
-/// may be sent (a multiple of its set), and Limits::neg_idle. Whatever ends a session but NEG-CLOSE is
-/// told by NEG-ERR.
-/// Threading: the connection's thread. Lifetime: answers that arrive after its end are dropped.
+/// A session's set is read on the reads pool when it opens and its messages are answered on the CPU
+/// pool, one at a time. Bounds: Limits::neg_sessions, the budget of NegSets, a ceiling on the bytes
+/// one session may be sent (a multiple of its set), and Limits::neg_idle. Whatever ends a session
+/// but NEG-CLOSE is told by NEG-ERR. Threading: the connection's thread. Lifetime: answers that
+/// arrive after its end are dropped.
 class NegEndpoint {
  public:
   NegEndpoint(const SessionContext& context, net::WebSocketConnection& connection,
@@ -46,7 +46,6 @@ class NegEndpoint {
   void OnSet(Session& session, absl::StatusOr<NegSets::SetPtr> set, std::string first_message);
   void Answer(const SessionPtr& session, std::string message);
   void OnAnswer(Session& session, absl::StatusOr<std::string> answer);
-  void Erase(const std::string& id);
 
   const SessionContext& context_;
   net::WebSocketConnection& connection_;

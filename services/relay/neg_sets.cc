@@ -9,8 +9,7 @@
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kBytesPerItem =
-    sizeof(negentropy::Item) + 32 / negentropy::SealedSet::kBlock;
+constexpr size_t kBytesPerItem = sizeof(negentropy::Item) + 32 / negentropy::SealedSet::kBlock;
 constexpr size_t kMaxCached = 64;
 // A set may have lost events by expiry since it was made: not older than this.
 constexpr uint64_t kMaxAgeSeconds = 5;
@@ -22,7 +21,8 @@ absl::Status NoRoom() { return absl::UnavailableError("too many reconciliations 
 absl::StatusOr<NegSets::SetPtr> NegSets::Get(nostr::Filter filter, uint64_t unix_now) {
   filter.limit.reset();
   const std::string key = nostr::FilterJson(filter);
-  // Taken before reading: what is committed in between makes the set newer than its label, never older.
+  // Taken before reading: what is committed in between makes the set newer than its label, never
+  // older.
   const storage::FeedPosition position = store_.Position();
   if (SetPtr set = Find(key, position, unix_now)) return set;
 

@@ -13,8 +13,8 @@
 
 namespace graspd::relay {
 
-/// The sets that clients reconcile against: sealed, shared by those who ask the same at the same state
-/// of the store, and together within one memory budget.
+/// The sets that clients reconcile against: sealed, shared by those who ask the same at the same
+/// state of the store, and together within one memory budget.
 ///
 /// Threading: thread-safe; Get blocks (a scan of the store), so it runs on the reads pool.
 class NegSets {
@@ -25,8 +25,8 @@ class NegSets {
       : store_(store), max_items_(max_items), max_bytes_(max_bytes) {}
 
   /// The unexpired events that match `filter`, limit ignored.
-  /// Errors: kResourceExhausted: more than max_items; kUnavailable: the other sets leave no room now, or
-  /// the store's reason.
+  /// Errors: kResourceExhausted: more than max_items; kUnavailable: the other sets leave no room
+  /// now, or the store's reason.
   absl::StatusOr<SetPtr> Get(nostr::Filter filter, uint64_t unix_now);
 
   [[nodiscard]] size_t max_items() const { return max_items_; }

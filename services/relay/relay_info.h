@@ -22,7 +22,7 @@ struct RelayInfo {
   std::string software = "graspd";
   std::string version;
   ingest::PolicyMode mode = ingest::PolicyMode::kGrasp;
-  bool sync_enabled = true;        // GRASP-02 is at work
+  bool sync_enabled = true;         // GRASP-02 is at work
   bool git_service_beside = false;  // the operator runs a GRASP-01 git server on the same host
 };
 

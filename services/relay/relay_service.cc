@@ -81,6 +81,16 @@ struct RelayService::Impl {
                 std::make_shared<NegSets>(deps.store, options.limits.neg_set_items,
                                           options.limits.neg_memory_bytes)} {}
 
+  // The sessions first, then what feeds them; the timers end on their own threads.
+  ~Impl() {
+    gauges.clear();
+    server.reset();
+    feed.reset();
+    for (const HubThreadPtr& hub : hubs) {
+      hub->thread.Post([hub] { hub->timer.reset(); });
+    }
+  }
+
   void MakeHubs(const Dependencies& deps);
   void AddGauges(base::Metrics& metrics);
 
@@ -94,8 +104,8 @@ struct RelayService::Impl {
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> gauges;
 };
 
-// Subscribed before the position is taken, so that no commit falls between: one that comes both ways
-// counts once, because a hub ignores commits up to its position.
+// Subscribed before the position is taken, so that no commit falls between: one that comes both
+// ways counts once, because a hub ignores commits up to its position.
 void RelayService::Impl::MakeHubs(const Dependencies& deps) {
   for (size_t i = 0; i < deps.io.size(); ++i) {
     hubs.push_back(std::make_shared<HubThread>(deps.io.thread(i)));
@@ -119,7 +129,8 @@ void RelayService::Impl::AddGauges(base::Metrics& metrics) {
   gauges.push_back(metrics.Sample("graspd_relay_neg_set_bytes",
                                   "Memory of the sets that clients reconcile against.",
                                   [this] { return double(context.neg_sets->bytes()); }));
-  gauges.push_back(metrics.Sample("graspd_relay_reads_queued", "Store reads that wait for a thread.",
+  gauges.push_back(metrics.Sample("graspd_relay_reads_queued",
+                                  "Store reads that wait for a thread.",
                                   [this] { return double(context.reads.queued()); }));
 }
 
@@ -144,15 +155,7 @@ absl::StatusOr<std::unique_ptr<RelayService>> RelayService::Start(Options option
   return std::unique_ptr<RelayService>(new RelayService(std::move(impl)));
 }
 
-// The sessions first, then what feeds them; the timers end on their own threads.
-RelayService::~RelayService() {
-  impl_->gauges.clear();
-  impl_->server.reset();
-  impl_->feed.reset();
-  for (const HubThreadPtr& hub : impl_->hubs) {
-    hub->thread.Post([hub] { hub->timer.reset(); });
-  }
-}
+RelayService::~RelayService() = default;
 
 std::vector<net::ListenAddress> RelayService::addresses() const {
   return impl_->server->addresses();

@@ -22,11 +22,11 @@ namespace graspd::relay {
 
 /// The relay port: WebSocket (NIP-01, 45, 77), NIP-11 and a landing page.
 ///
-/// Events go into the EventSink; stored ones come from the EventStore, read on the `reads` pool; new ones
-/// from the CommitFeed, delivered on the I/O thread of each connection.
-/// Threading: thread-safe, but Drain and the destructor block and are not called on an I/O thread.
-/// Lifetime: everything in Dependencies outlives it. Before the I/O threads are destroyed, the reads
-/// and CPU pools must be: their tasks post there.
+/// Events go into the EventSink; stored ones come from the EventStore, read on the `reads` pool;
+/// new ones from the CommitFeed, delivered on the I/O thread of each connection. Threading:
+/// thread-safe, but Drain and the destructor block and are not called on an I/O thread. Lifetime:
+/// everything in Dependencies outlives it. Before the I/O threads are destroyed, the reads and CPU
+/// pools must be: their tasks post there.
 class RelayService {
  public:
   struct Options {
@@ -34,8 +34,8 @@ class RelayService {
     nostr::Limits limits;
     std::vector<net::ListenAddress> listen;
     std::vector<net::Cidr> trusted_proxies;
-    /// This process's nonce, sent with every response as `Graspd-Instance`, by which graspd recognises
-    /// that it has dialled itself.
+    /// This process's nonce, sent with every response as `Graspd-Instance`, by which graspd
+    /// recognises that it has dialled itself.
     std::string instance;
     /// Header and value that mark the connection of our own SelfSubscriber. Empty = none.
     std::pair<std::string, std::string> secret_header;
@@ -65,8 +65,8 @@ class RelayService {
 
   /// No new connections; existing ones go on.
   void StopAccepting();
-  /// Tells every subscription CLOSED and closes every connection with 1001; cuts those that are still
-  /// there after `deadline`.
+  /// Tells every subscription CLOSED and closes every connection with 1001; cuts those that are
+  /// still there after `deadline`.
   void Drain(base::Duration deadline);
 
  private:

@@ -108,9 +108,8 @@ class RelayServiceTest : public testing::Test {
   }
 
   void Start() {
-    auto service = RelayService::Start(
-        options_, {*pipeline_, *store_, feed_, io_, *reads_, *cpu_,
-                   base::SystemClock::Instance(), metrics_});
+    auto service = RelayService::Start(options_, {*pipeline_, *store_, feed_, io_, *reads_, *cpu_,
+                                                  base::SystemClock::Instance(), metrics_});
     ASSERT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
   }
@@ -118,8 +117,7 @@ class RelayServiceTest : public testing::Test {
 
   std::shared_ptr<TestClient> Connect(
       std::vector<std::pair<std::string, std::string>> headers = {}) {
-    net::DialOptions options(
-        *nostr::RelayUrl::Parse("ws://127.0.0.1:" + std::to_string(port())));
+    net::DialOptions options(*nostr::RelayUrl::Parse("ws://127.0.0.1:" + std::to_string(port())));
     options.headers = std::move(headers);
     clients_.push_back(std::make_shared<TestClient>());
     connections_.push_back(dialer_->Dial(std::move(options), clients_.back(), io_.Next()));
@@ -163,8 +161,8 @@ class RelayServiceTest : public testing::Test {
   std::unique_ptr<base::CpuPool> cpu_ = std::make_unique<base::CpuPool>(2);
   std::unique_ptr<base::BlockingPool> reads_ = std::make_unique<base::BlockingPool>(2, 64, "reads");
   std::unique_ptr<ingest::Pipeline> pipeline_ = std::make_unique<ingest::Pipeline>(
-      ingest::Pipeline::Dependencies{*store_, feed_, policy_, *cpu_,
-                                     base::SystemClock::Instance(), metrics_},
+      ingest::Pipeline::Dependencies{*store_, feed_, policy_, *cpu_, base::SystemClock::Instance(),
+                                     metrics_},
       nostr::Limits{});
   std::unique_ptr<RelayService> service_;
   net::AddressGuard guard_{{*net::Cidr::Parse("127.0.0.0/8")}};
@@ -197,8 +195,7 @@ TEST_F(RelayServiceTest, AnEventGoesFromOneClientToTheOthers) {
 TEST_F(RelayServiceTest, PlainHttpIsAnsweredWithTheRightPageAndCorsHeaders) {
   Start();
   const std::string tail = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
-  const std::string document =
-      Http("GET /" + tail + "Accept: application/nostr+json\r\n\r\n");
+  const std::string document = Http("GET /" + tail + "Accept: application/nostr+json\r\n\r\n");
   EXPECT_THAT(document, StartsWith("HTTP/1.1 200"));
   EXPECT_THAT(document, HasSubstr(R"("name":"test relay")"));
   const std::string options = Http("OPTIONS /" + tail + "\r\n");

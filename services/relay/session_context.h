@@ -13,8 +13,9 @@
 
 namespace graspd::relay {
 
-/// What every session of the relay uses. Everything in it is thread-safe and outlives all sessions; store
-/// and pools also outlive the tasks that sessions have put on the pools, and neg_sets is shared with those.
+/// What every session of the relay uses. Everything in it is thread-safe and outlives all sessions;
+/// store and pools also outlive the tasks that sessions have put on the pools, and neg_sets is
+/// shared with those.
 struct SessionContext {
   const nostr::Limits limits;
   ingest::EventSink& sink;

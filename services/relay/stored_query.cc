@@ -31,8 +31,8 @@ StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> 
 // A call may use up its budget without finding a row; then the next one goes on from there.
 absl::Status StoredQuery::Fill(Stream& stream) {
   while (stream.rows.empty() && !stream.done) {
-    GRASPD_ASSIGN_OR_RETURN(
-        auto page, store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
+    GRASPD_ASSIGN_OR_RETURN(auto page,
+                            store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
     stream.started = true;
     stream.done = page.done;
     stream.cursor = std::move(page.cursor);

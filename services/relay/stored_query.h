@@ -11,15 +11,15 @@
 
 namespace graspd::relay {
 
-/// The stored events that answer a REQ, page by page: over all filters newest first, ties by lower id,
-/// each event once, each filter up to its own limit.
+/// The stored events that answer a REQ, page by page: over all filters newest first, ties by lower
+/// id, each event once, each filter up to its own limit.
 ///
-/// Every filter is read with a cursor of its own and the streams are merged. Between pages nothing is
-/// open in the store. Threading: thread-compatible; Next blocks, so it runs on the reads pool.
+/// Every filter is read with a cursor of its own and the streams are merged. Between pages nothing
+/// is open in the store. Threading: thread-compatible; Next blocks, so it runs on the reads pool.
 class StoredQuery {
  public:
-  /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of` and what
-  /// has expired at `unix_now`.
+  /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of` and
+  /// what has expired at `unix_now`.
   StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
               storage::FeedPosition as_of, uint64_t unix_now);
 

@@ -32,7 +32,7 @@ class StoredQueryTest : public testing::Test {
     const auto key = nostr::SecretKey::FromSeed("author");
     std::vector<storage::WriteRequest> batch;
     for (int i = 0; i < count; ++i) {
-      events_.push_back(nostr::EventBuilder(static_cast<nostr::Kind>(1 + i % 3), kNow + i / 4)
+      events_.push_back(nostr::EventBuilder(static_cast<nostr::Kind>(1001 + i % 3), kNow + i / 4)
                             .Tag({"t", std::to_string(i % 5)})
                             .Content(std::to_string(i))
                             .Sign(key));
@@ -98,16 +98,16 @@ TEST_F(StoredQueryTest, OneFilterComesNewestFirstInSeveralPages) {
   Fill(1500);
   Filter all;
   all.limit = 1300;
-  EXPECT_EQ(Run({all}), Expected({all}));
+  EXPECT_TRUE(Run({all}) == Expected({all}));
   EXPECT_GE(pages_, 3);
 }
 
 TEST_F(StoredQueryTest, SeveralFiltersAreMergedAndEachEventComesOnce) {
   Fill(900);
-  const std::vector<Filter> filters = {Kind(1, 200), Kind(2, 5), Topic("1", 100), Topic("0", 170),
-                                       Kind(1, 50)};
+  const std::vector<Filter> filters = {Kind(1001, 200), Kind(1002, 5), Topic("1", 100),
+                                       Topic("0", 170), Kind(1001, 50)};
   const auto got = Run(filters);
-  EXPECT_EQ(got, Expected(filters));
+  EXPECT_TRUE(got == Expected(filters));
   EXPECT_GT(got.size(), 300u);
 }
 
@@ -125,7 +125,7 @@ TEST_F(StoredQueryTest, WhatWasCommittedAfterThePositionIsLeftOut) {
 }
 
 TEST_F(StoredQueryTest, AnEmptyStoreIsDoneAtOnce) {
-  EXPECT_TRUE(Run({Kind(1, 10)}).empty());
+  EXPECT_TRUE(Run({Kind(1001, 10)}).empty());
   EXPECT_EQ(pages_, 1);
 }
 

@@ -73,8 +73,7 @@ void SubscriptionIndex::Try(const Postings& postings, const nostr::Event& event,
   }
 }
 
-void SubscriptionIndex::Find(const nostr::Event& event,
-                             std::vector<IndexedSubscription*>& found) {
+void SubscriptionIndex::Find(const nostr::Event& event, std::vector<IndexedSubscription*>& found) {
   ++searches_;
   const auto try_below = [&](const auto& map, const auto& key) {
     if (map.empty()) return;

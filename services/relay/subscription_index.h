@@ -10,7 +10,8 @@
 
 namespace graspd::relay {
 
-/// What the index knows of a subscription: its filters, normalised and constant while it is indexed.
+/// What the index knows of a subscription: its filters, normalised and constant while it is
+/// indexed.
 struct IndexedSubscription {
   explicit IndexedSubscription(std::vector<nostr::Filter> f) : filters(std::move(f)) {}
   const std::vector<nostr::Filter> filters;
@@ -22,10 +23,10 @@ struct IndexedSubscription {
 
 /// Finds the subscriptions that match an event without trying all of them.
 ///
-/// Each filter stands below the values of its most selective condition (ids, a tag, authors, kinds) or,
-/// without any, in a list that is always tried. Candidates are checked with nostr::Matches.
-/// Cost: proportional to the event's tags and the candidates. Threading: thread-compatible, one index per
-/// I/O thread. Lifetime: a subscription is removed before it is destroyed.
+/// Each filter stands below the values of its most selective condition (ids, a tag, authors, kinds)
+/// or, without any, in a list that is always tried. Candidates are checked with nostr::Matches.
+/// Cost: proportional to the event's tags and the candidates. Threading: thread-compatible, one
+/// index per I/O thread. Lifetime: a subscription is removed before it is destroyed.
 class SubscriptionIndex {
  public:
   void Add(IndexedSubscription& subscription);
@@ -48,7 +49,8 @@ class SubscriptionIndex {
   using Map = std::unordered_map<Key, Postings>;
   using TagMap = std::unordered_map<std::string, Postings, StringHash, std::equal_to<>>;
 
-  // Calls visit(map, key) for each place where `filter` stands; the list `all_` has the key nullptr.
+  // Calls visit(map, key) for each place where `filter` stands; the list `all_` has the key
+  // nullptr.
   template <typename Visit>
   void ForEachPlace(const nostr::Filter& filter, Visit visit);
   void Try(const Postings& postings, const nostr::Event& event,

@@ -38,6 +38,7 @@ void Simulation::After(base::Duration delay, std::function<void()> what) {
 }
 
 void Simulation::RunFor(base::Duration duration) {
+  Settle();
   const auto end = now_ + duration;
   for (;;) {
     const auto deadline = engine.NextDeadline();
