@@ -61,18 +61,18 @@ function(add_module)
   endif()
 endfunction()
 
-# add_unit_test(NAME event_test MODULE nostr SRCS event_test.cc DEPS ... [SLOW])
+# add_unit_test(NAME nostr_test SRCS a_test.cc b_test.cc DEPS nostr [PRIVATE_HEADERS_OF nostr] [SLOW])
 #
-# One test binary per module: the sources of all calls with the same MODULE are linked together as
-# <module>_test, which keeps link time down; ctest still runs and names each test on its own.
-# Tests see the private headers of their module. SLOW puts them outside `make check`.
+# A test binary, usually one a module, which keeps linking short; ctest runs and names each of its tests on
+# its own. Tests see the private headers of the modules named. SLOW keeps them out of `make check`. The
+# tests' own code is not optimised even in a release build: compiling it costs more than running it.
 function(add_unit_test)
   cmake_parse_arguments(T "SLOW" "NAME" "SRCS;DEPS;PRIVATE_HEADERS_OF" ${ARGN})
   if(NOT GRASPD_TESTS)
     return()
   endif()
   add_executable(${T_NAME} ${T_SRCS})
-  target_compile_options(${T_NAME} PRIVATE ${GRASPD_WARNINGS})
+  target_compile_options(${T_NAME} PRIVATE ${GRASPD_WARNINGS} $<$<CONFIG:Release>:-O0>)
   target_link_libraries(${T_NAME} PRIVATE ${T_DEPS} GTest::gmock GTest::gtest_main)
   foreach(module IN LISTS T_PRIVATE_HEADERS_OF)
     target_include_directories(${T_NAME} PRIVATE ${PROJECT_BINARY_DIR}/inc_private/${module})

@@ -119,6 +119,7 @@ Arrival Inbox::Check(Waiting waiting) {
 
 // The writer is called under the lock: two tasks must not swap what they release.
 void Inbox::PlaceLocked(uint64_t first, std::vector<Arrival> checked) {
+  if (checked.empty()) return;  // others took everything; `first` may be released already
   const size_t begin = first - next_to_release_;
   if (checked_.size() < begin + checked.size()) checked_.resize(begin + checked.size());
   for (size_t i = 0; i < checked.size(); ++i) checked_[begin + i] = std::move(checked[i]);

@@ -385,6 +385,27 @@ TEST_F(PipelineTest, DrainAnswersWhatIsQueuedAndRefusesWhatComesLater) {
   EXPECT_FALSE(Stored(late.id));
 }
 
+// Refused at the door they cost next to nothing, so tasks meet in every order, also with nothing to
+// do.
+TEST_F(PipelineTest, ABurstKeepsItsOrderHoweverTheChecksInterleave) {
+  Start();
+  pipeline_->Drain();
+  constexpr size_t kEvents = 30'000;
+  Event event;
+  const auto number = [&event](size_t i) {
+    for (size_t byte = 0; byte < 4; ++byte) event.id.bytes[byte] = uint8_t(i >> (8 * byte));
+  };
+  for (size_t i = 0; i < kEvents; ++i) {
+    number(i);
+    sync_->Submit(event, Source::kLive);
+  }
+  thread_.RunUntil([&] { return sync_results_.size() == kEvents; });
+  for (size_t i = 0; i < kEvents; ++i) {
+    number(i);
+    ASSERT_EQ(sync_results_[i].id, event.id) << i;
+  }
+}
+
 TEST_F(PipelineTest, EventsOfAClosedSubmitterAreStoredUnheard) {
   Start();
   std::vector<Event> events;
@@ -472,6 +493,25 @@ TEST_F(ParkingTest, ASyncedOrphanIsStoredWhenItsParentComesByWhateverWay) {
   EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
   thread_.RunUntil([&] { return stored_.size() == 3; });
   EXPECT_THAT(stored_, ElementsAre(Announcement().id, Issue().id, comment.id));
+}
+
+TEST_F(ParkingTest, AMaintainersAnnouncementWaitsForTheOneThatNamesThem) {
+  const SecretKey maintainer = SecretKey::FromSeed("maintainer");
+  const Event theirs = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow())
+                           .Tag({"d", "repo"})
+                           .Sign(maintainer);
+  const Event state =
+      EventBuilder(nostr::kRepositoryState, clock_.UnixNow()).Tag({"d", "repo"}).Sign(maintainer);
+  EXPECT_EQ(FromSync(state).code, Code::kParked);
+  EXPECT_EQ(FromSync(theirs).code, Code::kParked);
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kStored);
+  const Event naming = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow() + 1)
+                           .Tag({"d", "repo"})
+                           .Tag({"relays", "wss://relay.example"})
+                           .Tag({"maintainers", maintainer.public_key().ToHex()})
+                           .Sign(key_);
+  EXPECT_EQ(FromSync(naming).code, Code::kStored);
+  thread_.RunUntil([&] { return Stored(theirs.id) && Stored(state.id); });
 }
 
 TEST_F(ParkingTest, AClientIsToldAtOnceAndNothingIsKept) {

@@ -131,6 +131,9 @@ class NetTest : public ::testing::Test {
   ~NetTest() override;
   /// Starts `server` on loopback; sessions call `on_text` (default: echo).
   void StartServer(OnText on_text = nullptr);
+  void AwaitClosedSessions(int count) const {
+    while (sessions_closed < count) std::this_thread::yield();
+  }
   SocketAddress address() const { return server->addresses()[0].tcp; }
   DialOptions Options(std::string_view path = "/") const;
   std::shared_ptr<DialledConnection> Dial(DialOptions dial,

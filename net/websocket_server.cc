@@ -41,7 +41,7 @@ constexpr size_t kReservedDescriptors = 64;
 // wait.
 constexpr int kSendBufferBytes = 256 * 1024;
 // A Close frame, or an HTTP answer, has so long to be taken and acknowledged.
-constexpr std::chrono::seconds kClosingTimeout{3};
+constexpr std::chrono::seconds kClosingTimeout{5};
 // Pings and pongs between two sweeps; a peer that sends more is closed.
 constexpr int kControlFramesPerSweep = 100;
 
@@ -71,6 +71,8 @@ class ServerState : public std::enable_shared_from_this<ServerState> {
               WebSocketServer::SessionFactory f, base::Metrics& metrics);
 
   void StartSweeping();
+  /// After CloseAll, not from an I/O thread: nothing of us waits in an event loop any more.
+  void StopSweeping();
   /// Takes over a connection, on any thread, and gives it to the next I/O thread.
   void Accept(Accepted accepted);
   void CloseAll(uint16_t code, const std::string& reason, base::Duration deadline);
@@ -487,9 +489,19 @@ void ServerState::StartSweeping() {
   }
 }
 
+void ServerState::StopSweeping() {
+  for (auto& shard : shards_) {
+    RunOn(shard->thread, [&shard = *shard] {
+      shard.closed = true;
+      shard.sweep_timer.reset();
+      shard.cut_timer.reset();
+    });
+  }
+}
+
 void ServerState::ScheduleSweep(Shard& shard) {
-  // The timer is destroyed with the shard or by CloseAll, so it needs no reference to us; the
-  // task's own reference keeps us while it runs.
+  if (shard.closed && shard.connections.empty()) return;
+  // The timer is ours and ends with us; a task that has begun holds us until it is done.
   shard.sweep_timer = shard.thread.After(sweep_period_, [weak = weak_from_this(), &shard] {
     if (const auto self = weak.lock()) self->Sweep(shard);
   });
@@ -612,6 +624,7 @@ class ServerImpl final : public WebSocketServer {
 
   ~ServerImpl() override {
     CloseAll(websocket::close_code::going_away, "", base::Duration::zero());
+    state_->StopSweeping();
   }
 
   std::vector<ListenAddress> addresses() const override {

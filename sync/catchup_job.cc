@@ -32,7 +32,8 @@ void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileS
   last_progress_ = now;
   patience_ = std::max(patience_, now + kProgressTimeout);  // computing was our own time
   if (!step.ok()) {
-    // Our own set is too large, the store failed, or the peer's messages make no sense or no progress.
+    // Our own set is too large, the store failed, or the peer's messages make no sense or no
+    // progress.
     CloseNegentropy(out);
     error = std::string(step.status().message());
     BeginPages(now, out);
@@ -116,8 +117,7 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
   }
 }
 
-void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch,
-                          Actions& out) {
+void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions& out) {
   out.push_back(SendClose{fetch->first});
   if (fetch->second.delivered > 0 && !fetch->second.outstanding.empty()) {
     ids_per_req_ = std::clamp(fetch->second.delivered, kLeastIdsPerReq, ids_per_req_);
@@ -257,8 +257,8 @@ void CatchUpJob::OnPageEvent(base::SteadyTime now, const nostr::EventId& id, uin
     seen_at_oldest_.clear();
   }
   if (created_at == page_oldest_) seen_at_oldest_.insert(id);
-  const bool seen = page_bounded_ && (created_at > page_until_ || (created_at == page_until_ &&
-                                                                  seen_at_until_.contains(id)));
+  const bool seen = page_bounded_ && (created_at > page_until_ ||
+                                      (created_at == page_until_ && seen_at_until_.contains(id)));
   if (seen) return;
   ++page_new_;
   ++fetched;
@@ -316,7 +316,8 @@ void CatchUpJob::OnDeadline(base::SteadyTime now, Actions& out) {
       Abort("the remote does not deliver what it has", out);
       return;
     }
-    // What is outstanding counts as an attempt; what EndFetch opens anew gets a deadline of its own.
+    // What is outstanding counts as an attempt; what EndFetch opens anew gets a deadline of its
+    // own.
     std::vector<std::string> stalled;
     for (const auto& [subscription, fetch] : fetches_) stalled.push_back(subscription);
     for (const auto& subscription : stalled) EndFetch(now, fetches_.find(subscription), out);

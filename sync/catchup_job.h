@@ -22,7 +22,7 @@ namespace graspd::sync {
 
 /// What one round of reconciliation against our own set has found (see NegentropyPool).
 struct ReconcileStep {
-  std::string message;                // to send next; empty = finished
+  std::string message;                 // to send next; empty = finished
   std::vector<nostr::EventId> wanted;  // missing here, and not deleted here either
   uint64_t have = 0, need = 0;         // sizes of this round's differences
 };
@@ -51,15 +51,15 @@ struct SendClose {
 using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, SendNegMsg,
                                SendNegClose, SendReq, SendClose>;
 
-/// Brings what one remote has for one filter here: by negentropy against our real set, or by paged REQ
-/// where the remote does not speak it. Sans-IO: takes what happened, appends what to do.
+/// Brings what one remote has for one filter here: by negentropy against our real set, or by paged
+/// REQ where the remote does not speak it. Sans-IO: takes what happened, appends what to do.
 ///
-/// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go on; what
-/// the remote does not deliver is asked for at most kAttempts times. Every phase has a deadline on
-/// progress, and what drips more slowly than an event a second for long is given up as well, so that a
-/// slot cannot be held. Bounds: at most kPendingIds ids wait to be fetched before the next round is held
-/// back; at most kMaxPages pages, kPageOverrun events in one and kIdsPerSecond in one second.
-/// Threading: thread-compatible; lives on the sync thread.
+/// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go
+/// on; what the remote does not deliver is asked for at most kAttempts times. Every phase has a
+/// deadline on progress, and what drips more slowly than an event a second for long is given up as
+/// well, so that a slot cannot be held. Bounds: at most kPendingIds ids wait to be fetched before
+/// the next round is held back; at most kMaxPages pages, kPageOverrun events in one and
+/// kIdsPerSecond in one second. Threading: thread-compatible; lives on the sync thread.
 class CatchUpJob {
  public:
   static constexpr size_t kIdsPerReq = 250, kLeastIdsPerReq = 10;
@@ -83,8 +83,8 @@ class CatchUpJob {
   void Start(base::SteadyTime now, Actions& out);
   void OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileStep> step, Actions& out);
   void OnNegMsg(base::SteadyTime now, std::string bytes, Actions& out);
-  /// NEG-ERR, or a CLOSED or NOTICE that can only mean our NEG-OPEN. `unsupported`: the remote seems not
-  /// to know NIP-77 at all; else it refuses this set, which shows that it does.
+  /// NEG-ERR, or a CLOSED or NOTICE that can only mean our NEG-OPEN. `unsupported`: the remote
+  /// seems not to know NIP-77 at all; else it refuses this set, which shows that it does.
   void OnNegRefused(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
   void OnEvent(base::SteadyTime now, std::string_view subscription, const nostr::EventId& id,
                uint64_t created_at, Actions& out);
@@ -157,7 +157,7 @@ class CatchUpJob {
   std::unordered_map<nostr::EventId, int> attempts_;  // of ids pending or being fetched
   Fetches fetches_;
   size_t ids_per_req_ = kIdsPerReq;  // fewer for a remote that serves fewer than it is asked for
-  int stalls_ = 0;  // deadlines in a row at which no fetch had brought anything
+  int stalls_ = 0;                   // deadlines in a row at which no fetch had brought anything
 
   // Pages.
   std::string page_subscription_;

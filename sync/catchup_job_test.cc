@@ -13,11 +13,11 @@
 namespace graspd::sync {
 namespace {
 
-using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using std::chrono::seconds;
 using testing::FakeRelay;
+using ::testing::IsEmpty;
 using testing::Issue;
+using ::testing::SizeIs;
 using Support = CatchUpJob::NegentropySupport;
 
 template <typename... Ts>
@@ -78,21 +78,20 @@ class CatchUp : public ::testing::Test {
   }
   void Take(FakeRelay::Replies replies) {
     for (auto& reply : replies) {
-      std::visit(Overloaded{
-                     [this](Delivered& r) {
-                       received_.insert(r.id);
-                       job_->OnEvent(now_, r.subscription, r.id, r.created_at, actions_);
-                     },
-                     [this](Eose& r) { job_->OnEose(now_, r.subscription, actions_); },
-                     [this](Closed& r) {
-                       job_->OnClosed(now_, r.subscription, r.reason, actions_);
-                     },
-                     [this](Notice& r) { job_->OnNegRefused(now_, r.text, true, actions_); },
-                     [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
-                     [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
-                     [](BadMessage&) {},
-                 },
-                 reply);
+      std::visit(
+          Overloaded{
+              [this](Delivered& r) {
+                received_.insert(r.id);
+                job_->OnEvent(now_, r.subscription, r.id, r.created_at, actions_);
+              },
+              [this](Eose& r) { job_->OnEose(now_, r.subscription, actions_); },
+              [this](Closed& r) { job_->OnClosed(now_, r.subscription, r.reason, actions_); },
+              [this](Notice& r) { job_->OnNegRefused(now_, r.text, true, actions_); },
+              [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
+              [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
+              [](BadMessage&) {},
+          },
+          reply);
     }
   }
   void StartRound() {

@@ -29,7 +29,8 @@ SyncEngine::~SyncEngine() = default;
 // The prefix is what NIP-01 defines; relays that only say it in a NOTICE use words like these.
 bool SyncEngine::IsRateLimitText(std::string_view text) {
   if (text.starts_with("rate-limited:")) return true;
-  for (const std::string_view words : {"rate limit", "rate-limit", "too many requests", "slow down"}) {
+  for (const std::string_view words :
+       {"rate limit", "rate-limit", "too many requests", "slow down"}) {
     if (text.find(words) != std::string_view::npos) return true;
   }
   return false;
@@ -172,9 +173,11 @@ void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Dec
   if (found == candidates_.end()) {
     // Full: the list keeps what it has, so that a flood cannot push out what was there before it.
     if (candidates_.size() >= options_.max_candidates) return;
-    found = candidates_.emplace(url, CandidateSnapshot{.url = url, .first_seen = now.unix_seconds,
-                                                       .reason = {}})
-                .first;
+    found =
+        candidates_
+            .emplace(url,
+                     CandidateSnapshot{.url = url, .first_seen = now.unix_seconds, .reason = {}})
+            .first;
   }
   found->second.decision = decision;
   found->second.reason = reason.substr(0, kReasonBytes);
@@ -227,8 +230,8 @@ void SyncEngine::PumpDials(const Instant& now) {
   std::deque<RelayUrl> later;
   while (!dial_queue_.empty() && dialling_ < options_.concurrent_dials) {
     Remote* remote = Find(dial_queue_.front());
-    const bool first_time = remote && remote->health.consecutive_failures() == 0 &&
-                            remote->connected_at == 0;
+    const bool first_time =
+        remote && remote->health.consecutive_failures() == 0 && remote->connected_at == 0;
     if (remote && first_time && recent_new_.size() >= options_.new_remotes_per_minute) {
       later.push_back(dial_queue_.front());  // known ones may still pass
       dial_queue_.pop_front();
@@ -290,7 +293,8 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   remote->connected_at = now.unix_seconds;
   remote->health.Connected(now.steady);
   // Whether it reconciles is found out anew on each connection, unless it refused not long ago.
-  remote->method = now.steady < remote->no_negentropy_until ? SyncMethod::kReq : SyncMethod::kUnknown;
+  remote->method =
+      now.steady < remote->no_negentropy_until ? SyncMethod::kReq : SyncMethod::kUnknown;
   SetState(now, *remote, RemoteState::kSyncing);
 
   CatchUpAll(now, *remote, reconnect ? storage::Source::kReconnect : storage::Source::kStartup);
@@ -349,9 +353,8 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   remote.last_update = now.steady;
   auto added = remote.plan.Update({index_.Repos(remote.url), index_.Roots(remote.url)});
   auto all = remote.plan.OpenAll();
-  const bool windowed =
-      remote.last_contact != 0 && !remote.owes_full &&
-      now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
+  const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
+                        now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
   if (windowed) {
     const uint64_t since =
         remote.last_contact - std::min(remote.last_contact, options_.reconnect_overlap_seconds);
@@ -383,12 +386,15 @@ void SyncEngine::ScheduleDaily(const Instant& now, Remote& remote) {
   Arm(now.steady + wait, Timer::Type::kDaily, remote);
 }
 
-// What is under way waits for the end of the cool-down: requests that go on would be refused as well.
+// What is under way waits for the end of the cool-down: requests that go on would be refused as
+// well.
 void SyncEngine::RateLimited(const Instant& now, Remote& remote, std::string_view reason) {
   remote.rate_limited_until = now.steady + options_.rate_limit_cooldown;
   remote.rate_limited_until_unix = now.unix_seconds + WholeSeconds(options_.rate_limit_cooldown);
   const std::set<uint64_t> running = remote.running;
-  for (auto id = running.rbegin(); id != running.rend(); ++id) DeferJob(now, remote, *jobs_.at(*id));
+  for (auto id = running.rbegin(); id != running.rend(); ++id) {
+    DeferJob(now, remote, *jobs_.at(*id));
+  }
   SetState(now, remote, RemoteState::kRateLimited, reason);
   Arm(remote.rate_limited_until, Timer::Type::kJobs, remote);
   PumpJobs(now);
@@ -467,10 +473,9 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
   if (!remote->plan.IsOpen(subscription)) return;
   if (!std::exchange(remote->closed_subscription, true)) {
-    base::LogWarn("sync", "remote closed a live subscription",
-                  {{"remote", remote->url.ToString()},
-                   {"subscription", subscription},
-                   {"reason", reason}});
+    base::LogWarn(
+        "sync", "remote closed a live subscription",
+        {{"remote", remote->url.ToString()}, {"subscription", subscription}, {"reason", reason}});
   }
   SettleState(now, *remote);
 }
@@ -482,8 +487,8 @@ void SyncEngine::OnNotice(const Instant& now, ConnectionId connection, std::stri
     RateLimited(now, *remote, text);
     return;
   }
-  // A relay without NIP-77 commonly answers NEG-OPEN so. A notice names nothing, hence it counts only
-  // while we wait for the very first answer.
+  // A relay without NIP-77 commonly answers NEG-OPEN so. A notice names nothing, hence it counts
+  // only while we wait for the very first answer.
   for (const uint64_t id : std::set<uint64_t>(remote->running)) {
     if (!jobs_.at(id)->run->awaits_first_neg_answer()) continue;
     WithJob(now, *remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {

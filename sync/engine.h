@@ -37,8 +37,8 @@ struct Instant {
   uint64_t unix_seconds = 0;
 };
 
-/// One of our connections to a remote. Numbers are never reused, so that what an earlier connection still
-/// had to say is told apart.
+/// One of our connections to a remote. Numbers are never reused, so that what an earlier connection
+/// still had to say is told apart.
 struct ConnectionId {
   uint64_t value = 0;
   auto operator<=>(const ConnectionId&) const = default;
@@ -95,8 +95,8 @@ using Action = std::variant<Dial, HangUp, Subscribe, Unsubscribe, NegOpen, NegMs
 
 // ---- what the engine is told -----------------------------------------------------------------
 
-/// An event delivered by a remote that passed the connection's own checks (known subscription, matches
-/// its filters) and went on to ingest.
+/// An event delivered by a remote that passed the connection's own checks (known subscription,
+/// matches its filters) and went on to ingest.
 struct Delivered {
   std::string subscription;
   nostr::EventId id;
@@ -126,18 +126,20 @@ struct EngineOptions {
   size_t job_history = 256;
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
-  base::Duration undelivered_retry = std::chrono::hours(24);  // ids a remote has but never delivers,
-  size_t undelivered_per_remote = 10'000;                     // of which the latest are remembered
-  base::Duration forbidden_retry = std::chrono::hours(24);   // after AddressGuard refused
-  base::Duration repair_after = std::chrono::seconds(65);    // a gap is tried again, doubling to
-  base::Duration repair_at_most = std::chrono::hours(1);     // this
+  /// Ids that a remote has but never delivers are not asked for again for so long; the latest so many
+  /// are remembered.
+  base::Duration undelivered_retry = std::chrono::hours(24);
+  size_t undelivered_per_remote = 10'000;
+  base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
+  base::Duration repair_after = std::chrono::seconds(65);   // a gap is tried again, doubling to
+  base::Duration repair_at_most = std::chrono::hours(1);    // this
   uint32_t rate_limits_per_job = 10;  // in a row without progress, then the job fails
-  base::Duration daily_least = std::chrono::hours(23);       // full reconciliation of each remote, at
-  base::Duration daily_spread = std::chrono::hours(2);       // a random time of its own
+  base::Duration daily_least = std::chrono::hours(23);  // full reconciliation of each remote, at
+  base::Duration daily_spread = std::chrono::hours(2);  // a random time of its own
   base::Duration first_coalesce = std::chrono::milliseconds(10);
   base::Duration max_coalesce = std::chrono::seconds(5);
-  /// A reconnect catches up from the last contact less this, at most `reconnect_window` back; a longer
-  /// absence is caught up in full.
+  /// A reconnect catches up from the last contact less this, at most `reconnect_window` back; a
+  /// longer absence is caught up in full.
   uint64_t reconnect_overlap_seconds = 600;
   uint64_t reconnect_window_seconds = 3 * 24 * 3600;
   HealthOptions health;
@@ -145,19 +147,20 @@ struct EngineOptions {
 
 /// Which relays to talk to, what to ask them, when to try again.
 ///
-/// Every method takes what happened and when, and appends to the actions that TakeActions() hands out;
-/// nothing here waits, sends or reads a clock. After each input the caller carries out the actions
-/// and arranges to call OnTimer() at NextDeadline().
+/// Every method takes what happened and when, and appends to the actions that TakeActions() hands
+/// out; nothing here waits, sends or reads a clock. After each input the caller carries out the
+/// actions and arranges to call OnTimer() at NextDeadline().
 ///
-/// Bounds: max_remotes, max_candidates, queued_jobs_per_remote, job_history; the RepoIndex is as large as
-/// the store's announcements and roots. Threading: thread-compatible; lives on the sync thread.
+/// Bounds: max_remotes, max_candidates, queued_jobs_per_remote, job_history; the RepoIndex is as
+/// large as the store's announcements and roots. Threading: thread-compatible; lives on the sync
+/// thread.
 class SyncEngine {
  public:
   SyncEngine(EngineOptions options, base::Random& random);
   ~SyncEngine();
 
-  // Start: first what is stored (announcements before roots), then Start(), which schedules the remotes
-  // named so far after the start-up delay; those discovered later are dialled at once.
+  // Start: first what is stored (announcements before roots), then Start(), which schedules the
+  // remotes named so far after the start-up delay; those discovered later are dialled at once.
   void Load(const nostr::Event& event);
   void Start(const Instant& now);
   /// Stored and removed events, in commit order (ephemeral ones and other kinds are ignored).
@@ -191,12 +194,12 @@ class SyncEngine {
   bool Pause(const Instant& now, const nostr::RelayUrl& url);
   bool Resume(const Instant& now, const nostr::RelayUrl& url, bool reset_backoff);
   [[nodiscard]] bool IsPaused(const nostr::RelayUrl& url) const;
-  /// Reconciles everything (or `filter`) with the remote again; returns the jobs. kFailedPrecondition if
-  /// it is not connected, kResourceExhausted if its queue is full.
+  /// Reconciles everything (or `filter`) with the remote again; returns the jobs.
+  /// kFailedPrecondition if it is not connected, kResourceExhausted if its queue is full.
   absl::StatusOr<std::vector<uint64_t>> TriggerSync(const Instant& now, const nostr::RelayUrl& url,
                                                     const std::optional<nostr::Filter>& filter);
-  /// Dials at once every remote that waits in backoff or for its start-up delay; new relays are found
-  /// through OnChanges.
+  /// Dials at once every remote that waits in backoff or for its start-up delay; new relays are
+  /// found through OnChanges.
   void DialWaiting(const Instant& now);
 
   [[nodiscard]] std::vector<RemoteSnapshot> Remotes() const;
@@ -225,7 +228,8 @@ class SyncEngine {
   void Forget(const Instant& now, Remote& remote);
   void AdmitOneMore(const Instant& now);
   void MarkDirty(const Instant& now, const nostr::RelayUrl& url);
-  void SetState(const Instant& now, Remote& remote, RemoteState state, std::string_view reason = "");
+  void SetState(const Instant& now, Remote& remote, RemoteState state,
+                std::string_view reason = "");
   Remote* Find(ConnectionId connection);
   Remote* Find(const nostr::RelayUrl& url);
 
@@ -253,8 +257,7 @@ class SyncEngine {
   using JobStep = std::function<void(CatchUpJob&, CatchUpJob::Actions&)>;
   void WithJob(const Instant& now, Remote& remote, uint64_t id, const JobStep& step);
   void Perform(Remote& remote, Job& job, std::vector<JobAction> actions);
-  void EndJob(const Instant& now, Remote& remote, Job& job, JobState state,
-              std::string_view error);
+  void EndJob(const Instant& now, Remote& remote, Job& job, JobState state, std::string_view error);
   void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
   void SettleState(const Instant& now, Remote& remote);
   void ScheduleRepair(const Instant& now, Remote& remote);
@@ -274,8 +277,8 @@ class SyncEngine {
   std::set<nostr::RelayUrl> paused_;  // also those not known as remotes
   std::deque<nostr::RelayUrl> dial_queue_;
   size_t dialling_ = 0;
-  base::SteadyTime dial_timer_{};  // the latest kDialQueue timer
-  std::deque<base::SteadyTime> recent_new_;  // first dials of the last minute
+  base::SteadyTime dial_timer_{};                  // the latest kDialQueue timer
+  std::deque<base::SteadyTime> recent_new_;        // first dials of the last minute
   std::map<uint64_t, std::unique_ptr<Job>> jobs_;  // queued and running
   std::deque<JobSnapshot> finished_jobs_;          // newest first, at most job_history
   size_t running_jobs_ = 0;

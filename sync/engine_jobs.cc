@@ -33,8 +33,8 @@ uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter 
   return id;
 }
 
-// Gives free slots to remotes in turn, beginning behind the one served last, so that a remote with many
-// jobs cannot hold the others.
+// Gives free slots to remotes in turn, beginning behind the one served last, so that a remote with
+// many jobs cannot hold the others.
 void SyncEngine::PumpJobs(const Instant& now) {
   if (remotes_.empty()) return;
   auto turn = last_served_ ? remotes_.upper_bound(*last_served_) : remotes_.begin();
@@ -64,17 +64,16 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   Job& job = *jobs_.at(id);
   job.started_at = now.unix_seconds;
   job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until);
-  WithJob(now, remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
-    run.Start(now.steady, out);
-  });
+  WithJob(now, remote, id,
+          [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
   if (!remote.timers.contains(Timer::Type::kJobs)) {
     Arm(now.steady + CatchUpJob::kProgressTimeout, Timer::Type::kJobs, remote);
   }
   return true;
 }
 
-// Back to the head of the queue. The next run has other subscription names, so that what this one still
-// gets is not taken for its answers.
+// Back to the head of the queue. The next run has other subscription names, so that what this one
+// still gets is not taken for its answers.
 void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
   job.rate_limits = job.run->fetched > 0 ? 0 : job.rate_limits + 1;
   CatchUpJob::Actions actions;
@@ -157,20 +156,28 @@ void SyncEngine::Perform(Remote& remote, Job& job, std::vector<JobAction> action
   for (auto& action : actions) {
     std::visit(
         Overloaded{
-            [&](StartReconcile&) { Emit(ReconcileStart{job.id, job.filter}); },
-            [&](ContinueReconcile& a) { Emit(ReconcileContinue{job.id, std::move(a.reply)}); },
+            [&](StartReconcile&) {
+              Emit(ReconcileStart{job.id, job.filter});
+            },
+            [&](ContinueReconcile& a) {
+              Emit(ReconcileContinue{job.id, std::move(a.reply)});
+            },
             [&](SendNegOpen& a) {
               Emit(NegOpen{connection, std::move(a.subscription), job.filter, std::move(a.bytes)});
             },
             [&](SendNegMsg& a) {
               Emit(NegMsg{connection, std::move(a.subscription), std::move(a.bytes)});
             },
-            [&](SendNegClose& a) { Emit(NegClose{connection, std::move(a.subscription)}); },
-            [&](SendReq& a) {
-              Emit(Subscribe{connection, std::move(a.subscription), {std::move(a.filter)},
-                             job.source});
+            [&](SendNegClose& a) {
+              Emit(NegClose{connection, std::move(a.subscription)});
             },
-            [&](SendClose& a) { Emit(Unsubscribe{connection, std::move(a.subscription)}); },
+            [&](SendReq& a) {
+              Emit(Subscribe{
+                  connection, std::move(a.subscription), {std::move(a.filter)}, job.source});
+            },
+            [&](SendClose& a) {
+              Emit(Unsubscribe{connection, std::move(a.subscription)});
+            },
         },
         action);
   }
@@ -232,17 +239,16 @@ void SyncEngine::ScheduleRepair(const Instant& now, Remote& remote) {
   if (remote.timers.contains(Timer::Type::kRepair)) return;
   const bool soon = remote.last_repair != base::SteadyTime() &&
                     now.steady - remote.last_repair < options_.repair_at_most;
-  remote.repair_wait = soon ? std::min(2 * remote.repair_wait, options_.repair_at_most)
-                            : options_.repair_after;
+  remote.repair_wait =
+      soon ? std::min(2 * remote.repair_wait, options_.repair_at_most) : options_.repair_after;
   remote.last_repair = now.steady + remote.repair_wait;
   Arm(remote.last_repair, Timer::Type::kRepair, remote);
 }
 
 void SyncEngine::CheckJobs(const Instant& now, Remote& remote) {
   for (const uint64_t id : std::set<uint64_t>(remote.running)) {
-    WithJob(now, remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
-      run.OnDeadline(now.steady, out);
-    });
+    WithJob(now, remote, id,
+            [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.OnDeadline(now.steady, out); });
   }
   if (remote.rate_limited(now.steady)) {
     Arm(remote.rate_limited_until, Timer::Type::kJobs, remote);

@@ -51,7 +51,8 @@ std::vector<CandidateSnapshot> SyncEngine::Candidates() const {
 }
 
 JobSnapshot SyncEngine::Describe(const Job& job) {
-  JobSnapshot view{.id = job.id, .remote = job.remote, .filter_json = nostr::FilterJson(job.filter)};
+  JobSnapshot view{
+      .id = job.id, .remote = job.remote, .filter_json = nostr::FilterJson(job.filter)};
   view.source = job.source;
   view.created_at = job.created_at;
   view.started_at = job.started_at;

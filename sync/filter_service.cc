@@ -88,7 +88,8 @@ std::vector<Filter> RootFilters(const std::vector<nostr::EventId>& roots) {
   return TaggedBy("eEq", ids);
 }
 
-// Returns the groups whose values have changed; a group that has become empty is gone from the layer.
+// Returns the groups whose values have changed; a group that has become empty is gone from the
+// layer.
 template <typename Value>
 std::set<size_t> SubscriptionPlan::Adapt(Layer<Value>& layer, const std::vector<Value>& desired,
                                          std::vector<Value>& added) {

@@ -20,12 +20,12 @@ struct RemoteScope {
   std::vector<nostr::EventId> roots;
 };
 
-/// The subscriptions of one remote, kept so that a change in scope touches few of them: a value stays
-/// in the group it was given, a new one joins a group with room. A group is one live REQ.
+/// The subscriptions of one remote, kept so that a change in scope touches few of them: a value
+/// stays in the group it was given, a new one joins a group with room. A group is one live REQ.
 ///
 ///   layer 1  one group: announcements and user grasp lists
-///   layer 2  up to 100 repositories: events that tag them (#a #A #q), and their states (30618 by #d)
-///   layer 3  up to 100 roots: events that tag them (#e #E #q)
+///   layer 2  up to 100 repositories: events that tag them (#a #A #q), and their states (30618 by
+///   #d) layer 3  up to 100 roots: events that tag them (#e #E #q)
 class SubscriptionPlan {
  public:
   static constexpr size_t kValuesPerGroup = 100;

@@ -13,11 +13,11 @@
 namespace graspd::sync {
 namespace {
 
+using testing::Author;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::SizeIs;
-using testing::Author;
 using testing::Repo;
+using ::testing::SizeIs;
 
 RemoteScope Scope(size_t repos, size_t roots) {
   RemoteScope scope;
@@ -148,8 +148,8 @@ TEST(SubscriptionPlan, KnowsItsLiveSubscriptions) {
   for (const auto& closed : plan.Update({}).close) EXPECT_FALSE(plan.IsOpen(closed)) << closed;
 }
 
-// Whatever comes and goes: each wanted value is in exactly one group, nothing else is, what is open is
-// what OpenAll would open, and what is new is caught up.
+// Whatever comes and goes: each wanted value is in exactly one group, nothing else is, what is open
+// is what OpenAll would open, and what is new is caught up.
 TEST(SubscriptionPlan, RandomChangesKeepThePlanExact) {
   base::SeededRandom random(20261122);
   SubscriptionPlan plan;
@@ -158,7 +158,8 @@ TEST(SubscriptionPlan, RandomChangesKeepThePlanExact) {
   for (int step = 0; step < 60; ++step) {
     for (auto* set : {&repos, &roots}) {
       for (uint64_t n = random.Below(40); n > 0; --n) set->insert(random.Below(600));
-      for (uint64_t n = random.Below(40); n > 0 && !set->empty(); --n) set->erase(random.Below(600));
+      for (uint64_t n = random.Below(40); n > 0 && !set->empty(); --n)
+        set->erase(random.Below(600));
     }
     if (random.Below(50) == 0) repos.clear();
     RemoteScope scope;

@@ -81,8 +81,8 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
     });
   }
 
-  // Deleted events and versions that were replaced stay on other relays: they must not be fetched again
-  // and again.
+  // Deleted events and versions that were replaced stay on other relays: they must not be fetched
+  // again and again.
   void LeaveOutKnown(std::shared_ptr<Session> session, ReconcileStep step,
                      std::vector<nostr::EventId> ids) {
     auto self = shared_from_this();

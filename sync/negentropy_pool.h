@@ -17,12 +17,12 @@
 
 namespace graspd::sync {
 
-/// Computes the rounds of reconciliations off the sync thread: lists and seals our real set, turns each
-/// reply into the next message, and leaves out of the wanted ids what is known here already.
+/// Computes the rounds of reconciliations off the sync thread: lists and seals our real set, turns
+/// each reply into the next message, and leaves out of the wanted ids what is known here already.
 ///
-/// Bounds: one step at a time per session; a session holds at most kMaxItems items (40 bytes each) and
-/// collects at most kMaxIds ids. How many sessions exist is the engine's business.
-/// Threading: called on the executor's thread, destroyed there too, and calls back there. Lifetime: steps
+/// Bounds: one step at a time per session; a session holds at most kMaxItems items (40 bytes each)
+/// and collects at most kMaxIds ids. How many sessions exist is the engine's business. Threading:
+/// called on the executor's thread, destroyed there too, and calls back there. Lifetime: steps
 /// under way when it is destroyed are finished unheard.
 class NegentropyPool {
  public:

@@ -34,7 +34,8 @@ TEST_F(RelayHealth, BackoffDoublesFromFiveSecondsToAnHourWithJitter) {
 
 TEST_F(RelayHealth, RemotesThatFailTogetherDoNotReturnTogether) {
   std::set<base::Duration> waits;
-  for (int i = 0; i < 50; ++i) waits.insert(RelayHealthTracker(HealthOptions()).Failed(now_, random_));
+  for (int i = 0; i < 50; ++i)
+    waits.insert(RelayHealthTracker(HealthOptions()).Failed(now_, random_));
   EXPECT_GT(waits.size(), 40u);
 }
 

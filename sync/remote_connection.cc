@@ -37,9 +37,8 @@ void RemoteConnection::Start(net::Dialer& dialer, ingest::EventSink& sink,
 }
 
 void RemoteConnection::Send(Action action) {
-  thread_.Post([self = shared_from_this(), action = std::move(action)]() mutable {
-    self->Carry(action);
-  });
+  thread_.Post(
+      [self = shared_from_this(), action = std::move(action)]() mutable { self->Carry(action); });
 }
 
 void RemoteConnection::HangUp() {
@@ -50,29 +49,28 @@ void RemoteConnection::HangUp() {
 
 void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
-  std::visit(Overloaded{
-                 [this](Subscribe& a) {
-                   connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
-                   subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
-                 },
-                 [this](Unsubscribe& a) {
-                   connection_->SendText(nostr::CloseMessage(a.subscription));
-                   subscriptions_.erase(a.subscription);
-                   recently_closed_.push_back(std::move(a.subscription));
-                   if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
-                 },
-                 [this](NegOpen& a) {
-                   connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
-                 },
-                 [this](NegMsg& a) {
-                   connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
-                 },
-                 [this](NegClose& a) {
-                   connection_->SendText(nostr::NegCloseMessage(a.subscription));
-                 },
-                 [](auto&) {},  // not for connections
-             },
-             action);
+  std::visit(
+      Overloaded{
+          [this](Subscribe& a) {
+            connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
+            subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
+          },
+          [this](Unsubscribe& a) {
+            connection_->SendText(nostr::CloseMessage(a.subscription));
+            subscriptions_.erase(a.subscription);
+            recently_closed_.push_back(std::move(a.subscription));
+            if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
+          },
+          [this](NegOpen& a) {
+            connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
+          },
+          [this](NegMsg& a) {
+            connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
+          },
+          [this](NegClose& a) { connection_->SendText(nostr::NegCloseMessage(a.subscription)); },
+          [](auto&) {},  // not for connections
+      },
+      action);
 }
 
 void RemoteConnection::OnOpen(const net::DialSuccess& success) {
@@ -88,33 +86,31 @@ void RemoteConnection::OnClosed(const net::DialFailure& failure) {
 
 void RemoteConnection::OnText(std::string_view message) {
   auto parsed = nostr::ParseRelayMessage(message);
-  std::visit(
-      Overloaded{
-          [this](nostr::RelayEvent& m) { OnEvent(m); },
-          [this](nostr::RelayEose& m) { Note(Eose{std::move(m.subscription)}); },
-          [this](nostr::RelayClosed& m) {
-            subscriptions_.erase(m.subscription);
-            Note(Closed{std::move(m.subscription), m.message.substr(0, kTextBytes)});
-          },
-          [this](nostr::RelayNotice& m) { Note(Notice{m.message.substr(0, kTextBytes)}); },
-          [this](nostr::RelayNegMsg& m) {
-            Note(NegReply{std::move(m.subscription), std::move(m.message)});
-          },
-          [this](nostr::RelayNegErr& m) {
-            Note(NegRefusal{std::move(m.subscription), m.reason.substr(0, kTextBytes)});
-          },
-          [](nostr::RelayOk&) {},  // we publish nothing
-          [](nostr::RelayAuth&) {},  // answered only where an operator gives us a key
-          [](nostr::RelayCount&) {},
-          [this](nostr::RelayMalformed&) { Strike(); },
-      },
-      parsed);
+  std::visit(Overloaded{
+                 [this](nostr::RelayEvent& m) { OnEvent(m); },
+                 [this](nostr::RelayEose& m) { Note(Eose{std::move(m.subscription)}); },
+                 [this](nostr::RelayClosed& m) {
+                   subscriptions_.erase(m.subscription);
+                   Note(Closed{std::move(m.subscription), m.message.substr(0, kTextBytes)});
+                 },
+                 [this](nostr::RelayNotice& m) { Note(Notice{m.message.substr(0, kTextBytes)}); },
+                 [this](nostr::RelayNegMsg& m) {
+                   Note(NegReply{std::move(m.subscription), std::move(m.message)});
+                 },
+                 [this](nostr::RelayNegErr& m) {
+                   Note(NegRefusal{std::move(m.subscription), m.reason.substr(0, kTextBytes)});
+                 },
+                 [](nostr::RelayOk&) {},    // we publish nothing
+                 [](nostr::RelayAuth&) {},  // answered only where an operator gives us a key
+                 [](nostr::RelayCount&) {},
+                 [this](nostr::RelayMalformed&) { Strike(); },
+             },
+             parsed);
 }
 
 void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
   const auto found = subscriptions_.find(message.subscription);
-  if (found == subscriptions_.end() ||
-      !nostr::MatchesAny(found->second.filters, message.event)) {
+  if (found == subscriptions_.end() || !nostr::MatchesAny(found->second.filters, message.event)) {
     // What was on its way when we closed the subscription is dropped without blame.
     if (std::find(recently_closed_.begin(), recently_closed_.end(), message.subscription) ==
         recently_closed_.end()) {

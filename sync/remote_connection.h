@@ -17,7 +17,8 @@
 
 namespace graspd::sync {
 
-/// What a remote said, in the order it said it, less the events themselves: those go straight to ingest.
+/// What a remote said, in the order it said it, less the events themselves: those go straight to
+/// ingest.
 struct Eose {
   std::string subscription;
 };
@@ -34,8 +35,7 @@ struct NegRefusal {
   std::string subscription, reason;
 };
 struct BadMessage {};
-using RemoteNote =
-    std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, BadMessage>;
+using RemoteNote = std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, BadMessage>;
 
 /// Receives what connections report, on the sync thread.
 class RemoteListener {
@@ -47,14 +47,14 @@ class RemoteListener {
   virtual void OnRemoteJudged(ConnectionId connection, std::vector<Judged> judged) = 0;
 };
 
-/// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is one
-/// that was asked for, and hands it to ingest; everything else goes to the engine.
+/// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is
+/// one that was asked for, and hands it to ingest; everything else goes to the engine.
 ///
-/// Back-pressure: when ingest has no credit left, reading stops until it has. Reports are gathered for
-/// one turn of the event loop and posted once. A message that makes no sense, or an event that nothing
-/// asked for, is dropped and counted; kStrikes of them end the connection.
-/// Threading: Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime: kept
-/// alive by the dialler until closed; the listener may go first.
+/// Back-pressure: when ingest has no credit left, reading stops until it has. Reports are gathered
+/// for one turn of the event loop and posted once. A message that makes no sense, or an event that
+/// nothing asked for, is dropped and counted; kStrikes of them end the connection. Threading:
+/// Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime: kept alive
+/// by the dialler until closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:

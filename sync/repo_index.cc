@@ -30,7 +30,8 @@ ParsedRelays ParseRelays(const std::vector<std::string>& texts) {
     } else if (parsed.usable.size() < RepoIndex::kRelaysPerRepo || parsed.usable.contains(*url)) {
       parsed.usable.insert(*std::move(url));
     } else if (parsed.unusable.size() < RepoIndex::kRelaysPerRepo) {
-      parsed.unusable.push_back({text.substr(0, kTextBytes), "too many relays in one announcement"});
+      parsed.unusable.push_back(
+          {text.substr(0, kTextBytes), "too many relays in one announcement"});
     }
   }
   return parsed;
@@ -77,7 +78,8 @@ RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
   for (const auto& address : addresses) {
     roots_of_[address].insert(event.id);
     const auto repo = repos_.find(address);
-    if (repo != repos_.end()) affected.insert(repo->second.relays.begin(), repo->second.relays.end());
+    if (repo != repos_.end())
+      affected.insert(repo->second.relays.begin(), repo->second.relays.end());
   }
   if (!addresses.empty()) roots_[event.id] = std::move(addresses);
   return affected;

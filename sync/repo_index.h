@@ -22,11 +22,12 @@ struct UnusableRelay {
 };
 
 /// Which repositories are known here, which relays carry each, and which patches, pull requests and
-/// issues (roots) belong to each. Fed with every stored event and every removal, in commit order; what
-/// a change means for relays is reported, so that work grows with the change and not with the index.
+/// issues (roots) belong to each. Fed with every stored event and every removal, in commit order;
+/// what a change means for relays is reported, so that work grows with the change and not with the
+/// index.
 ///
-/// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo relays from
-/// one announcement. Threading: thread-compatible; lives on the sync thread.
+/// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo
+/// relays from one announcement. Threading: thread-compatible; lives on the sync thread.
 class RepoIndex {
  public:
   static constexpr size_t kRelaysPerRepo = 20;
@@ -34,8 +35,8 @@ class RepoIndex {
   /// Relays whose scope (Repos, Roots) has changed or that came or went.
   using Affected = std::set<nostr::RelayUrl>;
 
-  /// A stored event. Kinds other than announcements and roots change nothing. An announcement replaces
-  /// the older version of its address. Adding the same event twice changes nothing.
+  /// A stored event. Kinds other than announcements and roots change nothing. An announcement
+  /// replaces the older version of its address. Adding the same event twice changes nothing.
   Affected Add(const nostr::Event& event);
   /// An event is no longer stored. Unknown ids change nothing.
   Affected Remove(const nostr::EventId& id);
@@ -48,7 +49,8 @@ class RepoIndex {
   /// Roots that belong to one of those repositories, each once, ascending.
   [[nodiscard]] std::vector<nostr::EventId> Roots(const nostr::RelayUrl& relay) const;
 
-  /// What the announcement `id` names that cannot be dialled; empty if it is not the latest version.
+  /// What the announcement `id` names that cannot be dialled; empty if it is not the latest
+  /// version.
   [[nodiscard]] std::vector<UnusableRelay> UnusableOf(const nostr::EventId& id) const;
   /// The same of all announcements.
   [[nodiscard]] std::vector<UnusableRelay> Unusable() const;

@@ -8,12 +8,12 @@
 namespace graspd::sync {
 namespace {
 
+using testing::Announcement;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
-using testing::Announcement;
 using testing::Issue;
 using testing::Repo;
+using ::testing::UnorderedElementsAre;
 using testing::Url;
 
 const auto kRepo = Repo("alice", "tool");
@@ -144,9 +144,9 @@ TEST(RepoIndex, OtherKindsChangeNothing) {
 
 TEST(RepoIndex, SpellingsOfOneUrlAreOneRelay) {
   RepoIndex index;
-  index.Add(Announcement(kRepo, 100,
-                         {"wss://A.Example", "wss://a.example/", "wss://a.example:443",
-                          "WSS://a.example.:443/"}));
+  index.Add(Announcement(
+      kRepo, 100,
+      {"wss://A.Example", "wss://a.example/", "wss://a.example:443", "WSS://a.example.:443/"}));
   EXPECT_THAT(index.Relays(), ElementsAre(kA));
   EXPECT_THAT(index.Unusable(), IsEmpty());
 }

@@ -117,8 +117,7 @@ absl::Status Env::LockDirectory() {
 absl::Status Env::OpenMap(const LmdbOptions& options) {
   int code = mdb_env_create(&env_);
   if (code != 0) return ToStatus(code, "create environment");
-  // Read-only opening of the map needs none of LMDB's unsafe flags. Read transactions belong to the
-  // pool, not to threads, hence MDB_NOTLS.
+  // None of LMDB's unsafe flags. Read transactions belong to the pool, not to threads: MDB_NOTLS.
   if ((code = mdb_env_set_mapsize(env_, options.map_bytes)) != 0 ||
       (code = mdb_env_set_maxreaders(env_, static_cast<unsigned>(options.max_readers))) != 0 ||
       (code = mdb_env_set_maxdbs(env_, static_cast<MDB_dbi>(std::size(kTables)))) != 0) {

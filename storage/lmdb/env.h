@@ -1,5 +1,5 @@
-// The LMDB environment: opening, locking, transactions, and what LMDB's errors mean here. The only
-// files that name LMDB's functions are env.cc and txn.cc.
+// The LMDB environment: opening, locking, the pool of readers, and what LMDB's errors mean here.
+// LMDB's functions are called from here and txn.{h,cc} only.
 #pragma once
 
 #include <lmdb.h>

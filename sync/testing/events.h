@@ -1,4 +1,5 @@
-// Events for the tests of this folder. Ids are right, signatures are left out: nothing here verifies.
+// Events for the tests of this folder. Ids are right, signatures are left out: nothing here
+// verifies.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +55,8 @@ inline nostr::Event Issue(const std::vector<nostr::Address>& repos, uint64_t cre
 }
 
 /// A reply that names its root and nothing else.
-inline nostr::Event Comment(const nostr::EventId& root, uint64_t created_at, std::string_view text) {
+inline nostr::Event Comment(const nostr::EventId& root, uint64_t created_at,
+                            std::string_view text) {
   nostr::Event event;
   event.kind = nostr::kComment;
   event.pubkey = Author("commenter");

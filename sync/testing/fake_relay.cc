@@ -26,7 +26,8 @@ std::vector<const nostr::Event*> FakeRelay::Query(const nostr::Filter& filter) c
   std::sort(rows.begin(), rows.end(), [](const nostr::Event* a, const nostr::Event* b) {
     return nostr::ServedBefore(a->created_at, a->id, b->created_at, b->id);
   });
-  const size_t limit = std::min<uint64_t>(filter.limit.value_or(UINT64_MAX), behaviour.serves_at_most);
+  const size_t limit =
+      std::min<uint64_t>(filter.limit.value_or(UINT64_MAX), behaviour.serves_at_most);
   if (rows.size() > limit) rows.resize(limit);
   if (!behaviour.newest_first) {
     std::sort(rows.begin(), rows.end(),

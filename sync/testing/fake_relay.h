@@ -15,8 +15,8 @@
 
 namespace graspd::sync::testing {
 
-/// A remote relay in memory, as honest or as odd as a test wants it. Answers at once and in order; time,
-/// latency and loss are the caller's business. Thread-compatible.
+/// A remote relay in memory, as honest or as odd as a test wants it. Answers at once and in order;
+/// time, latency and loss are the caller's business. Thread-compatible.
 class FakeRelay {
  public:
   /// How it answers NEG-OPEN.
@@ -28,8 +28,9 @@ class FakeRelay {
     bool newest_first = true;         // else in the order of their ids
     std::set<nostr::EventId> ghosts;  // named by reconciliation, never delivered
     bool answers_requests = true;     // else neither events nor EOSE
-    size_t rate_limited_requests = 0;  // so many REQs are answered CLOSED rate-limited, then no more
-    std::string instance;             // header of its upgrade response
+    size_t rate_limited_requests =
+        0;                 // so many REQs are answered CLOSED rate-limited, then no more
+    std::string instance;  // header of its upgrade response
   };
   Behaviour behaviour;
 

@@ -23,8 +23,9 @@ Simulation::Simulation(EngineOptions options, uint64_t seed)
 
 Instant Simulation::now() const {
   const auto since_start = now_ - base::SteadyTime(std::chrono::hours(1000));
-  return {now_, kEpoch + static_cast<uint64_t>(
-                             std::chrono::duration_cast<std::chrono::seconds>(since_start).count())};
+  return {now_,
+          kEpoch + static_cast<uint64_t>(
+                       std::chrono::duration_cast<std::chrono::seconds>(since_start).count())};
 }
 
 Simulation::Site& Simulation::At(std::string_view url) {
@@ -86,7 +87,8 @@ void Simulation::Carry(Action& action) {
             if (const auto found = links_.find(a.connection); found != links_.end()) {
               found->second.sources[a.subscription] = a.source;
             }
-            Send(a.connection, [a](FakeRelay::Session& s) { return s.Req(a.subscription, a.filters); });
+            Send(a.connection,
+                 [a](FakeRelay::Session& s) { return s.Req(a.subscription, a.filters); });
           },
           [this](Unsubscribe& a) {
             Send(a.connection, [a](FakeRelay::Session& s) { return s.Close(a.subscription); });
@@ -97,7 +99,8 @@ void Simulation::Carry(Action& action) {
             });
           },
           [this](NegMsg& a) {
-            Send(a.connection, [a](FakeRelay::Session& s) { return s.NegMsg(a.subscription, a.bytes); });
+            Send(a.connection,
+                 [a](FakeRelay::Session& s) { return s.NegMsg(a.subscription, a.bytes); });
           },
           [this](NegClose& a) {
             Send(a.connection, [a](FakeRelay::Session& s) {
@@ -196,7 +199,8 @@ void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
     std::vector<Judged> judged;
     for (auto& note : replies) Hear(id, note, judged);
     if (judged.empty()) return;
-    After(kComputing, [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
+    After(kComputing,
+          [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
   });
 }
 

@@ -17,9 +17,10 @@
 
 namespace graspd::sync::testing {
 
-/// One SyncEngine in a world of its own: relays in memory, a network with latency, a store and virtual
-/// time. Nothing happens but in RunFor; a run is the same each time for the same seed. Does what
-/// RemoteConnection, NegentropyPool, ingest and the feed do around the real engine. Thread-compatible.
+/// One SyncEngine in a world of its own: relays in memory, a network with latency, a store and
+/// virtual time. Nothing happens but in RunFor; a run is the same each time for the same seed. Does
+/// what RemoteConnection, NegentropyPool, ingest and the feed do around the real engine.
+/// Thread-compatible.
 class Simulation {
  public:
   static constexpr base::Duration kLatency = std::chrono::milliseconds(5);
@@ -28,7 +29,7 @@ class Simulation {
   struct Site {
     FakeRelay relay;
     bool up = true;
-    bool blocked = false;                       // AddressGuard refuses
+    bool blocked = false;  // AddressGuard refuses
     base::Duration dial_time = 2 * kLatency;
     std::optional<base::Duration> drops_after;  // each connection
     std::vector<base::SteadyTime> dials;

@@ -3,13 +3,16 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 namespace graspd::demo {
 namespace {
@@ -22,6 +25,21 @@ std::string TailOf(const std::string& path) {
   text << file.rdbuf();
   const std::string all = text.str();
   return all.size() <= kLogTail ? all : all.substr(all.size() - kLogTail);
+}
+
+// True once `fd` is readable, false at `deadline`.
+bool AwaitReadable(int fd, base::SteadyTime deadline) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        deadline - base::SystemClock::Instance().Now());
+    if (left.count() <= 0) return false;
+    pollfd wait{fd, POLLIN, 0};
+    if (poll(&wait, 1, static_cast<int>(left.count())) > 0) return true;
+  }
+}
+
+base::SteadyTime In(base::Duration timeout) {
+  return base::SystemClock::Instance().Now() + timeout;
 }
 
 // In the child, between fork and exec: nothing that allocates.
@@ -40,56 +58,101 @@ std::string TailOf(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
-    const std::vector<std::string>& arguments, const std::string& log_file,
-    const std::string& ready, base::Duration timeout) {
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
+    const std::vector<std::string>& arguments, const std::string& log_file) {
   const int log = open(log_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (log < 0) return absl::ErrnoToStatus(errno, "cannot write " + log_file);
   int output[2];
-  if (pipe2(output, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe");
+  if (pipe2(output, O_CLOEXEC) != 0) {
+    close(log);
+    return absl::ErrnoToStatus(errno, "pipe");
+  }
   std::vector<char*> argv;
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
   const pid_t pid = fork();
   if (pid == 0) Become(argv.data(), output[1], log);
+  const int fork_error = errno;
   close(output[1]);
   close(log);
-  if (pid < 0) return absl::ErrnoToStatus(errno, "fork");
-
-  std::unique_ptr<ChildProcess> child(new ChildProcess(pid, output[0]));
-  if (const auto awaited = child->AwaitLine(ready, timeout); !awaited.ok()) {
-    return absl::Status(awaited.code(), arguments[0] + ": " + std::string(awaited.message()) +
-                                            "; its log (" + log_file + ") ends:\n" +
-                                            TailOf(log_file));
+  if (pid < 0) {
+    close(output[0]);
+    return absl::ErrnoToStatus(fork_error, "fork");
   }
+  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, output[0]));
+}
+
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Start(
+    const std::vector<std::string>& arguments, const std::string& log_file,
+    const std::string& ready, base::Duration timeout) {
+  auto child = Spawn(arguments, log_file);
+  if (!child.ok()) return child.status();
+  auto line = (*child)->AwaitLine(ready, timeout);
+  if (!line.ok()) {
+    return absl::Status(line.status().code(),
+                        arguments[0] + ": not ready: " + std::string(line.status().message()) +
+                            "; its log (" + log_file + ") ends:\n" + TailOf(log_file));
+  }
+  (*child)->ready_line_ = *std::move(line);
   return child;
 }
 
-absl::Status ChildProcess::AwaitLine(const std::string& ready, base::Duration timeout) {
-  const auto& clock = base::SystemClock::Instance();
-  const auto deadline = clock.Now() + timeout;
-  std::string text;
+absl::StatusOr<bool> ChildProcess::ReadMore(base::SteadyTime deadline) {
+  if (!AwaitReadable(output_, deadline)) {
+    return absl::DeadlineExceededError("did not print it in time");
+  }
+  char buffer[4096];
+  const ssize_t n = read(output_, buffer, sizeof buffer);
+  if (n <= 0) return false;
+  unread_.append(buffer, static_cast<size_t>(n));
+  return true;
+}
+
+absl::StatusOr<std::string> ChildProcess::AwaitLine(const std::string& prefix,
+                                                    base::Duration timeout) {
+  const auto deadline = In(timeout);
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.Now()).count();
-    if (left <= 0) return absl::DeadlineExceededError("was not ready in time");
-    pollfd wait{output_, POLLIN, 0};
-    if (poll(&wait, 1, static_cast<int>(left)) <= 0) continue;
-    char buffer[512];
-    const ssize_t n = read(output_, buffer, sizeof buffer);
-    if (n <= 0) return absl::UnavailableError("ended before it was ready");
-    text.append(buffer, static_cast<size_t>(n));
-    for (size_t end; (end = text.find('\n')) != std::string::npos; text.erase(0, end + 1)) {
-      if (!text.starts_with(ready)) continue;
-      ready_line_ = text.substr(0, end);
-      return absl::OkStatus();
+    for (size_t end; (end = unread_.find('\n')) != std::string::npos;) {
+      const std::string line = unread_.substr(0, end);
+      unread_.erase(0, end + 1);
+      if (line.starts_with(prefix)) return line;
     }
+    const auto more = ReadMore(deadline);
+    if (!more.ok()) return more.status();
+    if (!*more) return absl::UnavailableError("its output has ended");
+  }
+}
+
+absl::StatusOr<std::string> ChildProcess::ReadToEnd(base::Duration timeout) {
+  const auto deadline = In(timeout);
+  for (;;) {
+    const auto more = ReadMore(deadline);
+    if (!more.ok()) return more.status();
+    if (!*more) return std::exchange(unread_, {});
   }
 }
 
 bool ChildProcess::Running() const {
-  if (!ended_ && waitpid(pid_, nullptr, WNOHANG) == pid_) ended_ = true;
-  return !ended_;
+  int status = 0;
+  if (!exit_code_ && waitpid(pid_, &status, WNOHANG) == pid_) {
+    exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
+  return !exit_code_;
+}
+
+void ChildProcess::Signal(int signal) {
+  if (Running()) kill(pid_, signal);
+}
+
+absl::StatusOr<int> ChildProcess::Wait(base::Duration timeout) {
+  if (!Running()) return *exit_code_;
+  const int handle = pidfd_open(pid_, 0);
+  if (handle < 0) return absl::ErrnoToStatus(errno, "pidfd_open");
+  AwaitReadable(handle, In(timeout));
+  close(handle);
+  if (Running()) return absl::DeadlineExceededError("did not end in time");
+  return *exit_code_;
 }
 
 ChildProcess::~ChildProcess() {

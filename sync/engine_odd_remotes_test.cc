@@ -1,0 +1,173 @@
+// SyncEngine: remotes that fail, limit, refuse or lie.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sync/engine.h"
+#include "sync/testing/engine_fixture.h"
+
+namespace graspd::sync::testing {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::AnyOf;
+using ::testing::SizeIs;
+
+// ---- odd remotes -------------------------------------------------------------------------------
+
+TEST_F(SyncEngineTest, ARelayThatAcceptsAndDropsIsNotStormed) {
+  auto& sim = Begin();
+  sim.At(kA).drops_after = milliseconds(50);
+  sim.Start();
+  sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+  sim.RunFor(minutes(10));
+  EXPECT_GE(sim.At(kA).dials.size(), 4u);
+  EXPECT_LE(sim.At(kA).dials.size(), 12u);
+}
+
+TEST_F(SyncEngineTest, ADeadRelayIsTriedOnceADay) {
+  auto& sim = Begin();
+  sim.At(kA).up = false;
+  sim.Start();
+  sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+  sim.RunFor(hours(26));
+  EXPECT_EQ(sim.State(kA), RemoteState::kDead);
+  const size_t before = sim.At(kA).dials.size();
+  EXPECT_LE(before, 60u);
+  sim.RunFor(hours(72));
+  EXPECT_LE(sim.At(kA).dials.size() - before, 3u);
+}
+
+TEST_F(SyncEngineTest, ARateLimitPausesTheJobsAndNothingIsLost) {
+  options_.bootstrap = {Url(kA)};
+  for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {
+    auto& sim = Begin();
+    auto& relay = sim.At(kA).relay;
+    relay.behaviour.negentropy = negentropy;
+    relay.behaviour.rate_limited_requests = 4;
+    relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+    for (int i = 0; i < 900; ++i) relay.Store(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+    sim.Start();
+    sim.RunFor(seconds(15));
+    EXPECT_EQ(sim.State(kA), RemoteState::kRateLimited);
+    EXPECT_GT(sim.Remote(kA)->rate_limited_until, UnixNow());
+    const size_t sent = sim.At(kA).messages;
+    sim.RunFor(seconds(40));
+    EXPECT_EQ(sim.At(kA).messages, sent) << "nothing new during the cool-down";
+    sim.RunFor(minutes(10));
+    EXPECT_TRUE(sim.HasAllOf(kA));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  }
+}
+
+TEST_F(SyncEngineTest, ARateLimitNoticeCoolsDown) {
+  auto& sim = BeginLive();
+  sim.Say(kA, Notice{"you are sending too many requests, slow down"});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kRateLimited);
+  sim.RunFor(seconds(66));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, ARelayThatAlwaysLimitsIsGivenUpForAWhile) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  sim.At(kA).relay.behaviour.rate_limited_requests = SIZE_MAX;
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.Start();
+  sim.RunFor(hours(12));
+  EXPECT_LE(sim.At(kA).relay.stored_requests(), 12u * 3600 / 65);
+  EXPECT_THAT(sim.State(kA), AnyOf(RemoteState::kRateLimited, RemoteState::kLiveWithGaps));
+}
+
+TEST_F(SyncEngineTest, AClosedLiveSubscriptionIsOpenedAgainAndItsTimeCaughtUp) {
+  auto& sim = BeginLive();
+  sim.Say(kA, Closed{"repos-0", "error: we are busy"});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  const auto missed = Issue({kRepo}, UnixNow(), "nobody listens");
+  sim.At(kA).relay.Store(missed);
+  sim.RunFor(seconds(70));
+  EXPECT_TRUE(sim.Has(missed.id));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_THAT(sim.At(kA).dials, SizeIs(1));
+}
+
+TEST_F(SyncEngineTest, ASubscriptionThatIsAlwaysClosedIsReopenedEverMoreSeldom) {
+  auto& sim = BeginLive();
+  const size_t before = sim.At(kA).messages;
+  for (int i = 0; i < 6 * 60; ++i) {  // whenever it is open again, it is closed within a minute
+    sim.Say(kA, Closed{"repos-0", "auth-required: no"});
+    sim.RunFor(minutes(1));
+  }
+  // 65 s doubling to an hour: about ten times in six hours, ten messages or so each.
+  EXPECT_LE(sim.At(kA).messages - before, 200u);
+}
+
+TEST_F(SyncEngineTest, AClosedForWhatWeClosedOurselvesIsNoGap) {
+  auto& sim = BeginLive();
+  for (const char* name : {"page-1-0", "fetch-1-0", "neg-1", "repos-7", "unknown"}) {
+    sim.Say(kA, Closed{name, "closed: as you asked"});
+  }
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, AFailedCatchUpIsTriedAgainAndEndsTheGap) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& relay = sim.At(kA).relay;
+  relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  relay.behaviour.answers_requests = false;
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  relay.behaviour.answers_requests = true;
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.HasAllOf(kA));
+}
+
+TEST_F(SyncEngineTest, GhostsAreAskedForThreeTimesADay) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& relay = sim.At(kA).relay;
+  const auto ghost = Announcement(kRepo, sim.now().unix_seconds, {kA});
+  relay.Store(ghost);
+  relay.behaviour.ghosts.insert(ghost.id);
+  sim.Start();
+  for (int i = 0; i < 20; ++i) {  // each reconnect finds it again
+    sim.RunFor(minutes(10));
+    sim.GoDown(kA);
+    sim.ComeUp(kA);
+  }
+  sim.RunFor(minutes(10));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_LE(relay.stored_requests(), static_cast<size_t>(CatchUpJob::kAttempts));
+  // A relay that has it after all can still deliver.
+  relay.behaviour.ghosts.clear();
+  sim.RunFor(hours(50));
+  EXPECT_TRUE(sim.Has(ghost.id));
+}
+
+TEST_F(SyncEngineTest, NegentropyIsTriedAgainADayAfterARefusal) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kNotice;
+  sim.Start();
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq);
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kSpoken;
+  sim.GoDown(kA);
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq) << "not within the day";
+  sim.RunFor(hours(50));
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
+}
+
+}  // namespace
+}  // namespace graspd::sync::testing

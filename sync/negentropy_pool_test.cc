@@ -1,0 +1,141 @@
+#include "sync/negentropy_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "nostr/negentropy/reconciler.h"
+#include "storage/memory/memory_store.h"
+#include "sync/testing/events.h"
+
+namespace graspd::sync {
+namespace {
+
+class AcceptAll final : public storage::Judge {
+ public:
+  absl::StatusOr<Verdict> Decide(const nostr::Event&, storage::Source,
+                                 const storage::ReadView&) override {
+    return Verdict();
+  }
+};
+
+// Tasks wait until the test runs them.
+class QueueExecutor final : public base::Executor {
+ public:
+  void Post(std::function<void()> task) override {
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    changed_.notify_all();
+  }
+  void RunNext() { Take()(); }
+  std::function<void()> Take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !tasks_.empty(); });
+    auto task = std::move(tasks_.front());
+    tasks_.pop_front();
+    return task;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+class NegentropyPoolTest : public ::testing::Test {
+ protected:
+  nostr::Event MakeIssue(int i) {
+    return testing::Issue({testing::Repo("alice", "tool")}, 1000, std::to_string(i));
+  }
+  void Store(const nostr::Event& event) {
+    const storage::WriteRequest request{nostr::MakeRecord(event), storage::Source::kDirect};
+    AcceptAll judge;
+    ASSERT_TRUE(store_->Write({&request, 1}, judge, 2000).ok());
+  }
+
+  std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  QueueExecutor executor_;
+  base::BlockingPool reads_{1, 16, "reads"};
+  base::CpuPool cpu_{1};
+  std::vector<std::pair<uint64_t, absl::StatusOr<ReconcileStep>>> steps_;
+  std::unique_ptr<NegentropyPool> pool_ = std::make_unique<NegentropyPool>(
+      *store_, reads_, cpu_, base::SystemClock::Instance(), executor_,
+      [this](uint64_t session, absl::StatusOr<ReconcileStep> step) {
+        steps_.emplace_back(session, std::move(step));
+      });
+};
+
+TEST_F(NegentropyPoolTest, ReconcilesAgainstWhatIsStoredAndWantsOnlyWhatIsNot) {
+  for (int i = 0; i < 40; ++i) Store(MakeIssue(i));
+  std::vector<negentropy::Item> theirs;
+  for (int i = 20; i < 60; ++i) theirs.push_back({1000, MakeIssue(i).id});
+  negentropy::Responder remote(std::make_shared<negentropy::SealedSet>(std::move(theirs)), {});
+
+  nostr::Filter filter;
+  filter.kinds = {nostr::kIssue};
+  pool_->Start(5, filter);
+  uint64_t have = 0;
+  size_t wanted = 0;
+  for (;;) {
+    executor_.RunNext();
+    ASSERT_TRUE(steps_.back().second.ok()) << steps_.back().second.status();
+    const auto& step = *steps_.back().second;
+    have += step.have;
+    wanted += step.wanted.size();
+    if (step.message.empty()) break;
+    pool_->Continue(5, remote.Answer(step.message).value());
+  }
+  EXPECT_EQ(have, 20u);
+  EXPECT_EQ(wanted, 20u);
+}
+
+TEST_F(NegentropyPoolTest, AnIdThatCameMeanwhileByAnotherWayIsNotWanted) {
+  negentropy::Responder remote(
+      std::make_shared<negentropy::SealedSet>(
+          std::vector<negentropy::Item>{{1000, MakeIssue(1).id}, {1000, MakeIssue(2).id}}),
+      {});
+  pool_->Start(5, {});
+  executor_.RunNext();
+  Store(MakeIssue(1));
+  pool_->Continue(5, remote.Answer(steps_.back().second->message).value());
+  executor_.RunNext();
+  EXPECT_EQ(steps_.back().second->need, 2u);
+  EXPECT_EQ(steps_.back().second->wanted, std::vector{MakeIssue(2).id});
+}
+
+TEST_F(NegentropyPoolTest, AStepOfADroppedSessionIsNotTakenForItsSuccessors) {
+  pool_->Start(5, {});
+  auto stale = executor_.Take();  // computed, not yet reported
+  pool_->Drop(5);
+  pool_->Start(5, {});
+  stale();
+  EXPECT_TRUE(steps_.empty());
+  executor_.RunNext();
+  EXPECT_EQ(steps_.size(), 1u);
+}
+
+TEST_F(NegentropyPoolTest, StepsUnderWayOutliveThePool) {
+  pool_->Start(5, {});
+  auto late = executor_.Take();
+  pool_.reset();
+  late();
+  EXPECT_TRUE(steps_.empty());
+}
+
+TEST_F(NegentropyPoolTest, ARubbishReplyIsAnErrorOfItsSession) {
+  pool_->Start(5, {});
+  executor_.RunNext();
+  pool_->Continue(5, "rubbish");
+  executor_.RunNext();
+  EXPECT_FALSE(steps_.back().second.ok());
+}
+
+}  // namespace
+}  // namespace graspd::sync

@@ -1,0 +1,155 @@
+#include "tests/e2e/support.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string_view>
+
+#include "base/clock.h"
+#include "net/socket_address.h"
+#include "net/test_support.h"
+
+namespace graspd::e2e {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kPollMillis = 20;
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// graspd refuses GRASPD_ variables that it does not know and obeys those that it does, so none of
+// those of whoever runs the tests may reach it. Returns whether GRASPD_REQUIRE_INTEROP was set.
+bool TakeOurVariables() {
+  const char* require = std::getenv("GRASPD_REQUIRE_INTEROP");
+  const bool required = require != nullptr && std::string_view(require) == "1";
+  std::vector<std::string> ours;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text = *variable;
+    if (text.starts_with("GRASPD_")) ours.emplace_back(text.substr(0, text.find('=')));
+  }
+  for (const std::string& name : ours) unsetenv(name.c_str());
+  return required;
+}
+
+}  // namespace
+
+bool InteropIsRequired() {
+  static const bool required = TakeOurVariables();
+  return required;
+}
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto& clock = base::SystemClock::Instance();
+  const auto deadline = clock.Now() + kPatience;
+  while (!condition()) {
+    if (clock.Now() >= deadline) return false;
+    poll(nullptr, 0, kPollMillis);
+  }
+  return true;
+}
+
+TempDir::TempDir() {
+  std::string pattern = fs::temp_directory_path() / "graspd-e2e-XXXXXX";
+  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
+  path_ = pattern;
+}
+
+TempDir::~TempDir() {
+  if (testing::Test::HasFailure()) {
+    std::cerr << "logs are kept in " << path_ << "\n";
+    return;
+  }
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+std::unique_ptr<demo::ChildProcess> Spawn(const std::vector<std::string>& arguments,
+                                          const std::string& log) {
+  (void)InteropIsRequired();
+  return Value(demo::ChildProcess::Spawn(arguments, log));
+}
+
+Outcome RunToEnd(const std::vector<std::string>& arguments) {
+  const TempDir dir;
+  const std::string log = dir / "stderr";
+  const auto child = Spawn(arguments, log);
+  Outcome outcome;
+  outcome.out = Value(child->ReadToEnd(kPatience));
+  outcome.exit_code = Value(child->Wait(kPatience));
+  outcome.err = ReadFile(log);
+  return outcome;
+}
+
+Outcome RunGraspd(std::vector<std::string> flags) {
+  flags.insert(flags.begin(), GRASPD);
+  return RunToEnd(flags);
+}
+
+std::vector<std::string> AnyPorts() {
+  return {"--relay-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"};
+}
+
+Graspd::Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags) {
+  (void)InteropIsRequired();
+  std::vector<std::string> arguments = {GRASPD};
+  // A list given twice is joined, so a port is only ours to choose if nobody else has.
+  for (const std::string& port : AnyPorts()) {
+    const std::string flag = port.substr(0, port.find('=') + 1);
+    bool given = false;
+    for (const std::string& other : flags) given |= other.starts_with(flag);
+    if (!given) arguments.push_back(port);
+  }
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  process_ =
+      Value(demo::ChildProcess::Start(arguments, dir / (name + ".log"), "graspd ready", kPatience));
+}
+
+std::string Graspd::Address(const std::string& key) const {
+  const std::string line = process_->ready_line() + " ";
+  const size_t found = line.find(" " + key);
+  if (found == std::string::npos) throw std::runtime_error("no " + key + " in: " + line);
+  const size_t begin = found + 1 + key.size();
+  return line.substr(begin, line.find(' ', begin) - begin);
+}
+
+int Graspd::Stop() {
+  process_->Signal(SIGTERM);
+  return Value(process_->Wait(kPatience));
+}
+
+void Graspd::Kill() {
+  process_->Signal(SIGKILL);
+  (void)Value(process_->Wait(kPatience));
+}
+
+HttpAnswer HttpGet(const std::string& address, const std::string& path,
+                   const std::string& headers) {
+  net::RawClient client(Value(net::SocketAddress::Parse(address)));
+  client.Send("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n" +
+              headers + "\r\n");
+  const std::string text = client.ReadToEnd();
+  HttpAnswer answer;
+  const size_t end = text.find("\r\n\r\n");
+  if (!text.starts_with("HTTP/1.1 ") || end == std::string::npos) {
+    throw std::runtime_error("not an HTTP answer: " + text);
+  }
+  answer.status = std::stoi(text.substr(9, 3));
+  answer.head = text.substr(0, end);
+  answer.body = text.substr(end + 4);
+  return answer;
+}
+
+}  // namespace graspd::e2e
