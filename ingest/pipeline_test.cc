@@ -234,6 +234,29 @@ TEST_F(PipelineTest, AChildPipelinedBehindItsParentIsAccepted) {
   EXPECT_EQ(client_results_[1].code, Code::kStored) << client_results_[1].message;
 }
 
+TEST_F(PipelineTest, ASweepRemovesWhatHasExpiredAndPublishesIt) {
+  Start();
+  const Event brief = EventBuilder(1, clock_.UnixNow())
+                          .Tag({"expiration", std::to_string(clock_.UnixNow() + 60)})
+                          .Sign(key_);
+  const Event lasting = Note("lasting");
+  FromClient(brief);
+  FromClient(lasting);
+  std::vector<nostr::EventId> removed;
+  const auto subscription = feed_.Subscribe([&](const storage::CommitPtr& commit) {
+    for (const auto& change : commit->changes) {
+      if (change.type != storage::Change::Type::kRemoved) continue;
+      thread_.Post([&removed, id = change.id] { removed.push_back(id); });
+    }
+  });
+  clock_.Advance(std::chrono::seconds(61));
+  pipeline_->SweepExpired();
+  thread_.RunUntil([&] { return !removed.empty(); });
+  EXPECT_THAT(removed, ElementsAre(brief.id));
+  EXPECT_TRUE(Stored(lasting.id));
+  EXPECT_EQ(FromClient(Note("still written")).code, Code::kStored);
+}
+
 TEST_F(PipelineTest, ADuplicateIsAcceptedAndSaysSo) {
   Start();
   const Event note = Note("x");

@@ -16,6 +16,7 @@ namespace graspd::ingest {
 namespace {
 
 constexpr size_t kBatchEvents = 1000, kBatchBytes = 8u << 20;
+constexpr size_t kSweepEvents = 1000;
 constexpr char kUnavailable[] = "error: could not store the event now, try again later";
 constexpr char kBroken[] = "error: the store has failed, nothing can be stored";
 
@@ -112,14 +113,43 @@ size_t Writer::queued(EventSink::Lane lane) const {
   return lanes_[static_cast<size_t>(lane)].size();
 }
 
+void Writer::SweepExpired() {
+  {
+    base::MutexLock lock(mutex_);
+    sweep_due_ = true;
+  }
+  available_.NotifyOne();
+}
+
+bool Writer::TakeSweep() {
+  base::MutexLock lock(mutex_);
+  return std::exchange(sweep_due_, false);
+}
+
 void Writer::Run() {
-  for (Batch batch = TakeBatch(); !batch.empty(); batch = TakeBatch()) {
+  for (;;) {
+    Batch batch = TakeBatch();
+    if (TakeSweep()) {
+      Sweep();
+    } else if (batch.empty()) {
+      return;  // stopped
+    }
+    if (batch.empty()) continue;
     Process(batch);
     Answer(std::move(batch));
   }
 }
 
-// One event from each lane in turn. Empty: stopped.
+void Writer::Sweep() {
+  if (!broken_.ok()) return;
+  auto removed = deps_.store.RemoveExpired(deps_.clock.UnixNow(), kSweepEvents);
+  NoteHealth(removed.status());
+  if (!removed.ok() || removed->changes.empty()) return;
+  if (removed->changes.size() >= kSweepEvents) SweepExpired();
+  deps_.feed.Publish(std::make_shared<const storage::Commit>(*std::move(removed)));
+}
+
+// One event from each lane in turn. Empty: stopped, or a sweep is due.
 Writer::Batch Writer::TakeBatch() {
   const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return lanes_[0].empty() && lanes_[1].empty() && lanes_[2].empty();
@@ -127,7 +157,7 @@ Writer::Batch Writer::TakeBatch() {
   Batch batch;
   size_t bytes = 0;
   base::MutexLock lock(mutex_);
-  while (idle() && !stopping_) available_.Wait(mutex_);
+  while (idle() && !stopping_ && !sweep_due_) available_.Wait(mutex_);
   for (size_t lane = 0; !idle() && batch.size() < kBatchEvents && bytes < kBatchBytes;
        lane = (lane + 1) % kLanes) {
     if (lanes_[lane].empty()) continue;
@@ -135,7 +165,7 @@ Writer::Batch Writer::TakeBatch() {
     lanes_[lane].pop_front();
     if (batch.back().event) bytes += batch.back().event->json.size();
   }
-  stopped_ = batch.empty();
+  stopped_ = batch.empty() && !sweep_due_;
   return batch;
 }
 

@@ -54,6 +54,8 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
 
   void Push(EventSink::Lane lane, std::vector<Arrival> arrivals);
+  /// Removes expired events soon, at most 1,000 between two batches until there are no more.
+  void SweepExpired();
   /// Writes and answers what is queued, then ends the thread. Later pushes are only answered.
   void Stop();
 
@@ -68,6 +70,8 @@ class Writer {
 
   void Run();
   [[nodiscard]] Batch TakeBatch();
+  [[nodiscard]] bool TakeSweep();
+  void Sweep();
   void Process(Batch& batch);
   void Write(Batch& batch);
   void Settle(Arrival& arrival, storage::WriteResult outcome, bool waits);
@@ -90,6 +94,7 @@ class Writer {
   base::CondVar available_;
   std::array<std::deque<Arrival>, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool sweep_due_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: uses everything above
 };

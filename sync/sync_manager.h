@@ -29,7 +29,8 @@ namespace graspd::sync {
 /// Controls may be called from any thread but the sync thread; each posts to it and waits, at most
 /// `timeout`; changes to pauses are durable on return. Errors: kNotFound for an unknown remote,
 /// kUnavailable after Stop, kDeadlineExceeded if the sync thread did not come to it.
-/// Lifetime: all dependencies outlive it, the sync thread included.
+/// Lifetime: all dependencies outlive it, the sync thread included. Connections may still be closing
+/// after Stop(): the I/O threads are stopped before the sync thread, the dialler and the sink go.
 class SyncManager {
  public:
   struct Dependencies {

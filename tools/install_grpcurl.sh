@@ -28,25 +28,11 @@ find_go() {
   return 1
 }
 
-install_go() {
-  [ "$(id -u)" = 0 ] || fail "Go 1.19 or newer is missing; as root: apt-get install golang-go"
-  command -v apt-get >/dev/null || fail "Go 1.19 or newer is missing, and this is not Debian"
-  echo "install_grpcurl: installing Go (golang-go)" >&2
-  log=$(mktemp)
-  if ! { apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go; } \
-    >"$log" 2>&1; then
-    cat "$log" >&2
-    fail "apt-get could not install golang-go"
-  fi
-  rm -f "$log"
-}
-
 if command -v grpcurl; then
   exit 0
 fi
 if [ ! -x "$bin/grpcurl" ]; then
-  find_go || { install_go && find_go; } || fail "no Go of at least 1.19, even after installing golang-go"
+  find_go || { "$root/tools/install_deps.sh" go >&2 && find_go; } || fail "no Go of at least 1.19 to be had"
   echo "install_grpcurl: building grpcurl $version with $("$go" version)" >&2
   mkdir -p "$bin"
   log=$(mktemp)

@@ -25,6 +25,7 @@
 #include "services/admin/admin_server.h"
 #include "services/graspd/admin_controls.h"
 #include "services/graspd/health.h"
+#include "services/graspd/periodic.h"
 #include "services/ops/ops_server.h"
 #include "services/ops/process_metrics.h"
 #include "services/relay/relay_service.h"
@@ -39,6 +40,7 @@ namespace {
 
 constexpr size_t kReadThreads = 4;
 constexpr size_t kQueuedReads = 4096;
+constexpr auto kExpiryInterval = std::chrono::seconds(10);
 constexpr char kSecretHeader[] = "Graspd-Self";
 
 size_t Cores() { return std::max(1u, std::thread::hardware_concurrency()); }
@@ -134,6 +136,7 @@ struct Daemon::Parts {
 
   std::optional<ingest::Policy> policy;
   std::unique_ptr<ingest::Pipeline> pipeline;
+  std::unique_ptr<Periodic> expiry;
   std::unique_ptr<relay::RelayService> relay;
   std::unique_ptr<net::AddressGuard> guard;
   std::unique_ptr<net::Resolver> resolver;
@@ -169,6 +172,10 @@ absl::Status Daemon::Parts::StartRelay() {
                                        .require_clone = settings.policy_require_clone});
   pipeline = std::make_unique<ingest::Pipeline>(
       ingest::Pipeline::Dependencies{*store, feed, *policy, cpu, clock, metrics}, settings.limits);
+
+  // Expired events are never served; this frees their place.
+  expiry = std::make_unique<Periodic>(sync_io.thread(0), kExpiryInterval,
+                                      [this] { pipeline->SweepExpired(); });
 
   relay::RelayService::Options options;
   options.info.name = settings.relay_name;
@@ -265,6 +272,7 @@ void Daemon::Parts::StopAll() {
   admin.reset();
   if (sync) sync->Stop();
   relay.reset();
+  expiry.reset();
   if (pipeline) pipeline->Drain();
   health.reset();
   reads.Stop();

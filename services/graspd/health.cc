@@ -8,52 +8,23 @@ namespace graspd::daemon {
 using admin::ComponentHealth;
 using admin::ComponentStatus;
 
-// One event loop: notes each second that it still turns. Lives on its thread but for `last`.
-struct Health::Beat : std::enable_shared_from_this<Beat> {
-  Beat(net::IoThread& t, const base::Clock& c)
-      : thread(t), clock(c), last(c.Now().time_since_epoch().count()) {}
-
-  void Tick() {
-    last = clock.Now().time_since_epoch().count();
-    if (stopped) return;
-    timer = thread.After(kBeat, [weak = weak_from_this()] {
-      if (auto self = weak.lock()) self->Tick();
-    });
-  }
-  [[nodiscard]] bool Turning(base::SteadyTime now) const {
-    return now - base::SteadyTime(base::Duration(last.load())) < kStall;
-  }
-
-  net::IoThread& thread;
-  const base::Clock& clock;
-  std::atomic<base::Duration::rep> last;
-  std::unique_ptr<net::IoThread::Timer> timer;
-  bool stopped = false;
-};
-
 Health::Health(const storage::EventStore& store, std::vector<net::IoThread*> loops,
                sync::SyncManager* sync, const base::Clock& clock)
     : store_(store), sync_(sync), clock_(clock), since_(clock.UnixNow()) {
   for (net::IoThread* loop : loops) {
-    auto beat = std::make_shared<Beat>(*loop, clock);
+    auto beat = std::make_shared<Beat>(clock.Now().time_since_epoch().count());
     beats_.push_back(beat);
-    loop->Post([beat] { beat->Tick(); });
-  }
-}
-
-Health::~Health() {
-  for (auto& beat : beats_) {
-    beat->thread.Post([beat] {
-      beat->stopped = true;
-      beat->timer.reset();
-    });
+    tickers_.push_back(std::make_unique<Periodic>(*loop, kBeat, [beat, &clock] {
+      *beat = clock.Now().time_since_epoch().count();
+    }));
   }
 }
 
 bool Health::Live() const {
   const auto now = clock_.Now();
-  return std::all_of(beats_.begin(), beats_.end(),
-                     [now](const auto& beat) { return beat->Turning(now); });
+  return std::all_of(beats_.begin(), beats_.end(), [now](const auto& beat) {
+    return now - base::SteadyTime(base::Duration(beat->load())) < kStall;
+  });
 }
 
 std::vector<ops::ReadinessCheck> Health::Readiness() const {

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "net/io_pool.h"
 #include "services/admin/controls.h"
+#include "services/graspd/periodic.h"
 #include "services/ops/ops_server.h"
 #include "storage/event_store.h"
 #include "sync/sync_manager.h"
@@ -26,7 +27,6 @@ class Health final : public admin::HealthControl {
   /// `sync` is null where sync is switched off.
   Health(const storage::EventStore& store, std::vector<net::IoThread*> loops,
          sync::SyncManager* sync, const base::Clock& clock);
-  ~Health() override;
 
   void SetStarted() { started_ = true; }
   void SetDraining() { draining_ = true; }
@@ -39,7 +39,6 @@ class Health final : public admin::HealthControl {
       base::Duration timeout) override;
 
  private:
-  struct Beat;
   [[nodiscard]] bool Live() const;
   [[nodiscard]] std::vector<ops::ReadinessCheck> Readiness() const;
   admin::ComponentHealth SyncHealth(base::Duration timeout) const;
@@ -47,7 +46,10 @@ class Health final : public admin::HealthControl {
   const storage::EventStore& store_;
   sync::SyncManager* const sync_;
   const base::Clock& clock_;
+  // When each loop last turned; shared with the tasks that note it.
+  using Beat = std::atomic<base::Duration::rep>;
   std::vector<std::shared_ptr<Beat>> beats_;
+  std::vector<std::unique_ptr<Periodic>> tickers_;
   std::atomic<bool> started_{false}, draining_{false};
   const uint64_t since_;
 };

@@ -54,15 +54,16 @@ class TestRelay {
   }
   ~TestRelay() { Stop(); }
 
-  /// Ends every connection and thread; what they use may go afterwards.
+  /// Ends every connection and thread; what they use may go afterwards. Idempotent.
   void Stop() {
+    if (!service_) return;
     // On its own thread, like everything done with a submitter.
     auto submitter = std::make_shared<std::unique_ptr<ingest::Submitter>>(std::move(submitter_));
     io.thread(0).Post([submitter] { submitter->reset(); });
     service_.reset();
-    pipeline.reset();
-    reads.reset();
-    cpu.reset();
+    pipeline->Drain();
+    reads->Stop();
+    cpu->Stop();
     io.Stop();
   }
 
