@@ -126,8 +126,8 @@ struct EngineOptions {
   size_t job_history = 256;
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
-  /// Ids that a remote has but never delivers are not asked for again for so long; the latest so many
-  /// are remembered.
+  /// Ids that a remote has but never delivers are not asked for again for so long; the latest so
+  /// many are remembered.
   base::Duration undelivered_retry = std::chrono::hours(24);
   size_t undelivered_per_remote = 10'000;
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused

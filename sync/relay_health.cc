@@ -18,8 +18,8 @@ base::Duration RelayHealthTracker::Failed(base::SteadyTime now, base::Random& ra
   if (failures_++ == 0) first_failure_ = now;
   if (IsDead(now)) return options_.dead_retry;
   const uint32_t doublings = std::min<uint32_t>(failures_ - 1, 20);
-  const auto backoff = std::min(options_.first_backoff * (int64_t{1} << doublings),
-                                options_.max_backoff);
+  const auto backoff =
+      std::min(options_.first_backoff * (int64_t{1} << doublings), options_.max_backoff);
   // Half to all of it, so that remotes which failed together do not return together.
   const auto half = backoff / 2;
   return half + base::Duration(static_cast<base::Duration::rep>(

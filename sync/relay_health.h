@@ -10,15 +10,15 @@ namespace graspd::sync {
 struct HealthOptions {
   base::Duration first_backoff = std::chrono::seconds(5);
   base::Duration max_backoff = std::chrono::hours(1);
-  base::Duration dead_after = std::chrono::hours(24);   // of continuous failures
+  base::Duration dead_after = std::chrono::hours(24);  // of continuous failures
   base::Duration dead_retry = std::chrono::hours(24);
   base::Duration useful_after = std::chrono::seconds(60);  // connected that long = useful
 };
 
 /// When a remote may be dialled again: exponential backoff with jitter, ending in one try a day.
 ///
-/// A connection that was merely accepted does not count as recovery: the backoff is reset only by one
-/// that brought an event or lasted a minute, so a relay that accepts and then drops us is not
+/// A connection that was merely accepted does not count as recovery: the backoff is reset only by
+/// one that brought an event or lasted a minute, so a relay that accepts and then drops us is not
 /// stormed. Threading: thread-compatible. Time: passed in.
 class RelayHealthTracker {
  public:

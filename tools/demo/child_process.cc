@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -147,7 +147,8 @@ void ChildProcess::Signal(int signal) {
 
 absl::StatusOr<int> ChildProcess::Wait(base::Duration timeout) {
   if (!Running()) return *exit_code_;
-  const int handle = pidfd_open(pid_, 0);
+  // Not by glibc's pidfd_open: its header in Debian 12 does not declare it for C++.
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   if (handle < 0) return absl::ErrnoToStatus(errno, "pidfd_open");
   AwaitReadable(handle, In(timeout));
   close(handle);
