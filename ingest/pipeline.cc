@@ -118,6 +118,8 @@ std::unique_ptr<Submitter> Pipeline::Open(Lane lane, base::Executor& executor,
       std::move(inbox), std::shared_ptr<const SourceCounters>(impl_, &impl_->received));
 }
 
+void Pipeline::SweepExpired() { impl_->writer.SweepExpired(); }
+
 void Pipeline::Drain() { impl_->gate.CloseAndWait(); }
 
 }  // namespace graspd::ingest

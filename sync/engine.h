@@ -124,6 +124,7 @@ struct EngineOptions {
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
   size_t queued_jobs_per_remote = 20'000;
   size_t job_history = 256;
+  size_t claims_per_remote = 200'000;  // past it an event may be fetched for several filters
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
   /// Ids that a remote has but never delivers are not asked for again for so long; the latest so
@@ -251,6 +252,7 @@ class SyncEngine {
   void PumpJobs(const Instant& now);
   bool StartJob(const Instant& now, Remote& remote);
   void RememberUndelivered(const Instant& now, Remote& remote, CatchUpJob& run);
+  void ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step);
   void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);
   void DeferJob(const Instant& now, Remote& remote, Job& job);
   Job* JobOf(Remote& remote, std::string_view subscription);

@@ -71,6 +71,25 @@ TEST_F(SyncEngineTest, ASecondSyncMovesOnlyTheDifference) {
   EXPECT_EQ(sim.At(kA).relay.events_served(), 1u);
 }
 
+TEST_F(SyncEngineTest, AnEventThatSeveralFiltersSelectIsFetchedOnce) {
+  auto& sim = Begin();
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  const auto issue = Issue({kRepo}, kLongAgo, "issue");
+  sim.StoredBefore(issue);
+  for (int i = 0; i < 50; ++i) {
+    auto comment = Comment(issue.id, kLongAgo + 1, std::to_string(i));
+    comment.tags.Add({"E", issue.id.ToHex()});
+    comment.tags.Add({"A", kRepo.ToString()});
+    sim.At(kA).relay.Store(Finish(std::move(comment)));
+  }
+  sim.Start();
+  sim.RunFor(seconds(20));
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->counts.needed, 50u);
+  EXPECT_EQ(sim.At(kA).relay.events_served(), 50u);
+}
+
 TEST_F(SyncEngineTest, LiveEventsArriveAtOnceAndLayersGrowWithThem) {
   auto& sim = BeginLive();
   const auto issue = Issue({kRepo}, UnixNow(), "live");

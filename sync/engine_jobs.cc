@@ -112,6 +112,16 @@ void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, Reconci
   std::erase_if(step.wanted, [&](const auto& id) { return remote.undelivered.contains(id); });
 }
 
+// Several filters commonly select the same event (a comment by both e and E): the first job to want it
+// fetches it. If that job fails, the remote owes a catch-up anyway.
+void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) {
+  std::erase_if(step.wanted, [&](const auto& id) {
+    if (remote.claimed.size() >= options_.claims_per_remote) return false;
+    return remote.claimed.try_emplace(id, job).first->second != job;
+  });
+  remote.counts.needed += step.wanted.size();
+}
+
 SyncEngine::Job* SyncEngine::JobOf(Remote& remote, std::string_view subscription) {
   for (const uint64_t id : remote.running) {
     Job& job = *jobs_.at(id);
@@ -126,10 +136,8 @@ void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const 
   if (found == jobs_.end() || !found->second->run) return;
   Job& job = *found->second;
   CatchUpJob::Actions actions;
-  const uint64_t need_before = job.run->need;
   const auto support_before = job.run->support();
   step(*job.run, actions);
-  remote.counts.needed += job.run->need - need_before;
   RememberUndelivered(now, remote, *job.run);
   Perform(remote, job, std::move(actions));
   if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
@@ -212,6 +220,7 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
     jobs_.erase(id);
   }
   remote.waiting.clear();
+  remote.claimed.clear();
 }
 
 // The state that follows from what is still to do.
@@ -221,6 +230,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
     SetState(now, remote, RemoteState::kSyncing);
     return;
   }
+  remote.claimed.clear();
   if (remote.failed_job || remote.closed_subscription) {
     SetState(now, remote, RemoteState::kLiveWithGaps,
              remote.closed_subscription ? "the remote closed a live subscription"
@@ -309,6 +319,7 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   if (step.ok() && found->second->source != storage::Source::kManual) {
     LeaveOutUndelivered(now, *remote, *step);
   }
+  if (step.ok()) ClaimWanted(*remote, job, *step);
   WithJob(now, *remote, job, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
     run.OnReconcileStep(now.steady, std::move(step), out);
   });

@@ -33,7 +33,7 @@ enum class SyncMethod : uint8_t { kUnknown, kNegentropy, kReq };
 
 /// Events of one remote since the daemon's start.
 struct RemoteCounts {
-  uint64_t needed = 0;      // ids that reconciliation found missing here
+  uint64_t needed = 0;      // events that reconciliation found missing here
   uint64_t received = 0;    // events delivered
   uint64_t stored = 0;      // of those, new here
   uint64_t duplicate = 0;   // already here, or older than what is
