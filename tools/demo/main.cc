@@ -181,7 +181,8 @@ absl::Status Run(const Options& options, const sigset_t& signals) {
     GRASPD_RETURN_IF_ERROR(Announce(repository, client));
     fmt::print(
         "Published the announcement of \"lighthouse\" to graspd. It names the upstream: graspd\n"
-        "discovers it, connects, and pulls what belongs to the repository.\n");
+        "discovers it, connects, and pulls what belongs to the repository. Announcements of other\n"
+        "repositories, which do not list this relay, are refused.\n");
   }
   PrintHowTo(options);
   std::fflush(stdout);

@@ -29,7 +29,7 @@ RemoteRow ToRow(const v1::Remote& remote) {
   row.needed = remote.counts().needed();
   row.fetched = remote.counts().received();
   row.stored = remote.counts().stored();
-  row.rejected = remote.counts().rejected();
+  row.refused = remote.counts().rejected() + remote.counts().parked();
   return row;
 }
 
@@ -67,11 +67,11 @@ void RemoteTable::Show(const std::vector<RemoteRow>& rows) {
   std::string text;
   if (in_place_ && lines_ > 0) text += fmt::format("\x1b[{}A\x1b[J", lines_);
   text += fmt::format("  {:<40} {:<16} {:<10} {:>7} {:>7} {:>7} {:>8}\n", "remote", "state", "method",
-                      "needed", "fetched", "stored", "rejected");
+                      "needed", "fetched", "stored", "refused");
   if (rows.empty()) text += "  (no relay discovered yet)\n";
   for (const auto& row : rows) {
     text += fmt::format("  {:<40} {:<16} {:<10} {:>7} {:>7} {:>7} {:>8}\n", row.url.substr(0, 40),
-                        row.state, row.method, row.needed, row.fetched, row.stored, row.rejected);
+                        row.state, row.method, row.needed, row.fetched, row.stored, row.refused);
   }
   std::fputs(text.c_str(), out_);
   std::fflush(out_);

@@ -12,7 +12,8 @@ namespace graspd::demo {
 /// What the table shows of one remote.
 struct RemoteRow {
   std::string url, state, method, error;
-  uint64_t needed = 0, fetched = 0, stored = 0, rejected = 0;
+  uint64_t needed = 0, fetched = 0, stored = 0;
+  uint64_t refused = 0;  // by the acceptance policy, for good or until another event lifts it
   bool operator==(const RemoteRow&) const = default;
 };
 
