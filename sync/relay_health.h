@@ -7,6 +7,7 @@
 
 namespace graspd::sync {
 
+/// How patient we are with a remote that fails.
 struct HealthOptions {
   base::Duration first_backoff = std::chrono::seconds(5);
   base::Duration max_backoff = std::chrono::hours(1);

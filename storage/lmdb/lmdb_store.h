@@ -9,6 +9,7 @@
 
 namespace graspd::storage {
 
+/// Where the embedded store lives and how far it may grow.
 struct LmdbOptions {
   std::string directory;               // made if absent
   size_t map_bytes = size_t{1} << 40;  // upper bound of the file; address space, not disk

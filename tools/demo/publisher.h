@@ -10,6 +10,7 @@
 
 namespace graspd::demo {
 
+/// What the relay answered.
 struct Published {
   size_t accepted = 0;
   size_t refused = 0;
