@@ -12,8 +12,9 @@ namespace graspd::base {
 /// A few threads for work that blocks: store scans, file and name look-ups.
 ///
 /// At most `queue` tasks wait; past that TryRun refuses and the caller sheds the request.
-/// Threading: thread-safe. Lifetime: Stop (or the destructor) runs what is queued, then joins; a stopped
-/// pool refuses everything, so that tasks of pools which use each other can end in any order.
+/// Threading: thread-safe. Lifetime: Stop (or the destructor) runs what is queued, then joins; a
+/// stopped pool refuses everything, so that tasks of pools which use each other can end in any
+/// order.
 class BlockingPool {
  public:
   BlockingPool(size_t threads, size_t queue, const std::string& name);

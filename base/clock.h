@@ -1,8 +1,8 @@
 // Time, as a value that callers pass around and tests control.
 //
 // Two times exist and are never mixed: SteadyTime for deadlines and intervals (never steps back),
-// UnixSeconds for what Nostr events carry. Only this folder reads the machine's clocks; tools/lint.py
-// refuses std::chrono::system_clock and steady_clock::now() anywhere else.
+// UnixSeconds for what Nostr events carry. Only this folder reads the machine's clocks;
+// tools/lint.py refuses std::chrono::system_clock and steady_clock::now() anywhere else.
 #pragma once
 
 #include <chrono>

@@ -54,8 +54,8 @@ size_t CpuPool::queued(Priority priority) const {
   return queues_[static_cast<size_t>(priority)].size();
 }
 
-// Weighted round robin: each class may take its turns, then the next; when no class that has work has
-// turns left, all get theirs back.
+// Weighted round robin: each class may take its turns, then the next; when no class that has work
+// has turns left, all get theirs back.
 std::function<void()> CpuPool::TakeLocked() {
   for (int round = 0; round < 2; ++round) {
     for (size_t i = 0; i < kPriorities; ++i) {

@@ -18,8 +18,8 @@ namespace graspd::base {
 /// never starves clients and reconciling never starves either, yet nothing waits for ever.
 /// Bounds: the pool does not cap its queues; each submitter holds its own credits (ingest's
 /// in-flight limit, negentropy's session limit), which bound what can be queued here.
-/// Threading: thread-safe. Lifetime: Stop (or the destructor) runs what is queued, then joins; what a
-/// stopped pool is given is destroyed unrun.
+/// Threading: thread-safe. Lifetime: Stop (or the destructor) runs what is queued, then joins; what
+/// a stopped pool is given is destroyed unrun.
 class CpuPool {
  public:
   enum class Priority : uint8_t { kClientVerify = 0, kSyncVerify = 1, kNegentropy = 2 };

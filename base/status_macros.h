@@ -11,11 +11,11 @@
 #define GRASPD_CONCAT(a, b) GRASPD_CONCAT_INNER(a, b)
 
 /// Returns from the enclosing function with the status of `expr` if it is not OK.
-#define GRASPD_RETURN_IF_ERROR(expr)                                   \
-  do {                                                                 \
-    if (absl::Status graspd_status = (expr); !graspd_status.ok()) {    \
-      return graspd_status;                                            \
-    }                                                                  \
+#define GRASPD_RETURN_IF_ERROR(expr)                                \
+  do {                                                              \
+    if (absl::Status graspd_status = (expr); !graspd_status.ok()) { \
+      return graspd_status;                                         \
+    }                                                               \
   } while (false)
 
 /// `GRASPD_ASSIGN_OR_RETURN(auto x, F())`: returns F's status if not OK, else x = its value.

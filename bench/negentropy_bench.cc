@@ -1,5 +1,5 @@
-// Set reconciliation as a library: sealing, fingerprints, and a whole session of two sets that differ
-// by one per cent.
+// Set reconciliation as a library: sealing, fingerprints, and a whole session of two sets that
+// differ by one per cent.
 
 #include <benchmark/benchmark.h>
 

@@ -1,5 +1,5 @@
-// What one event costs before it reaches the store. The event is a short note of 423 bytes of JSON with
-// one `e` tag, the size that docs/benchmarks.md compares.
+// What one event costs before it reaches the store. The event is a short note of 423 bytes of JSON
+// with one `e` tag, the size that docs/benchmarks.md compares.
 
 #include <benchmark/benchmark.h>
 

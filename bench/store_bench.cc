@@ -1,7 +1,6 @@
 // The LMDB store without anything around it: durable batches, queries, listing for negentropy.
 
 #include <benchmark/benchmark.h>
-
 #include <stdlib.h>
 
 #include <cstring>

@@ -37,7 +37,8 @@ class Pipeline final : public EventSink {
   std::unique_ptr<Submitter> Open(Lane lane, base::Executor& executor,
                                   Callback on_results) override;
 
-  /// Has the writer remove what has expired (NIP-40), between two batches. Thread-safe, never blocks.
+  /// Has the writer remove what has expired (NIP-40), between two batches. Thread-safe, never
+  /// blocks.
   void SweepExpired();
 
   /// Takes nothing more (further events get kError), finishes and answers what is queued. Blocks.

@@ -14,8 +14,8 @@
 
 namespace graspd::nostr {
 
-/// N bytes that mean one thing: an event id is never taken for a public key. A plain value, all zero
-/// by default, ordered bytewise (which is the order of the lower-case hex).
+/// N bytes that mean one thing: an event id is never taken for a public key. A plain value, all
+/// zero by default, ordered bytewise (which is the order of the lower-case hex).
 template <size_t N, typename Tag>
 struct FixedBytes {
   static constexpr size_t kSize = N;

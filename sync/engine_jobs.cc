@@ -112,8 +112,8 @@ void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, Reconci
   std::erase_if(step.wanted, [&](const auto& id) { return remote.undelivered.contains(id); });
 }
 
-// Several filters commonly select the same event (a comment by both e and E): the first job to want it
-// fetches it. If that job fails, the remote owes a catch-up anyway.
+// Several filters commonly select the same event (a comment by both e and E): the first job to want
+// it fetches it. If that job fails, the remote owes a catch-up anyway.
 void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) {
   std::erase_if(step.wanted, [&](const auto& id) {
     if (remote.claimed.size() >= options_.claims_per_remote) return false;

@@ -11,7 +11,8 @@
 
 namespace graspd::sync {
 
-/// Connecting -> Connected (Syncing -> Live | LiveWithGaps) -> Backoff -> Connecting; the rest as named.
+/// Connecting -> Connected (Syncing -> Live | LiveWithGaps) -> Backoff -> Connecting; the rest as
+/// named.
 enum class RemoteState : uint8_t {
   kDiscovered,    // waits for its first dial
   kConnecting,    // DNS, TCP, TLS, upgrade
@@ -70,11 +71,11 @@ struct RemoteSnapshot {
 /// A relay URL we came across, and what we decided.
 struct CandidateSnapshot {
   enum class Decision : uint8_t {
-    kAccepted,    // is a remote
-    kInvalid,     // not a relay URL we would dial
-    kSelf,        // ourselves
-    kForbidden,   // resolves to an address that may not be dialled
-    kOverLimit,   // too many remotes
+    kAccepted,   // is a remote
+    kInvalid,    // not a relay URL we would dial
+    kSelf,       // ourselves
+    kForbidden,  // resolves to an address that may not be dialled
+    kOverLimit,  // too many remotes
   };
   std::string url;
   uint64_t first_seen = 0;

@@ -57,10 +57,8 @@ absl::Status ForEachStored(storage::EventStore& store, std::vector<nostr::Kind> 
 // Announcements first: a root means something only with its repository (docs/architecture.md).
 absl::Status ForEachRelevant(storage::EventStore& store, uint64_t unix_now,
                              const std::function<void(const nostr::Event&)>& visit) {
-  GRASPD_RETURN_IF_ERROR(
-      ForEachStored(store, {nostr::kRepositoryAnnouncement}, unix_now, visit));
-  return ForEachStored(store, {nostr::kPatch, nostr::kPullRequest, nostr::kIssue}, unix_now,
-                       visit);
+  GRASPD_RETURN_IF_ERROR(ForEachStored(store, {nostr::kRepositoryAnnouncement}, unix_now, visit));
+  return ForEachStored(store, {nostr::kPatch, nostr::kPullRequest, nostr::kIssue}, unix_now, visit);
 }
 
 }  // namespace
@@ -78,27 +76,26 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
               Settle();
             })) {
     for (size_t i = 0; i < kRemoteStates; ++i) {
-      samples_.push_back(d.metrics.Sample(
-          "graspd_sync_remotes", "Remotes by state.",
-          [this, i] { return static_cast<double>(by_state_[i].load()); },
-          {{"state", std::string(RemoteStateName(static_cast<RemoteState>(i)))}}));
+      samples_.push_back(
+          d.metrics.Sample("graspd_sync_remotes", "Remotes by state.",
+                           [this, i] { return static_cast<double>(by_state_[i].load()); },
+                           {{"state", std::string(RemoteStateName(static_cast<RemoteState>(i)))}}));
     }
   }
 
   // Once, right after construction. The signal comes on an I/O thread, which may have one under way
   // when we are destroyed: it must not hold us by a bare pointer.
   void ListenToOurselves(SelfSubscriber::Options options) {
-    self_ = std::make_unique<SelfSubscriber>(
-        d_.dialer, d_.io.Next(), std::move(options),
-        [weak = weak_from_this(), &sync_thread = d_.sync_thread] {
-          sync_thread.Post([weak] {
-            if (auto self = weak.lock()) self->ReadFeed();
-          });
-        });
-    samples_.push_back(
-        d_.metrics.Sample("graspd_sync_self_subscription_up",
-                         "1 while the relay hears its own events.",
-                         [this] { return self_->connected() ? 1.0 : 0.0; }));
+    self_ =
+        std::make_unique<SelfSubscriber>(d_.dialer, d_.io.Next(), std::move(options),
+                                         [weak = weak_from_this(), &sync_thread = d_.sync_thread] {
+                                           sync_thread.Post([weak] {
+                                             if (auto self = weak.lock()) self->ReadFeed();
+                                           });
+                                         });
+    samples_.push_back(d_.metrics.Sample("graspd_sync_self_subscription_up",
+                                         "1 while the relay hears its own events.",
+                                         [this] { return self_->connected() ? 1.0 : 0.0; }));
   }
 
   // On the caller's thread, before the sync thread knows of us.
@@ -132,7 +129,8 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 
   // Runs `work` with the engine and waits for what it returns. On any thread but the sync thread.
   template <typename Work>
-  auto Ask(base::Duration timeout, Work work) -> absl::StatusOr<decltype(work(std::declval<SyncEngine&>()))> {
+  auto Ask(base::Duration timeout, Work work)
+      -> absl::StatusOr<decltype(work(std::declval<SyncEngine&>()))> {
     using Result = decltype(work(std::declval<SyncEngine&>()));
     auto promise = std::make_shared<std::promise<absl::StatusOr<Result>>>();
     auto future = promise->get_future();
@@ -159,9 +157,9 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     const auto in = [this](RemoteState state) {
       return by_state_[static_cast<size_t>(state)].load();
     };
-    return in(RemoteState::kDiscovered) + in(RemoteState::kConnecting) +
-               in(RemoteState::kSyncing) + in(RemoteState::kLiveWithGaps) +
-               in(RemoteState::kBackoff) + in(RemoteState::kRateLimited) ==
+    return in(RemoteState::kDiscovered) + in(RemoteState::kConnecting) + in(RemoteState::kSyncing) +
+               in(RemoteState::kLiveWithGaps) + in(RemoteState::kBackoff) +
+               in(RemoteState::kRateLimited) ==
            0;
   }
 
@@ -342,18 +340,17 @@ void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> n
       continue;
     }
     flush();
-    std::visit(Overloaded{
-                   [&](Eose& n) { engine_.OnEose(now, id, n.subscription); },
-                   [&](Closed& n) { engine_.OnClosed(now, id, n.subscription, n.reason); },
-                   [&](Notice& n) { engine_.OnNotice(now, id, n.text); },
-                   [&](NegReply& n) {
-                     engine_.OnNegMsg(now, id, n.subscription, std::move(n.bytes));
-                   },
-                   [&](NegRefusal& n) { engine_.OnNegErr(now, id, n.subscription, n.reason); },
-                   [&](BadMessage&) { engine_.OnBadMessages(now, id, 1); },
-                   [](Delivered&) {},
-               },
-               note);
+    std::visit(
+        Overloaded{
+            [&](Eose& n) { engine_.OnEose(now, id, n.subscription); },
+            [&](Closed& n) { engine_.OnClosed(now, id, n.subscription, n.reason); },
+            [&](Notice& n) { engine_.OnNotice(now, id, n.text); },
+            [&](NegReply& n) { engine_.OnNegMsg(now, id, n.subscription, std::move(n.bytes)); },
+            [&](NegRefusal& n) { engine_.OnNegErr(now, id, n.subscription, n.reason); },
+            [&](BadMessage&) { engine_.OnBadMessages(now, id, 1); },
+            [](Delivered&) {},
+        },
+        note);
   }
   flush();
   Settle();
@@ -398,8 +395,9 @@ absl::StatusOr<DiscoverySnapshot> SyncManager::Core::Discover(base::Duration tim
 
 // On a thread of the read pool: hands what is stored to the engine in batches.
 absl::StatusOr<DiscoverySnapshot> SyncManager::Core::RunDiscovery(DiscoverySnapshot run) {
-  GRASPD_ASSIGN_OR_RETURN(
-      const size_t before, Ask(kEngineTimeout, [](SyncEngine& engine) { return engine.Remotes().size(); }));
+  GRASPD_ASSIGN_OR_RETURN(const size_t before, Ask(kEngineTimeout, [](SyncEngine& engine) {
+                            return engine.Remotes().size();
+                          }));
   absl::Status handed = absl::OkStatus();
   std::vector<storage::Change> batch;
   const auto hand_over = [&] {
@@ -483,9 +481,8 @@ absl::StatusOr<bool> SyncManager::Pause(const RelayUrl& url, base::Duration time
     const auto set = d.store.CompareAndSet(key, 0, url.ToString());
     if (!set.ok() && !absl::IsAborted(set.status())) return set.status();
   }
-  return core_->Ask(timeout, [core = core_, url](SyncEngine& engine) {
-    return engine.Pause(core->Now(), url);
-  });
+  return core_->Ask(
+      timeout, [core = core_, url](SyncEngine& engine) { return engine.Pause(core->Now(), url); });
 }
 
 absl::StatusOr<bool> SyncManager::Resume(const RelayUrl& url, bool reset_backoff,
@@ -507,8 +504,7 @@ absl::StatusOr<std::vector<JobSnapshot>> SyncManager::TriggerSync(const RelayUrl
   using Jobs = absl::StatusOr<std::vector<JobSnapshot>>;
   GRASPD_ASSIGN_OR_RETURN(
       auto jobs, core_->Ask(timeout, [core = core_, url](SyncEngine& engine) -> Jobs {
-        GRASPD_ASSIGN_OR_RETURN(const auto ids,
-                                engine.TriggerSync(core->Now(), url, std::nullopt));
+        GRASPD_ASSIGN_OR_RETURN(const auto ids, engine.TriggerSync(core->Now(), url, std::nullopt));
         std::vector<JobSnapshot> found;
         for (const uint64_t id : ids) {
           if (auto job = engine.FindJob(id)) found.push_back(*std::move(job));

@@ -23,14 +23,15 @@
 
 namespace graspd::sync {
 
-/// Proactive sync as a running thing: the engine on its thread, its connections on the I/O threads, its
-/// reconciliations on the pools, fed by the SelfSubscriber.
+/// Proactive sync as a running thing: the engine on its thread, its connections on the I/O threads,
+/// its reconciliations on the pools, fed by the SelfSubscriber.
 ///
 /// Controls may be called from any thread but the sync thread; each posts to it and waits, at most
 /// `timeout`; changes to pauses are durable on return. Errors: kNotFound for an unknown remote,
 /// kUnavailable after Stop, kDeadlineExceeded if the sync thread did not come to it.
-/// Lifetime: all dependencies outlive it, the sync thread included. Connections may still be closing
-/// after Stop(): the I/O threads are stopped before the sync thread, the dialler and the sink go.
+/// Lifetime: all dependencies outlive it, the sync thread included. Connections may still be
+/// closing after Stop(): the I/O threads are stopped before the sync thread, the dialler and the
+/// sink go.
 class SyncManager {
  public:
   struct Dependencies {
@@ -53,8 +54,8 @@ class SyncManager {
   SyncManager(Dependencies dependencies, Options options);
   ~SyncManager();
 
-  /// Loads pauses and the index from the store, then begins. Blocks while loading. Call once, when our
-  /// relay port is open.
+  /// Loads pauses and the index from the store, then begins. Blocks while loading. Call once, when
+  /// our relay port is open.
   absl::Status Start();
   /// Hangs up on everyone. Idempotent.
   void Stop();
@@ -66,12 +67,12 @@ class SyncManager {
   absl::StatusOr<bool> Pause(const nostr::RelayUrl& url, base::Duration timeout);
   absl::StatusOr<bool> Resume(const nostr::RelayUrl& url, bool reset_backoff,
                               base::Duration timeout);
-  /// Queues a reconciliation of everything with a connected remote (kFailedPrecondition otherwise), and
-  /// returns the jobs.
+  /// Queues a reconciliation of everything with a connected remote (kFailedPrecondition otherwise),
+  /// and returns the jobs.
   absl::StatusOr<std::vector<JobSnapshot>> TriggerSync(const nostr::RelayUrl& url,
                                                        base::Duration timeout);
-  /// Reads everything stored once more and dials at once whatever waits. Joins a run that is under way.
-  /// Returns when the run has finished or at `timeout` (then with finished_at 0).
+  /// Reads everything stored once more and dials at once whatever waits. Joins a run that is under
+  /// way. Returns when the run has finished or at `timeout` (then with finished_at 0).
   absl::StatusOr<DiscoverySnapshot> TriggerDiscovery(base::Duration timeout);
 
   /// True while the self-subscription is open: without it discovery is late.

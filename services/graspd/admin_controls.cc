@@ -231,9 +231,8 @@ absl::StatusOr<admin::RemoteChange> AdminControls::Change(const admin::RemoteSel
 
 absl::StatusOr<admin::RemoteChange> AdminControls::PauseRemotes(const admin::RemoteSelector& which,
                                                                 base::Duration timeout) {
-  return Change(which, timeout, [&](const nostr::RelayUrl& url) {
-    return sync_->Pause(url, timeout);
-  });
+  return Change(which, timeout,
+                [&](const nostr::RelayUrl& url) { return sync_->Pause(url, timeout); });
 }
 
 absl::StatusOr<admin::RemoteChange> AdminControls::ResumeRemotes(const admin::RemoteSelector& which,
@@ -283,8 +282,7 @@ absl::StatusOr<std::vector<admin::SyncJobInfo>> AdminControls::TriggerSync(
       // Not connected at this moment: it is reconciled when it is.
       if (which.all && absl::IsFailedPrecondition(jobs.status())) continue;
       if (absl::IsResourceExhausted(jobs.status())) {
-        return admin::AdminError(Reason::kJobQueueFull,
-                                 std::string(jobs.status().message()));
+        return admin::AdminError(Reason::kJobQueueFull, std::string(jobs.status().message()));
       }
       return Translate(jobs.status());
     }

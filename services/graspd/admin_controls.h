@@ -5,9 +5,9 @@
 
 namespace graspd::daemon {
 
-/// The admin API's controls over the sync engine; translates between the two modules' own values, which
-/// know nothing of each other. With `sync` null (sync.enabled=false) lists are empty and everything else
-/// answers SYNC_DISABLED. Threading: thread-safe. Lifetime: `sync` outlives it.
+/// The admin API's controls over the sync engine; translates between the two modules' own values,
+/// which know nothing of each other. With `sync` null (sync.enabled=false) lists are empty and
+/// everything else answers SYNC_DISABLED. Threading: thread-safe. Lifetime: `sync` outlives it.
 class AdminControls final : public admin::RemoteControl,
                             public admin::DiscoveryControl,
                             public admin::SyncControl {
@@ -23,8 +23,7 @@ class AdminControls final : public admin::RemoteControl,
                                                     bool reset_backoff,
                                                     base::Duration timeout) override;
   absl::StatusOr<admin::DiscoveryRunInfo> TriggerDiscovery(base::Duration timeout) override;
-  absl::StatusOr<std::vector<admin::CandidateInfo>> ListCandidates(
-      base::Duration timeout) override;
+  absl::StatusOr<std::vector<admin::CandidateInfo>> ListCandidates(base::Duration timeout) override;
   absl::StatusOr<std::vector<admin::SyncJobInfo>> TriggerSync(const admin::RemoteSelector& which,
                                                               base::Duration timeout) override;
 

@@ -52,9 +52,10 @@ absl::Status Prefixed(std::string_view what, const absl::Status& status) {
 
 storage::StoreFactory MakeStoreFactory() {
   storage::StoreFactory factory;
-  factory.Register("memory", [](std::string_view) -> absl::StatusOr<std::unique_ptr<storage::EventStore>> {
-    return storage::OpenMemoryStore();
-  });
+  factory.Register("memory",
+                   [](std::string_view) -> absl::StatusOr<std::unique_ptr<storage::EventStore>> {
+                     return storage::OpenMemoryStore();
+                   });
   factory.Register("lmdb", [](std::string_view path) {
     storage::LmdbOptions options;
     options.directory = path;
@@ -104,8 +105,8 @@ std::string Join(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-// Members stand in the order in which they are made. Threads are ended before anything they use goes:
-// StopAll() does that, whatever exists by then.
+// Members stand in the order in which they are made. Threads are ended before anything they use
+// goes: StopAll() does that, whatever exists by then.
 struct Daemon::Parts {
   explicit Parts(const Settings& s) : settings(s) {}
   ~Parts() { StopAll(); }
@@ -192,10 +193,11 @@ absl::Status Daemon::Parts::StartRelay() {
   options.instance = instance;
   options.secret_header = secret_header;
   GRASPD_ASSIGN_OR_RETURN(
-      relay, relay::RelayService::Start(
-                 std::move(options), {*pipeline, *store, feed, io, reads, cpu, clock, metrics}));
+      relay, relay::RelayService::Start(std::move(options),
+                                        {*pipeline, *store, feed, io, reads, cpu, clock, metrics}));
 
-  // With port 0 our own URLs are known only now; nobody can have used the port before it was printed.
+  // With port 0 our own URLs are known only now; nobody can have used the port before it was
+  // printed.
   if (settings.relay_urls.empty()) {
     GRASPD_ASSIGN_OR_RETURN(settings.relay_urls, DefaultRelayUrls(relay->addresses()));
     policy->SetOwnHosts(HostsOf(settings.relay_urls));
@@ -217,25 +219,23 @@ absl::Status Daemon::Parts::StartSync() {
   resolver = net::MakeSystemResolver();
   net::DialerOptions dial;
   dial.allow_plaintext = settings.sync_allow_plaintext;
-  dial.user_agent = "graspd/" + std::string(base::BuildVersion()) +
-                    (settings.relay_urls.empty()
-                         ? ""
-                         : " (+" + settings.relay_urls.front().ToString() + ")");
+  dial.user_agent =
+      "graspd/" + std::string(base::BuildVersion()) +
+      (settings.relay_urls.empty() ? "" : " (+" + settings.relay_urls.front().ToString() + ")");
   dialer = net::MakeDialer(*guard, *resolver, dial);
 
   GRASPD_ASSIGN_OR_RETURN(auto self_url, nostr::RelayUrl::Parse("ws://" + own.ToString()));
-  sync::SyncManager::Options options{
-      .engine = {},
-      .self = {.url = std::move(self_url),
-               .permit = guard->IssueSelfDialPermit(own),
-               .secret_header = secret_header}};
+  sync::SyncManager::Options options{.engine = {},
+                                     .self = {.url = std::move(self_url),
+                                              .permit = guard->IssueSelfDialPermit(own),
+                                              .secret_header = secret_header}};
   options.engine.bootstrap = settings.sync_bootstrap;
   options.engine.own_hosts = HostsOf(settings.relay_urls);
   options.engine.instance = instance;
   options.engine.startup_delay = settings.sync_startup_delay;
   sync = std::make_unique<sync::SyncManager>(
-      sync::SyncManager::Dependencies{*store, *pipeline, *dialer, io, sync_io.thread(0), reads,
-                                      cpu, clock, random, metrics},
+      sync::SyncManager::Dependencies{*store, *pipeline, *dialer, io, sync_io.thread(0), reads, cpu,
+                                      clock, random, metrics},
       std::move(options));
   return sync->Start();
 }
@@ -253,8 +253,8 @@ absl::Status Daemon::Parts::StartAdmin() {
   if (sync) build.grasps = {"GRASP-02"};
   GRASPD_ASSIGN_OR_RETURN(
       admin, admin::AdminServer::Start({.listen = Texts(settings.admin_listen)},
-                                       {*controls, *controls, *controls, *health},
-                                       std::move(build), metrics, clock));
+                                       {*controls, *controls, *controls, *health}, std::move(build),
+                                       metrics, clock));
   return absl::OkStatus();
 }
 
@@ -265,8 +265,8 @@ absl::Status Daemon::Parts::StartOps() {
   return absl::OkStatus();
 }
 
-// What calls others goes before them: servers and sync, then the pools' tasks, then the loops. Safe on
-// whatever Start() had come to.
+// What calls others goes before them: servers and sync, then the pools' tasks, then the loops. Safe
+// on whatever Start() had come to.
 void Daemon::Parts::StopAll() {
   ops.reset();
   admin.reset();

@@ -10,14 +10,14 @@
 
 namespace graspd::daemon {
 
-/// graspd as one object: store, ingest, relay, sync, admin and ops, wired together. The only place that
-/// knows all of them, and the order in which they start and stop (docs/threads.md).
+/// graspd as one object: store, ingest, relay, sync, admin and ops, wired together. The only place
+/// that knows all of them, and the order in which they start and stop (docs/threads.md).
 ///
 /// Threading: used from main's thread. Lifetime: the destructor stops at once what Drain() has not.
 class Daemon {
  public:
-  /// Opens the store, listens everywhere, begins to sync. Errors: the parts', prefixed with what was
-  /// being started; nothing is left running.
+  /// Opens the store, listens everywhere, begins to sync. Errors: the parts', prefixed with what
+  /// was being started; nothing is left running.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Settings& settings);
   ~Daemon();
   Daemon(const Daemon&) = delete;

@@ -14,9 +14,8 @@ Health::Health(const storage::EventStore& store, std::vector<net::IoThread*> loo
   for (net::IoThread* loop : loops) {
     auto beat = std::make_shared<Beat>(clock.Now().time_since_epoch().count());
     beats_.push_back(beat);
-    tickers_.push_back(std::make_unique<Periodic>(*loop, kBeat, [beat, &clock] {
-      *beat = clock.Now().time_since_epoch().count();
-    }));
+    tickers_.push_back(std::make_unique<Periodic>(
+        *loop, kBeat, [beat, &clock] { *beat = clock.Now().time_since_epoch().count(); }));
   }
 }
 

@@ -16,9 +16,10 @@ namespace graspd::daemon {
 
 /// What the probes and GetHealth say.
 ///
-/// Live means that every event loop has turned within the last kStall: nothing about disks or remotes,
-/// which a restart would not mend. Ready means started, not draining, and a store that works.
-/// Threading: thread-safe. Lifetime: everything given outlives it; destroy it before the I/O threads stop.
+/// Live means that every event loop has turned within the last kStall: nothing about disks or
+/// remotes, which a restart would not mend. Ready means started, not draining, and a store that
+/// works. Threading: thread-safe. Lifetime: everything given outlives it; destroy it before the I/O
+/// threads stop.
 class Health final : public admin::HealthControl {
  public:
   static constexpr base::Duration kBeat = std::chrono::seconds(1);

@@ -57,8 +57,8 @@ int Serve(const Settings& settings) {
 }
 
 int Main(int argc, char** argv) {
-  const auto invocation = ParseInvocation(std::vector<std::string>(argv + 1, argv + argc),
-                                          EnvironmentStrings(environ));
+  const auto invocation =
+      ParseInvocation(std::vector<std::string>(argv + 1, argv + argc), EnvironmentStrings(environ));
   if (!invocation.ok()) {
     std::fprintf(stderr, "%s\n", std::string(invocation.status().message()).c_str());
     return kUsageError;

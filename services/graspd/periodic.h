@@ -10,8 +10,9 @@ namespace graspd::daemon {
 
 /// Runs a task on an I/O thread, at once and then every `interval`, until destroyed.
 ///
-/// Threading: made and destroyed on any thread; a run under way at destruction is finished unheard, so the
-/// task must own what it uses or outlive the thread. Lifetime: destroy it before the thread stops.
+/// Threading: made and destroyed on any thread; a run under way at destruction is finished unheard,
+/// so the task must own what it uses or outlive the thread. Lifetime: destroy it before the thread
+/// stops.
 class Periodic {
  public:
   Periodic(net::IoThread& thread, base::Duration interval, std::function<void()> task);

@@ -118,10 +118,14 @@ TEST_F(RepositorySyncTest, AnAnnouncementBringsTheWholeRepositoryFromTheRelayItN
   ASSERT_TRUE(EverythingArrives());
   ASSERT_TRUE(BecomesLive(*upstream_));
   EXPECT_EQ(AllStored(ours_->relay_url()), expected_);
+  // Subscribers are told at the commit; the counters follow.
+  EXPECT_TRUE(Eventually([&] {
+    return Admin().Find(upstream_->relay_url()).counts().stored() == repository_.events.size();
+  }));
   const v1::Remote remote = Admin().Find(upstream_->relay_url());
   EXPECT_EQ(remote.method(), v1::SYNC_METHOD_NEGENTROPY);
   EXPECT_EQ(remote.source(), v1::REMOTE_SOURCE_DISCOVERED);
-  EXPECT_EQ(remote.counts().stored(), repository_.events.size());
+  EXPECT_EQ(remote.counts().duplicate(), 0u);
   EXPECT_EQ(remote.counts().rejected(), 0u);
   EXPECT_EQ(remote.counts().invalid(), 0u);
 }
@@ -185,9 +189,11 @@ TEST_F(SyncTest, APausedRemoteIsLeftAloneAcrossARestartUntilItIsResumed) {
   EXPECT_EQ(Admin().Find(paused->relay_url()).state(), v1::REMOTE_STATE_PAUSED);
   EXPECT_FALSE(HasStored(ours_->relay_url(), missed.id));
 
+  RelayClient subscriber(ours_->relay_url());
+  subscriber.Subscribe("live", {{.kinds = {{nostr::kIssue}}, .limit = 0}});
   Admin().Resume(paused->relay_url());
-  ASSERT_TRUE(BecomesLive(*paused));
-  EXPECT_TRUE(HasStored(ours_->relay_url(), missed.id));
+  EXPECT_TRUE(subscriber.AwaitEvent("live", missed.id));
+  EXPECT_TRUE(BecomesLive(*paused));
 }
 
 // ---- relays that are not dialled ---------------------------------------------------------------

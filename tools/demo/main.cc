@@ -1,6 +1,7 @@
 // graspd-demo: what `make run` starts. A graspd, a second one as upstream with events in it, and a
 // repository announcement that makes the first discover the second.
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -10,8 +11,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/clock.h"
 #include "base/line_reader.h"
@@ -80,10 +79,8 @@ absl::StatusOr<std::vector<nostr::Event>> ReadEvents(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> StartGraspd(const Options& options) {
-  std::vector<std::string> arguments = {options.binary,
-                                        "--store=lmdb:" + options.data + "/store",
-                                        "--relay-name=graspd demo",
-                                        "--log-format=text"};
+  std::vector<std::string> arguments = {options.binary, "--store=lmdb:" + options.data + "/store",
+                                        "--relay-name=graspd demo", "--log-format=text"};
   if (options.remotes.empty()) {
     arguments.push_back("--sync-allow-cidrs=127.0.0.0/8");  // the upstream is on this machine
     arguments.push_back("--sync-startup-delay=1s");
@@ -106,16 +103,13 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> StartUpstream(const Options& optio
 absl::Status FillUpstream(const Options& options, const Repository& repository,
                           ClientSide& client) {
   GRASPD_ASSIGN_OR_RETURN(const auto real, ReadEvents(options.events));
-  GRASPD_ASSIGN_OR_RETURN(const auto url,
-                          nostr::RelayUrl::Parse(std::string("ws://") + kUpstream));
-  GRASPD_ASSIGN_OR_RETURN(
-      const auto published,
-      Publish(*client.dialer, client.io.thread(0), url, real, kPublishTimeout));
+  GRASPD_ASSIGN_OR_RETURN(const auto url, nostr::RelayUrl::Parse(std::string("ws://") + kUpstream));
+  GRASPD_ASSIGN_OR_RETURN(const auto published,
+                          Publish(*client.dialer, client.io.thread(0), url, real, kPublishTimeout));
   fmt::print("  real       {} public Nostr events of many kinds, {} refused by its limits\n",
              published.accepted, published.refused);
-  GRASPD_ASSIGN_OR_RETURN(
-      const auto generated,
-      Publish(*client.dialer, client.io.thread(0), url, repository.events, kPublishTimeout));
+  GRASPD_ASSIGN_OR_RETURN(const auto generated, Publish(*client.dialer, client.io.thread(0), url,
+                                                        repository.events, kPublishTimeout));
   fmt::print(
       "  generated  {} events of the repository \"lighthouse\": issues, patches, pull requests,\n"
       "             statuses, comments by several keys\n",
@@ -167,9 +161,8 @@ absl::Status Run(const Options& options, const sigset_t& signals) {
 
   ClientSide client;
   std::unique_ptr<ChildProcess> upstream;
-  const auto repository =
-      GenerateRepository({std::string("ws://") + kRelay, std::string("ws://") + kUpstream},
-                         {kRelay});
+  const auto repository = GenerateRepository(
+      {std::string("ws://") + kRelay, std::string("ws://") + kUpstream}, {kRelay});
   if (options.remotes.empty()) {
     fmt::print("Filling an upstream relay (ws://{}, a graspd in open mode, in memory) with\n",
                kUpstream);

@@ -66,8 +66,7 @@ class Publisher final : public net::DialHandler {
 
 absl::StatusOr<Published> Publish(net::Dialer& dialer, net::IoThread& thread,
                                   const nostr::RelayUrl& relay,
-                                  const std::vector<nostr::Event>& events,
-                                  base::Duration timeout) {
+                                  const std::vector<nostr::Event>& events, base::Duration timeout) {
   auto publisher = std::make_shared<Publisher>(events);
   auto result = publisher->result();
   thread.Post([&dialer, &thread, publisher, relay] {

@@ -18,10 +18,10 @@ struct Published {
 };
 
 /// Sends events to a relay over its WebSocket, as any client would, and waits for every OK.
-/// Errors: kUnavailable if the connection fails or ends early, kDeadlineExceeded. Not on an I/O thread.
+/// Errors: kUnavailable if the connection fails or ends early, kDeadlineExceeded. Not on an I/O
+/// thread.
 absl::StatusOr<Published> Publish(net::Dialer& dialer, net::IoThread& thread,
                                   const nostr::RelayUrl& relay,
-                                  const std::vector<nostr::Event>& events,
-                                  base::Duration timeout);
+                                  const std::vector<nostr::Event>& events, base::Duration timeout);
 
 }  // namespace graspd::demo

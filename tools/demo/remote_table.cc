@@ -4,7 +4,6 @@
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
-
 #include "graspd/admin/v1/remote_service.grpc.pb.h"
 
 namespace graspd::demo {
@@ -40,8 +39,8 @@ struct AdminClient::Impl {
 };
 
 AdminClient::AdminClient(const std::string& address) : impl_(std::make_unique<Impl>()) {
-  impl_->remotes = v1::RemoteService::NewStub(
-      grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  impl_->remotes =
+      v1::RemoteService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
 }
 AdminClient::~AdminClient() = default;
 
@@ -66,8 +65,8 @@ void RemoteTable::Show(const std::vector<RemoteRow>& rows) {
   if (lines_ > 0 && rows == shown_) return;
   std::string text;
   if (in_place_ && lines_ > 0) text += fmt::format("\x1b[{}A\x1b[J", lines_);
-  text += fmt::format("  {:<40} {:<16} {:<10} {:>7} {:>7} {:>7} {:>8}\n", "remote", "state", "method",
-                      "needed", "fetched", "stored", "refused");
+  text += fmt::format("  {:<40} {:<16} {:<10} {:>7} {:>7} {:>7} {:>8}\n", "remote", "state",
+                      "method", "needed", "fetched", "stored", "refused");
   if (rows.empty()) text += "  (no relay discovered yet)\n";
   for (const auto& row : rows) {
     text += fmt::format("  {:<40} {:<16} {:<10} {:>7} {:>7} {:>7} {:>8}\n", row.url.substr(0, 40),

@@ -42,7 +42,9 @@ class Generator {
 
   // Time goes on by an hour with each event, so that no two share a second.
   Builder Next(nostr::Kind kind) { return Builder(kind, kBegin + kHour * ++hours_); }
-  const nostr::SecretKey& Someone() { return people_[static_cast<size_t>(hours_) % people_.size()]; }
+  const nostr::SecretKey& Someone() {
+    return people_[static_cast<size_t>(hours_) % people_.size()];
+  }
   void Add(Event event) { events_->push_back(std::move(event)); }
   static std::string Commit(std::string_view what, int i) {
     return base::HexEncode(nostr::Sha256(std::string(what) + std::to_string(i))).substr(0, 40);
@@ -110,8 +112,8 @@ class Generator {
         .Sign(people_[static_cast<size_t>(i) % people_.size()]);
   }
 
-  // A root with what hangs on it. Comments refer to their root only by its id, so that they are found
-  // by the third layer alone.
+  // A root with what hangs on it. Comments refer to their root only by its id, so that they are
+  // found by the third layer alone.
   void Thread(const Event& root, bool settled, nostr::Kind status) {
     Add(root);
     const std::string id = root.id.ToHex(), kind = std::to_string(root.kind);
@@ -128,10 +130,9 @@ class Generator {
   }
 
   nostr::SecretKey owner_ = nostr::SecretKey::FromSeed("graspd demo owner");
-  std::array<nostr::SecretKey, 4> people_ = {nostr::SecretKey::FromSeed("graspd demo 1"),
-                                             nostr::SecretKey::FromSeed("graspd demo 2"),
-                                             nostr::SecretKey::FromSeed("graspd demo 3"),
-                                             nostr::SecretKey::FromSeed("graspd demo 4")};
+  std::array<nostr::SecretKey, 4> people_ = {
+      nostr::SecretKey::FromSeed("graspd demo 1"), nostr::SecretKey::FromSeed("graspd demo 2"),
+      nostr::SecretKey::FromSeed("graspd demo 3"), nostr::SecretKey::FromSeed("graspd demo 4")};
   std::string address_;
   std::vector<Event>* events_ = nullptr;
   uint64_t hours_ = 0;
