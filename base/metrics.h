@@ -1,7 +1,7 @@
 // The process's metrics (prometheus-cpp), with gauges that are read at scrape time.
 //
 // Names: `graspd_` prefix, base units, `_total` for counters. Labels only from closed sets, never a
-// pubkey, an address or anything else a stranger chooses (docs/observability in architecture.md).
+// pubkey, an address or anything else a stranger chooses (docs/architecture.md, section 7).
 #pragma once
 
 #include <prometheus/collectable.h>

@@ -143,8 +143,9 @@ void Writer::Run() {
 void Writer::Sweep() {
   if (!broken_.ok()) return;
   auto removed = deps_.store.RemoveExpired(deps_.clock.UnixNow(), kSweepEvents);
+  if (removed.ok() && removed->changes.empty()) return;  // says nothing about writing
   NoteHealth(removed.status());
-  if (!removed.ok() || removed->changes.empty()) return;
+  if (!removed.ok()) return;
   if (removed->changes.size() >= kSweepEvents) SweepExpired();
   deps_.feed.Publish(std::make_shared<const storage::Commit>(*std::move(removed)));
 }

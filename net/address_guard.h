@@ -38,7 +38,7 @@ class AddressGuard {
  public:
   struct Verdict {
     bool allowed = false;
-    bool by_operator = false;  // inside allow_cidrs: plaintext is fine there, no per-address cap
+    bool by_operator = false;  // inside allow_cidrs: plaintext is fine there
     std::string_view reason;   // of a denial, a constant: "loopback", "private", "own address", ...
   };
   /// Addresses of this machine; called on each check.

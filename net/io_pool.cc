@@ -53,11 +53,11 @@ void RunOn(IoThread& thread, std::function<void()> task) {
   done.get_future().wait();
 }
 
-IoPool::IoPool(size_t threads) {
+IoPool::IoPool(size_t threads, const std::string& name) {
   for (size_t i = 0; i < threads; ++i) {
     threads_.push_back(std::make_unique<IoThread>());
-    runners_.emplace_back([io = &threads_.back()->impl().io, i] {
-      base::SetThreadName("io-" + std::to_string(i));
+    runners_.emplace_back([io = &threads_.back()->impl().io, name, i] {
+      base::SetThreadName(name + "-" + std::to_string(i));
       io->run();
     });
   }

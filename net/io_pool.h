@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -41,7 +42,8 @@ class IoThread::Timer {
 /// first.
 class IoPool {
  public:
-  explicit IoPool(size_t threads);
+  /// The threads are called `name`-0, `name`-1, ...
+  explicit IoPool(size_t threads, const std::string& name = "io");
   ~IoPool();
   [[nodiscard]] size_t size() const { return threads_.size(); }
   [[nodiscard]] IoThread& thread(size_t i) { return *threads_[i]; }

@@ -208,6 +208,8 @@ class SyncEngine {
   [[nodiscard]] std::vector<JobSnapshot> Jobs() const;  // newest first
   [[nodiscard]] std::optional<JobSnapshot> FindJob(uint64_t id) const;
   [[nodiscard]] const RepoIndex& index() const { return index_; }
+  /// Jobs made from now on have this number or a higher one.
+  [[nodiscard]] uint64_t next_job() const { return next_job_; }
   /// Changes whenever the state of some remote does, or one comes or goes.
   [[nodiscard]] uint64_t state_version() const { return state_version_; }
 
@@ -247,6 +249,8 @@ class SyncEngine {
   void RateLimited(const Instant& now, Remote& remote, std::string_view reason);
 
   // Jobs.
+  [[nodiscard]] std::optional<uint64_t> FindActive(const Remote& remote,
+                                                   const nostr::Filter& filter) const;
   uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                     storage::Source source);
   void PumpJobs(const Instant& now);

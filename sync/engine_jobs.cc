@@ -325,6 +325,15 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   });
 }
 
+// The job, queued or running, that compares the same filter already.
+std::optional<uint64_t> SyncEngine::FindActive(const Remote& remote,
+                                               const nostr::Filter& filter) const {
+  for (const auto& [id, job] : jobs_) {
+    if (job->remote == remote.url && job->filter == filter) return id;
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
     const Instant& now, const nostr::RelayUrl& url, const std::optional<nostr::Filter>& filter) {
   Remote* remote = Find(url);
@@ -346,7 +355,9 @@ absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
   std::vector<uint64_t> ids;
   for (auto& wanted : filters) {
     wanted.limit.reset();
-    ids.push_back(QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
+    const auto active = FindActive(*remote, wanted);
+    ids.push_back(active ? *active
+                         : QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
   }
   if (!filter) remote->failed_job = false;  // all is asked again
   PumpJobs(now);

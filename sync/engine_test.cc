@@ -202,6 +202,18 @@ TEST_F(SyncEngineTest, TriggerSyncReconcilesNowAndSaysWhyIfItCannot) {
       sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).status()));
 }
 
+TEST_F(SyncEngineTest, TriggerSyncJoinsAJobThatComparesTheSameAlready) {
+  auto& sim = BeginLive();
+  const auto first = sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt);
+  const auto second = sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(*first, *second);
+  sim.RunFor(seconds(1));
+  const auto third = sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt);
+  ASSERT_TRUE(third.ok());
+  EXPECT_GT(third->front(), second->back());
+}
+
 TEST_F(SyncEngineTest, ResumeWithResetDialsAWaitingRemoteAtOnce) {
   auto& sim = Begin();
   sim.At(kA).up = false;
@@ -292,8 +304,10 @@ TEST_F(SyncEngineTest, JobsAreCappedAndARemoteWithManyDoesNotHoldAnotherBack) {
   options_.jobs_in_total = 4;
   options_.jobs_per_remote = 4;
   auto& sim = BeginLive();
-  for (int i = 0; i < 200; ++i) {
-    ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).ok());
+  for (uint64_t since = 1; since <= 1000; ++since) {
+    auto filter = AnnouncementFilter();
+    filter.since = since;
+    ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), filter).ok());
   }
   ASSERT_GT(sim.Remote(kA)->jobs_waiting, 950u);
   const auto other = Repo("bob", "lib");
@@ -319,8 +333,10 @@ TEST_F(SyncEngineTest, TheQueueOfJobsIsCappedAndWhatDidNotFitIsMadeGood) {
   }
   EXPECT_TRUE(absl::IsResourceExhausted([&] {
     absl::Status status;
-    for (int i = 0; i < 5; ++i) {
-      status.Update(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).status());
+    for (uint64_t since = 1; since <= 20; ++since) {
+      auto filter = AnnouncementFilter();
+      filter.since = since;
+      status.Update(sim.engine.TriggerSync(sim.now(), Url(kA), filter).status());
     }
     return status;
   }()));

@@ -81,7 +81,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
     });
   }
 
-  // Deleted events and versions that were replaced stay on other relays: they must not be fetched
+  // Events that were deleted here stay on other relays: they must not be fetched
   // again and again.
   void LeaveOutKnown(std::shared_ptr<Session> session, ReconcileStep step,
                      std::vector<nostr::EventId> ids) {

@@ -95,7 +95,8 @@ struct JobSnapshot {
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t have = 0, need = 0, fetched = 0, missing = 0;
   uint64_t rounds = 0;
-  uint64_t bytes = 0;  // of negentropy messages, both directions
+  uint64_t bytes = 0;   // of negentropy messages, both directions
+  bool joined = false;  // answers a TriggerSync, and existed before it
   std::string error;
   uint64_t created_at = 0, started_at = 0, finished_at = 0;
 };

@@ -504,10 +504,14 @@ absl::StatusOr<std::vector<JobSnapshot>> SyncManager::TriggerSync(const RelayUrl
   using Jobs = absl::StatusOr<std::vector<JobSnapshot>>;
   GRASPD_ASSIGN_OR_RETURN(
       auto jobs, core_->Ask(timeout, [core = core_, url](SyncEngine& engine) -> Jobs {
+        const uint64_t first_new = engine.next_job();
         GRASPD_ASSIGN_OR_RETURN(const auto ids, engine.TriggerSync(core->Now(), url, std::nullopt));
         std::vector<JobSnapshot> found;
         for (const uint64_t id : ids) {
-          if (auto job = engine.FindJob(id)) found.push_back(*std::move(job));
+          auto job = engine.FindJob(id);
+          if (!job) continue;
+          job->joined = id < first_new;
+          found.push_back(*std::move(job));
         }
         return found;
       }));

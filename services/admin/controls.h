@@ -144,7 +144,7 @@ class DiscoveryControl {
   virtual ~DiscoveryControl() = default;
   /// Starts a pass now, or joins the one that runs. Returns when it is finished or at `timeout`,
   /// whichever is first (then with finished_at == 0, which is not an error).
-  /// Errors: kDiscoveryRateLimited, kSyncDisabled.
+  /// Errors: kSyncDisabled.
   virtual absl::StatusOr<DiscoveryRunInfo> TriggerDiscovery(base::Duration timeout) = 0;
   /// Every candidate (bounded by the engine), in any order.
   virtual absl::StatusOr<std::vector<CandidateInfo>> ListCandidates(base::Duration timeout) = 0;
@@ -177,8 +177,8 @@ class SyncControl {
   virtual ~SyncControl() = default;
   /// Queues a full reconciliation of the selected remotes, one job for each batch of filters; a
   /// batch that has an active job keeps it (`joined`). With `all`, remotes that are paused, blocked
-  /// or dead are left out. Does not wait for the jobs. Errors: RemoteNotFound, kRemotePaused,
-  /// kRemoteDead, kJobQueueFull, kSyncDisabled.
+  /// dead or not connected are left out. Does not wait for the jobs. Errors: RemoteNotFound,
+  /// kRemotePaused, kRemoteDead, kRemoteBlocked, kRemoteNotConnected, kJobQueueFull, kSyncDisabled.
   virtual absl::StatusOr<std::vector<SyncJobInfo>> TriggerSync(const RemoteSelector& which,
                                                                base::Duration timeout) = 0;
 };

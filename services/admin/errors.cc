@@ -40,8 +40,8 @@ ReasonRow Row(Reason reason) {
       return {"SYNC_DISABLED", Code::kFailedPrecondition};
     case Reason::kJobQueueFull:
       return {"JOB_QUEUE_FULL", Code::kResourceExhausted};
-    case Reason::kDiscoveryRateLimited:
-      return {"DISCOVERY_RATE_LIMITED", Code::kResourceExhausted};
+    case Reason::kRemoteNotConnected:
+      return {"REMOTE_NOT_CONNECTED", Code::kFailedPrecondition};
     case Reason::kStoreUnavailable:
       return {"STORE_UNAVAILABLE", Code::kUnavailable};
     case Reason::kEngineBusy:

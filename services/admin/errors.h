@@ -23,7 +23,7 @@ enum class Reason : int {
   kRemoteBlocked = 8,
   kSyncDisabled = 9,
   kJobQueueFull = 10,
-  kDiscoveryRateLimited = 11,
+  kRemoteNotConnected = 11,
   kStoreUnavailable = 12,
   kEngineBusy = 13,
   kServerBusy = 14,

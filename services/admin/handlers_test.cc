@@ -238,9 +238,9 @@ TEST_F(HandlersTest, DiscoveryRunTellsIfItWasJoined) {
 }
 
 TEST_F(HandlersTest, DiscoveryThatIsRateLimitedSaysSo) {
-  discovery_.run = AdminError(Reason::kDiscoveryRateLimited, "wait a little");
+  discovery_.run = AdminError(Reason::kSyncDisabled, "sync is switched off");
   v1::TriggerDiscoveryResponse response;
-  ExpectError(TriggerDiscovery(discovery_, kTimeout, {}, &response), Reason::kDiscoveryRateLimited);
+  ExpectError(TriggerDiscovery(discovery_, kTimeout, {}, &response), Reason::kSyncDisabled);
 }
 
 TEST_F(HandlersTest, CandidatesAreFilteredByDecisionAndReason) {

@@ -129,6 +129,7 @@ admin::SyncJobInfo ToAdmin(const sync::JobSnapshot& from) {
   to.missing = from.missing;
   to.rounds = from.rounds;
   to.bytes = from.bytes;
+  to.joined = from.joined;
   to.error = from.error;
   to.created_at = from.created_at;
   to.started_at = from.started_at;
@@ -281,6 +282,10 @@ absl::StatusOr<std::vector<admin::SyncJobInfo>> AdminControls::TriggerSync(
     if (!jobs.ok()) {
       // Not connected at this moment: it is reconciled when it is.
       if (which.all && absl::IsFailedPrecondition(jobs.status())) continue;
+      if (absl::IsFailedPrecondition(jobs.status())) {
+        return admin::AdminError(Reason::kRemoteNotConnected, std::string(jobs.status().message()),
+                                 {{"remote", remote.url.ToString()}});
+      }
       if (absl::IsResourceExhausted(jobs.status())) {
         return admin::AdminError(Reason::kJobQueueFull, std::string(jobs.status().message()));
       }

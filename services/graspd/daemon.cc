@@ -131,7 +131,7 @@ struct Daemon::Parts {
   std::unique_ptr<storage::EventStore> store;
   storage::CommitFeed feed;
   net::IoPool io{Cores()};
-  net::IoPool sync_io{1};  // its one thread is the sync thread
+  net::IoPool sync_io{1, "sync"};  // its one thread is the sync thread
   base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
   base::CpuPool cpu{Cores()};
 

@@ -135,13 +135,16 @@ class LmdbStore final : public EventStore {
 };
 
 absl::Status LmdbStore::Transact(const std::function<absl::Status(WriteTxn&)>& work) {
+  bool wrote = false;
   const absl::Status status = [&]() -> absl::Status {
     GRASPD_ASSIGN_OR_RETURN(WriteTxn txn, WriteTxn::Begin(*env_));
     GRASPD_RETURN_IF_ERROR(work(txn));
-    return txn.has_writes() ? txn.Commit() : absl::OkStatus();
+    wrote = txn.has_writes();
+    return wrote ? txn.Commit() : absl::OkStatus();
   }();
   const bool callers_fault = absl::IsAborted(status) || absl::IsInvalidArgument(status);
-  if (!callers_fault) {
+  // Only a write shows that there is room again.
+  if (!callers_fault && (wrote || !status.ok())) {
     base::MutexLock lock(health_mutex_);
     last_write_ = status;
   }

@@ -183,6 +183,9 @@ TEST(LmdbFaults, FullMapRefusesTheBatchAndNothingElse) {
   first.ids = {Id(1)};
   EXPECT_EQ(*(*store)->Count({first}, kNow), 1u);
 
+  // A commit that had nothing to write shows nothing about room.
+  EXPECT_TRUE((*store)->RemoveExpired(kNow, 10).ok());
+  EXPECT_EQ((*store)->Health().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(WriteOne(**store, MakeEvent(20, 1, 100)).ok());
   EXPECT_TRUE((*store)->Health().ok());
 
