@@ -55,7 +55,7 @@ TEST(RelayPortTest, TheNip11DocumentParsesAndShowsTheLimitsInEffect) {
 
 class RefusalTest : public testing::Test {
  protected:
-  // Runs with `flags` and ports of the kernel's choice for what they leave open.
+  // Until it ends by itself: a graspd that serves after all fails the test at the deadline.
   static Outcome Start(std::vector<std::string> flags) {
     flags.insert(flags.end(), {"--store=memory:", "--log-format=text"});
     return RunGraspd(std::move(flags));

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -98,19 +99,15 @@ Outcome RunGraspd(std::vector<std::string> flags) {
   return RunToEnd(flags);
 }
 
-std::vector<std::string> AnyPorts() {
-  return {"--relay-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"};
-}
-
 Graspd::Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags) {
   (void)InteropIsRequired();
   std::vector<std::string> arguments = {GRASPD};
   // A list given twice is joined, so a port is only ours to choose if nobody else has.
-  for (const std::string& port : AnyPorts()) {
-    const std::string flag = port.substr(0, port.find('=') + 1);
-    bool given = false;
-    for (const std::string& other : flags) given |= other.starts_with(flag);
-    if (!given) arguments.push_back(port);
+  for (const std::string flag : {"--relay-listen=", "--admin-listen=", "--ops-listen="}) {
+    const bool given = std::any_of(flags.begin(), flags.end(), [&](const std::string& other) {
+      return other.starts_with(flag);
+    });
+    if (!given) arguments.push_back(flag + "127.0.0.1:0");
   }
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   process_ =

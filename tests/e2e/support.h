@@ -58,13 +58,10 @@ struct Outcome {
 /// graspd with these flags alone, expected to end by itself.
 [[nodiscard]] Outcome RunGraspd(std::vector<std::string> flags);
 
-/// The lines of flags that nearly every graspd here has: ports that the kernel chooses.
-[[nodiscard]] std::vector<std::string> AnyPorts();
-
 /// A graspd that serves, on ports that the kernel chooses.
 class Graspd {
  public:
-  /// Waits until it is ready. `name` is that of its log in `dir`; `flags` win over AnyPorts().
+  /// Waits until it is ready. `name` is that of its log in `dir`; `flags` may say where to listen.
   Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags);
 
   /// "127.0.0.1:port", or what else its ready line says.
