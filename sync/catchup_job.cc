@@ -80,6 +80,18 @@ void CatchUpJob::OnNegRefused(base::SteadyTime now, std::string_view reason, boo
                               Actions& out) {
   if (phase_ != Phase::kReconcile || neg_ended_) return;
   neg_ended_ = true;
+  FallBack(now, reason, unsupported, out);
+}
+
+void CatchUpJob::OnNegIgnored(base::SteadyTime now, std::string_view reason, bool unsupported,
+                              Actions& out) {
+  if (phase_ != Phase::kReconcile || neg_ended_) return;
+  CloseNegentropy(out);  // the remote may hold a session all the same
+  FallBack(now, reason, unsupported, out);
+}
+
+void CatchUpJob::FallBack(base::SteadyTime now, std::string_view reason, bool unsupported,
+                          Actions& out) {
   // Who has answered once speaks the protocol, whatever ended this session.
   if (support_ == NegentropySupport::kUnknown) {
     support_ = unsupported ? NegentropySupport::kNo : NegentropySupport::kYes;
@@ -324,7 +336,7 @@ void CatchUpJob::OnDeadline(base::SteadyTime now, Actions& out) {
     last_progress_ = now;
     return;
   }
-  OnNegRefused(now, "no answer to a negentropy message within the deadline",
+  OnNegIgnored(now, "no answer to a negentropy message within the deadline",
                support_ == NegentropySupport::kUnknown, out);
 }
 

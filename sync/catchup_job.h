@@ -86,6 +86,8 @@ class CatchUpJob {
   /// NEG-ERR, or a CLOSED or NOTICE that can only mean our NEG-OPEN. `unsupported`: the remote
   /// seems not to know NIP-77 at all; else it refuses this set, which shows that it does.
   void OnNegRefused(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
+  /// Our NEG-OPEN has not been answered and will not be, as it seems: a NOTICE, or silence.
+  void OnNegIgnored(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
   void OnEvent(base::SteadyTime now, std::string_view subscription, const nostr::EventId& id,
                uint64_t created_at, Actions& out);
   void OnEose(base::SteadyTime now, std::string_view subscription, Actions& out);
@@ -129,6 +131,7 @@ class CatchUpJob {
   };
   using Fetches = std::map<std::string, Fetch, std::less<>>;
 
+  void FallBack(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
   void BeginPages(base::SteadyTime now, Actions& out);
   void RequestPage(Actions& out);
   void EndPage(base::SteadyTime now, Actions& out);

@@ -20,6 +20,23 @@ uint64_t WholeSeconds(base::Duration duration) {
       std::chrono::ceil<std::chrono::seconds>(std::max(duration, base::Duration::zero())).count());
 }
 
+// Letters of either case count as equal; `words` are lower case.
+bool ContainsAny(std::string_view text, std::initializer_list<std::string_view> words) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view word) { return lower.find(word) != std::string::npos; });
+}
+
+// What relays say of a message they do not know.
+bool IsUnknownMessageText(std::string_view text) {
+  return ContainsAny(
+      text, {"neg-", "negentropy", "unknown", "unsupported", "not supported", "unrecognized",
+             "unrecognised", "could not parse", "invalid message", "bad message", "envelope"});
+}
+
 }  // namespace
 
 SyncEngine::SyncEngine(EngineOptions options, base::Random& random)
@@ -28,12 +45,8 @@ SyncEngine::~SyncEngine() = default;
 
 // The prefix is what NIP-01 defines; relays that only say it in a NOTICE use words like these.
 bool SyncEngine::IsRateLimitText(std::string_view text) {
-  if (text.starts_with("rate-limited:")) return true;
-  for (const std::string_view words :
-       {"rate limit", "rate-limit", "too many requests", "slow down"}) {
-    if (text.find(words) != std::string_view::npos) return true;
-  }
-  return false;
+  return ContainsAny(
+      text, {"rate-limited:", "rate limit", "rate-limit", "too many requests", "slow down"});
 }
 
 // Takes the place of the remote's timer of this type, if there is one.
@@ -487,12 +500,13 @@ void SyncEngine::OnNotice(const Instant& now, ConnectionId connection, std::stri
     RateLimited(now, *remote, text);
     return;
   }
-  // A relay without NIP-77 commonly answers NEG-OPEN so. A notice names nothing, hence it counts
-  // only while we wait for the very first answer.
+  // A relay without NIP-77 commonly answers NEG-OPEN so. A notice names no subscription, hence it
+  // counts only while we wait for the very first answer, and only if its words can mean that.
+  if (!IsUnknownMessageText(text)) return;
   for (const uint64_t id : std::set<uint64_t>(remote->running)) {
     if (!jobs_.at(id)->run->awaits_first_neg_answer()) continue;
     WithJob(now, *remote, id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
-      run.OnNegRefused(now.steady, text, /*unsupported=*/true, out);
+      run.OnNegIgnored(now.steady, text, /*unsupported=*/true, out);
     });
   }
 }
@@ -568,8 +582,6 @@ bool SyncEngine::Resume(const Instant& now, const RelayUrl& url, bool reset_back
   }
   return changed;
 }
-
-bool SyncEngine::IsPaused(const RelayUrl& url) const { return paused_.contains(url); }
 
 void SyncEngine::DialWaiting(const Instant& now) {
   for (auto& [url, remote] : remotes_) {

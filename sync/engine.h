@@ -194,7 +194,6 @@ class SyncEngine {
   /// True if that changed anything.
   bool Pause(const Instant& now, const nostr::RelayUrl& url);
   bool Resume(const Instant& now, const nostr::RelayUrl& url, bool reset_backoff);
-  [[nodiscard]] bool IsPaused(const nostr::RelayUrl& url) const;
   /// Reconciles everything (or `filter`) with the remote again; returns the jobs.
   /// kFailedPrecondition if it is not connected, kResourceExhausted if its queue is full.
   absl::StatusOr<std::vector<uint64_t>> TriggerSync(const Instant& now, const nostr::RelayUrl& url,

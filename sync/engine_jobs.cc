@@ -63,6 +63,9 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   ++running_jobs_;
   Job& job = *jobs_.at(id);
   job.started_at = now.unix_seconds;
+  base::LogDebug(
+      "sync", "catch-up begins",
+      {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
   job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
@@ -205,6 +208,13 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
   record.state = state;
   record.error = error.substr(0, 256);
   record.finished_at = now.unix_seconds;
+  base::LogDebug("sync", "catch-up ends",
+                 {{"remote", remote.url.ToString()},
+                  {"job", job.id},
+                  {"need", record.need},
+                  {"fetched", record.fetched},
+                  {"rounds", record.rounds},
+                  {"error", record.error}});
   finished_jobs_.push_front(std::move(record));
   if (finished_jobs_.size() > options_.job_history) finished_jobs_.pop_back();
   remote.running.erase(job.id);

@@ -71,6 +71,24 @@ TEST_F(SyncEngineTest, ARateLimitNoticeCoolsDown) {
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
 }
 
+TEST_F(SyncEngineTest, ANoticeThatIsNoRefusalLeavesTheMethodAsItIs) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  sim.At(kA).relay.behaviour.greeting = "Welcome to my relay!";
+  sim.At(kA).relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(seconds(10));
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
+}
+
+TEST_F(SyncEngineTest, RateLimitsAreUnderstoodInEitherCase) {
+  auto& sim = BeginLive();
+  sim.Say(kA, Notice{"Too Many Requests, please wait"});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kRateLimited);
+}
+
 TEST_F(SyncEngineTest, ARelayThatAlwaysLimitsIsGivenUpForAWhile) {
   options_.bootstrap = {Url(kA)};
   auto& sim = Begin();

@@ -41,7 +41,6 @@ class NegentropyPool {
   void Continue(uint64_t session, std::string reply);
   /// Forgets the session; a step under way is not reported.
   void Drop(uint64_t session);
-  [[nodiscard]] size_t session_count() const { return sessions_.size(); }
 
  private:
   struct Session;

@@ -49,28 +49,30 @@ void RemoteConnection::HangUp() {
 
 void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
-  std::visit(
-      Overloaded{
-          [this](Subscribe& a) {
-            connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
-            subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
-          },
-          [this](Unsubscribe& a) {
-            connection_->SendText(nostr::CloseMessage(a.subscription));
-            subscriptions_.erase(a.subscription);
-            recently_closed_.push_back(std::move(a.subscription));
-            if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
-          },
-          [this](NegOpen& a) {
-            connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
-          },
-          [this](NegMsg& a) {
-            connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
-          },
-          [this](NegClose& a) { connection_->SendText(nostr::NegCloseMessage(a.subscription)); },
-          [](auto&) {},  // not for connections
-      },
-      action);
+  std::visit(Overloaded{
+                 [this](Subscribe& a) {
+                   connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
+                   subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
+                 },
+                 [this](Unsubscribe& a) {
+                   connection_->SendText(nostr::CloseMessage(a.subscription));
+                   Forget(std::move(a.subscription));
+                 },
+                 [this](NegOpen& a) {
+                   connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
+                   // No filters: a session brings no events.
+                   subscriptions_[std::move(a.subscription)] = {{}, storage::Source::kManual};
+                 },
+                 [this](NegMsg& a) {
+                   connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
+                 },
+                 [this](NegClose& a) {
+                   connection_->SendText(nostr::NegCloseMessage(a.subscription));
+                   Forget(std::move(a.subscription));
+                 },
+                 [](auto&) {},  // not for connections
+             },
+             action);
 }
 
 void RemoteConnection::OnOpen(const net::DialSuccess& success) {
@@ -86,45 +88,68 @@ void RemoteConnection::OnClosed(const net::DialFailure& failure) {
 
 void RemoteConnection::OnText(std::string_view message) {
   auto parsed = nostr::ParseRelayMessage(message);
-  std::visit(Overloaded{
-                 [this](nostr::RelayEvent& m) { OnEvent(m); },
-                 [this](nostr::RelayEose& m) { Note(Eose{std::move(m.subscription)}); },
-                 [this](nostr::RelayClosed& m) {
-                   subscriptions_.erase(m.subscription);
-                   Note(Closed{std::move(m.subscription), m.message.substr(0, kTextBytes)});
-                 },
-                 [this](nostr::RelayNotice& m) { Note(Notice{m.message.substr(0, kTextBytes)}); },
-                 [this](nostr::RelayNegMsg& m) {
-                   Note(NegReply{std::move(m.subscription), std::move(m.message)});
-                 },
-                 [this](nostr::RelayNegErr& m) {
-                   Note(NegRefusal{std::move(m.subscription), m.reason.substr(0, kTextBytes)});
-                 },
-                 [](nostr::RelayOk&) {},    // we publish nothing
-                 [](nostr::RelayAuth&) {},  // answered only where an operator gives us a key
-                 [](nostr::RelayCount&) {},
-                 [this](nostr::RelayMalformed&) { Strike(); },
-             },
-             parsed);
+  std::visit(
+      Overloaded{
+          [this](nostr::RelayEvent& m) { OnEvent(m); },
+          [this](nostr::RelayEose& m) { NoteOf(m.subscription, Eose{m.subscription}); },
+          [this](nostr::RelayClosed& m) {
+            NoteOf(m.subscription, Closed{m.subscription, m.message.substr(0, kTextBytes)});
+            subscriptions_.erase(m.subscription);
+          },
+          [this](nostr::RelayNotice& m) {
+            Note(Notice{m.message.substr(0, kTextBytes)});
+            Chatter();
+          },
+          [this](nostr::RelayNegMsg& m) {
+            NoteOf(m.subscription, NegReply{m.subscription, std::move(m.message)});
+          },
+          [this](nostr::RelayNegErr& m) {
+            NoteOf(m.subscription, NegRefusal{m.subscription, m.reason.substr(0, kTextBytes)});
+            subscriptions_.erase(m.subscription);
+          },
+          [this](nostr::RelayOk&) { Chatter(); },    // we publish nothing
+          [this](nostr::RelayAuth&) { Chatter(); },  // there is no key to answer with
+          [this](nostr::RelayCount&) { Chatter(); },
+          [this](nostr::RelayMalformed&) { Strike(); },
+      },
+      parsed);
+}
+
+bool RemoteConnection::Expects(std::string_view subscription) const {
+  return subscriptions_.contains(subscription) ||
+         std::find(recently_closed_.begin(), recently_closed_.end(), subscription) !=
+             recently_closed_.end();
+}
+
+void RemoteConnection::Forget(std::string subscription) {
+  subscriptions_.erase(subscription);
+  recently_closed_.push_back(std::move(subscription));
+  if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
+}
+
+void RemoteConnection::NoteOf(const std::string& subscription, RemoteNote note) {
+  if (Expects(subscription)) {
+    Note(std::move(note));
+  } else {
+    Strike();
+  }
+}
+
+void RemoteConnection::Chatter() {
+  if (++chatter_ > kChatter) Strike();
 }
 
 void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
   const auto found = subscriptions_.find(message.subscription);
   if (found == subscriptions_.end() || !nostr::MatchesAny(found->second.filters, message.event)) {
     // What was on its way when we closed the subscription is dropped without blame.
-    if (std::find(recently_closed_.begin(), recently_closed_.end(), message.subscription) ==
-        recently_closed_.end()) {
-      Strike();
-    }
+    if (found != subscriptions_.end() || !Expects(message.subscription)) Strike();
     return;
   }
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
   in_flight_.push_back(found->second.source);
   submitter_->Submit(std::move(message.event), found->second.source);
-  if (submitter_->credits() == 0 && !reading_paused_) {
-    reading_paused_ = true;
-    connection_->PauseReading();
-  }
+  UpdateReading();
 }
 
 void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
@@ -137,8 +162,17 @@ void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
   Tell([id = id_, judged = std::move(judged)](RemoteListener& listener) mutable {
     listener.OnRemoteJudged(id, std::move(judged));
   });
-  if (reading_paused_ && connection_ && submitter_->credits() > 0) {
-    reading_paused_ = false;
+  UpdateReading();
+}
+
+void RemoteConnection::UpdateReading() {
+  if (!connection_) return;
+  const bool pause = submitter_->credits() == 0 || notes_in_flight_ >= kNotesInFlight;
+  if (pause == reading_paused_) return;
+  reading_paused_ = pause;
+  if (pause) {
+    connection_->PauseReading();
+  } else {
     connection_->ResumeReading();
   }
 }
@@ -158,8 +192,18 @@ void RemoteConnection::Note(RemoteNote note) {
 
 void RemoteConnection::Flush() {
   if (notes_.empty()) return;
-  Tell([id = id_, notes = std::exchange(notes_, {})](RemoteListener& listener) mutable {
-    listener.OnRemoteNotes(id, std::move(notes));
+  notes_in_flight_ += notes_.size();
+  UpdateReading();
+  sync_thread_.Post([weak = weak_from_this(), &thread = thread_, listener = listener_, id = id_,
+                     notes = std::exchange(notes_, {})]() mutable {
+    const size_t count = notes.size();
+    if (auto alive = listener.lock()) alive->OnRemoteNotes(id, std::move(notes));
+    thread.Post([weak = std::move(weak), count] {
+      auto self = weak.lock();
+      if (!self) return;
+      self->notes_in_flight_ -= count;
+      self->UpdateReading();
+    });
   });
 }
 

@@ -50,17 +50,21 @@ class RemoteListener {
 /// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is
 /// one that was asked for, and hands it to ingest; everything else goes to the engine.
 ///
-/// Back-pressure: when ingest has no credit left, reading stops until it has. Reports are gathered
-/// for one turn of the event loop and posted once. A message that makes no sense, or an event that
-/// nothing asked for, is dropped and counted; kStrikes of them end the connection. Threading:
-/// Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime: kept alive
-/// by the dialler until closed; the listener may go first.
+/// Back-pressure: while ingest has no credit left, or the sync thread is behind, reading stops.
+/// Reports are gathered for one turn of the event loop and posted once. A message that makes no
+/// sense, or an event that nothing asked for, is dropped and counted; kStrikes of them end the
+/// connection. Threading: Start, Send and HangUp from any thread; everything else on its I/O
+/// thread. Lifetime: kept alive by the dialler until closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
   static constexpr uint64_t kStrikes = 100;
   /// Of so many subscriptions that we closed last, late events are no offence.
   static constexpr size_t kRecentlyClosed = 64;
+  /// Notices, challenges and answers to nothing that cost no strike yet.
+  static constexpr uint64_t kChatter = 200;
+  /// Reading stops while the sync thread has this many reports to deal with.
+  static constexpr size_t kNotesInFlight = 10'000;
 
   RemoteConnection(ConnectionId id, net::IoThread& thread, base::Executor& sync_thread,
                    std::weak_ptr<RemoteListener> listener);
@@ -83,7 +87,14 @@ class RemoteConnection final : public net::DialHandler,
   void Carry(Action& action);
   void OnEvent(nostr::RelayEvent& message);
   void OnResults(std::span<const ingest::Result> results);
+  /// Of a subscription that is open, or that we closed a moment ago.
+  [[nodiscard]] bool Expects(std::string_view subscription) const;
+  void Forget(std::string subscription);
+  /// Passes on what concerns `subscription`, if anything may.
+  void NoteOf(const std::string& subscription, RemoteNote note);
+  void Chatter();
   void Strike();
+  void UpdateReading();
   void Note(RemoteNote note);
   void Flush();
   void Tell(std::function<void(RemoteListener&)> what);
@@ -98,7 +109,8 @@ class RemoteConnection final : public net::DialHandler,
   std::deque<std::string> recently_closed_;
   std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
   std::vector<RemoteNote> notes_;
-  uint64_t strikes_ = 0;
+  size_t notes_in_flight_ = 0;  // posted to the sync thread and not dealt with
+  uint64_t strikes_ = 0, chatter_ = 0;
   bool reading_paused_ = false;
 };
 

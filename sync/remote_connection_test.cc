@@ -31,13 +31,13 @@ class FakeConnection final : public net::DialledConnection {
     return true;
   }
   size_t pending_bytes() const override { return 0; }
-  void PauseReading() override { paused = true; }
+  void PauseReading() override { paused = was_paused = true; }
   void ResumeReading() override { paused = false; }
   void Close() override { closed = true; }
   net::IoThread& thread() override { return thread_; }
 
   std::vector<std::string> sent;
-  bool paused = false, closed = false;
+  bool paused = false, was_paused = false, closed = false;
 
  private:
   net::IoThread& thread_;
@@ -183,6 +183,40 @@ TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {
   EXPECT_THAT(sink_.submitted, IsEmpty());
   EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
   EXPECT_FALSE(dialer_.connection->closed);
+}
+
+TEST_F(RemoteConnectionTest, AnswersToNothingAndEndlessNoticesCutTheConnection) {
+  const auto hear = [this](const char* text) { On([=, this] { dialer_.handler->OnText(text); }); };
+  hear(R"(["EOSE","never opened"])");
+  hear(R"(["CLOSED","never opened","error: x"])");
+  hear(R"(["NEG-MSG","never opened","61"])");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+  EXPECT_THAT(listener_->notes, SizeIs(3));
+  On([this] {
+    for (uint64_t i = 0; i < RemoteConnection::kChatter; ++i) {
+      dialer_.handler->OnText(R"(["NOTICE","hello"])");
+    }
+  });
+  EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+  On([this] {
+    for (uint64_t i = 3; i < RemoteConnection::kStrikes; ++i) {
+      EXPECT_FALSE(dialer_.connection->closed);
+      dialer_.handler->OnText(R"(["NOTICE","hello"])");
+    }
+  });
+  EXPECT_TRUE(dialer_.connection->closed);
+}
+
+TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {
+  On([this] {
+    for (size_t i = 0; i < RemoteConnection::kNotesInFlight; ++i) {
+      dialer_.handler->OnText(R"(["EOSE","live"])");
+    }
+  });
+  EXPECT_EQ(listener_->Count<Eose>(), RemoteConnection::kNotesInFlight);
+  EXPECT_TRUE(dialer_.connection->was_paused);
+  Turn();
+  EXPECT_FALSE(dialer_.connection->paused);
 }
 
 TEST_F(RemoteConnectionTest, ReadingStopsWhileIngestHasNoCredit) {

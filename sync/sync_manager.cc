@@ -306,6 +306,7 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 void SyncManager::Core::Carry(Action action) {
   std::visit(Overloaded{
                  [this](Dial& a) {
+                   base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
                    auto connection = std::make_shared<RemoteConnection>(
                        a.connection, d_.io.Next(), d_.sync_thread, weak_from_this());
                    connections_.emplace(a.connection, connection);
@@ -476,6 +477,7 @@ absl::StatusOr<JobSnapshot> SyncManager::FindJob(uint64_t id, base::Duration tim
 absl::StatusOr<bool> SyncManager::Pause(const RelayUrl& url, base::Duration timeout) {
   auto& d = core_->dependencies();
   const std::string key = PauseKey(url);
+  base::MutexLock lock(pause_mutex_);
   GRASPD_ASSIGN_OR_RETURN(const auto stored, d.store.GetKey(key));
   if (!stored) {
     const auto set = d.store.CompareAndSet(key, 0, url.ToString());
@@ -489,6 +491,7 @@ absl::StatusOr<bool> SyncManager::Resume(const RelayUrl& url, bool reset_backoff
                                          base::Duration timeout) {
   auto& d = core_->dependencies();
   const std::string key = PauseKey(url);
+  base::MutexLock lock(pause_mutex_);
   GRASPD_ASSIGN_OR_RETURN(const auto stored, d.store.GetKey(key));
   if (stored) {
     const auto removed = d.store.CompareAndSet(key, stored->version, std::nullopt);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/cpu_pool.h"
 #include "base/metrics.h"
+#include "base/mutex.h"
 #include "base/random.h"
 #include "ingest/event_sink.h"
 #include "net/dialer.h"
@@ -83,6 +84,9 @@ class SyncManager {
  private:
   class Core;
   std::shared_ptr<Core> core_;
+  /// Orders pauses and resumes, so that store and engine end up saying the same. Held while both
+  /// are told, by callers that may block; the sync thread never takes it.
+  base::Mutex pause_mutex_;
   bool stopped_ = false;
 };
 

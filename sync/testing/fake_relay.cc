@@ -88,7 +88,11 @@ Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr
   reconciliations_.insert_or_assign(
       subscription,
       negentropy::Responder(std::make_shared<negentropy::SealedSet>(std::move(items)), limits));
-  return NegMsg(subscription, bytes);
+  auto replies = NegMsg(subscription, bytes);
+  if (!relay_.behaviour.greeting.empty()) {
+    replies.insert(replies.begin(), Notice{relay_.behaviour.greeting});
+  }
+  return replies;
 }
 
 Replies FakeRelay::Session::NegMsg(const std::string& subscription, std::string_view bytes) {

@@ -23,6 +23,7 @@ class FakeRelay {
   enum class Negentropy { kSpoken, kNegError, kClosed, kNotice, kSilent };
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
+    std::string greeting;             // said before the first answer of each reconciliation
     size_t serves_at_most = 500;      // events for one filter, whatever its limit
     size_t neg_frame_bytes = 0;       // as ReconcileLimits
     bool newest_first = true;         // else in the order of their ids

@@ -1,5 +1,7 @@
 // One suite for every storage backend. A backend's test file only adds
 //   INSTANTIATE_TEST_SUITE_P(Name, EventStoreSuite, testing::Values(Backend{...}), BackendName);
+// and, if opening the same directory again finds what was stored, the same for
+// DurableEventStoreSuite.
 #pragma once
 
 #include <functional>
@@ -21,7 +23,6 @@ namespace graspd::storage {
 /// How to open the backend under test.
 struct Backend {
   std::string name;
-  bool persistent = false;  // opening the same directory again finds what was stored
   std::function<absl::StatusOr<std::unique_ptr<EventStore>>(const std::string& directory)> open;
 };
 inline void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
@@ -81,8 +82,6 @@ class EventStoreSuite : public testing::TestWithParam<Backend> {
  protected:
   void SetUp() override { Open(); }
   void Open();
-  /// Closes and opens again; only for persistent backends.
-  void Reopen();
 
   BatchResult Write(const std::vector<nostr::Event>& events, uint64_t now = kNow);
   BatchResult Write(const std::vector<nostr::Event>& events, TestJudge judge, uint64_t now = kNow);
@@ -94,6 +93,13 @@ class EventStoreSuite : public testing::TestWithParam<Backend> {
 
   TempDirectory directory_;
   std::unique_ptr<EventStore> store_;
+};
+
+/// For backends that keep what was stored.
+class DurableEventStoreSuite : public EventStoreSuite {
+ protected:
+  /// Closes and opens again.
+  void Reopen();
 };
 
 std::vector<nostr::EventId> Ids(std::initializer_list<uint64_t> numbers);

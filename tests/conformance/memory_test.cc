@@ -4,7 +4,7 @@
 namespace graspd::storage {
 namespace {
 
-const Backend kMemory{"memory", false, [](const std::string&) { return OpenMemoryStore(); }};
+const Backend kMemory{"memory", [](const std::string&) { return OpenMemoryStore(); }};
 INSTANTIATE_TEST_SUITE_P(Memory, EventStoreSuite, testing::Values(kMemory), BackendName);
 
 }  // namespace

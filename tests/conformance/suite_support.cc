@@ -102,7 +102,7 @@ void EventStoreSuite::Open() {
   store_ = *std::move(store);
 }
 
-void EventStoreSuite::Reopen() {
+void DurableEventStoreSuite::Reopen() {
   store_.reset();
   Open();
 }
