@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 namespace graspd::base {
 namespace {
@@ -42,28 +43,12 @@ std::string_view Cut(std::string_view value) {
   return value.substr(0, end);
 }
 
-// Bytes of the UTF-8 sequence that `text`, not empty, begins with; 0 if it is none (RFC 3629).
-size_t Utf8Length(std::string_view text) {
-  const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = at(0);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((at(i) & 0xc0) != 0x80) return 0;
-  }
-  // Too long a form, a surrogate, or above U+10FFFF.
-  const bool bad = (first == 0xe0 && at(1) < 0xa0) || (first == 0xed && at(1) > 0x9f) ||
-                   (first == 0xf0 && at(1) < 0x90) || (first == 0xf4 && at(1) > 0x8f);
-  return bad ? 0 : length;
-}
-
 void AppendQuoted(std::string& out, std::string_view value) {
   const auto cut = Cut(value);
   out += '"';
   for (size_t i = 0; i < cut.size();) {
     const auto byte = static_cast<unsigned char>(cut[i]);
-    const size_t length = Utf8Length(cut.substr(i));
+    const size_t length = Utf8CharacterBytes(cut.substr(i));
     if (length == 0) {
       out += "\\ufffd";
     } else if (byte == '"' || byte == '\\') {

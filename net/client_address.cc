@@ -1,7 +1,6 @@
 #include "net/client_address.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace graspd::net {
 namespace {
@@ -37,19 +36,19 @@ bool IsAnyOf(const std::vector<Cidr>& ranges, const IpAddress& address) {
                      [&](const Cidr& range) { return range.Contains(address); });
 }
 
-IpAddress ClientAddress(const IpAddress& peer, const HttpRequest& request,
-                        const std::vector<Cidr>& trusted_proxies) {
-  IpAddress client = peer;
+std::optional<IpAddress> ClientAddress(std::optional<IpAddress> peer, const HttpRequest& request,
+                                       const std::vector<Cidr>& trusted_proxies) {
+  std::optional<IpAddress> client = peer;
   for (auto header = request.headers.rbegin(); header != request.headers.rend(); ++header) {
     if (header->first != "x-forwarded-for") continue;
     std::string_view hops = header->second;
     while (!hops.empty()) {
-      if (!IsAnyOf(trusted_proxies, client)) return client;
+      if (client && !IsAnyOf(trusted_proxies, *client)) return client;
       const size_t comma = hops.rfind(',');
       const bool last = comma == std::string_view::npos;
       const auto hop = ParseHop(Trim(last ? hops : hops.substr(comma + 1)));
       if (!hop) return client;
-      client = *hop;
+      client = hop;
       hops = last ? std::string_view() : hops.substr(0, comma);
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -15,9 +16,11 @@ namespace graspd::net {
 
 /// The address of the client behind `peer`: `peer` itself unless that is a trusted proxy; then the
 /// rightmost address of X-Forwarded-For that is not a trusted proxy too. What stands to the left of
-/// it, and anything that is no address, may be forged and is not believed.
-[[nodiscard]] IpAddress ClientAddress(const IpAddress& peer, const HttpRequest& request,
-                                      const std::vector<Cidr>& trusted_proxies);
+/// it, and anything that is no address, may be forged and is not believed. A peer on a unix socket
+/// has no address and is a trusted proxy; if it names nobody, the client has none either.
+[[nodiscard]] std::optional<IpAddress> ClientAddress(std::optional<IpAddress> peer,
+                                                     const HttpRequest& request,
+                                                     const std::vector<Cidr>& trusted_proxies);
 
 /// Counts something per client, with a limit for each. A client is an IPv4 address or an IPv6 /64:
 /// whoever has one address of such a network has them all. Holds an entry only while its count is

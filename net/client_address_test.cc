@@ -7,12 +7,14 @@ namespace {
 
 IpAddress Ip(std::string_view text) { return IpAddress::Parse(text).value(); }
 
-std::string Client(std::string_view peer, std::vector<std::string> forwarded) {
+std::string Client(std::optional<std::string> peer, std::vector<std::string> forwarded) {
   const std::vector<Cidr> trusted{Cidr::Parse("10.0.0.0/8").value(),
                                   Cidr::Parse("fd00::/8").value()};
   HttpRequest request;
   for (auto& value : forwarded) request.headers.emplace_back("x-forwarded-for", value);
-  return ClientAddress(Ip(peer), request, trusted).ToString();
+  const auto client =
+      ClientAddress(peer ? std::optional(Ip(*peer)) : std::nullopt, request, trusted);
+  return client ? client->ToString() : "nobody";
 }
 
 TEST(ClientAddressTest, UntrustedPeerIsTheClientWhateverItClaims) {
@@ -40,6 +42,13 @@ TEST(ClientAddressTest, HopsMayCarryPortsAndBrackets) {
   EXPECT_EQ(Client("10.0.0.1", {"[2001:db8::1]:4711"}), "2001:db8::1");
   EXPECT_EQ(Client("10.0.0.1", {"[2001:db8::1]"}), "2001:db8::1");
   EXPECT_EQ(Client("10.0.0.1", {"2001:db8::1, ::ffff:10.0.0.9, fd00::1"}), "2001:db8::1");
+}
+
+TEST(ClientAddressTest, PeerOnAUnixSocketIsATrustedProxy) {
+  EXPECT_EQ(Client(std::nullopt, {"6.6.6.6, 203.0.113.1"}), "203.0.113.1");
+  EXPECT_EQ(Client(std::nullopt, {"6.6.6.6, 203.0.113.1, 10.0.0.9"}), "203.0.113.1");
+  EXPECT_EQ(Client(std::nullopt, {}), "nobody");
+  EXPECT_EQ(Client(std::nullopt, {"6.6.6.6, unknown"}), "nobody");
 }
 
 TEST(AddressCounterTest, LimitsEachNetworkOnItsOwn) {

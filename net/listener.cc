@@ -55,7 +55,8 @@ void RemoveStaleSocketFile(const ListenAddress& address) {
   }
 }
 
-absl::StatusOr<OwnedFd> BindAndListen(const ListenAddress& address) {
+absl::StatusOr<OwnedFd> BindAndListen(const ListenAddress& address,
+                                      std::optional<mode_t> unix_mode) {
   const std::string what = "cannot listen on " + address.ToString();
   if (!address.unix_path.empty()) RemoveStaleSocketFile(address);
   const Sockaddr local = ToSockaddr(address);
@@ -66,9 +67,12 @@ absl::StatusOr<OwnedFd> BindAndListen(const ListenAddress& address) {
   if (local.storage.ss_family == AF_INET6) {  // [::] serves IPv4 too, whatever the system's default
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
   }
-  if (::bind(fd.get(), local.get(), local.length) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (::bind(fd.get(), local.get(), local.length) != 0) return ErrnoStatus(what, errno);
+  const bool set_mode = unix_mode && !address.unix_path.empty();
+  if (set_mode && ::chmod(address.unix_path.c_str(), *unix_mode) != 0) {
     return ErrnoStatus(what, errno);
   }
+  if (::listen(fd.get(), kBacklog) != 0) return ErrnoStatus(what, errno);
   return fd;
 }
 
@@ -174,18 +178,20 @@ OwnedFd::~OwnedFd() {
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(IoThread& thread,
                                                          const ListenAddress& address,
-                                                         OnAccept on_accept) {
-  GRASPD_ASSIGN_OR_RETURN(OwnedFd fd, BindAndListen(address));
+                                                         OnAccept on_accept,
+                                                         std::optional<mode_t> unix_mode) {
+  GRASPD_ASSIGN_OR_RETURN(OwnedFd fd, BindAndListen(address, unix_mode));
   ListenAddress bound = BoundAddress(fd.get(), address);
   auto loop = std::make_shared<AcceptLoop>(thread, std::move(fd), std::move(on_accept));
   return std::make_unique<ListenerImpl>(thread, std::move(bound), std::move(loop));
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<Listener>>> OpenListeners(
-    IoThread& thread, const std::vector<ListenAddress>& addresses, Listener::OnAccept on_accept) {
+    IoThread& thread, const std::vector<ListenAddress>& addresses, Listener::OnAccept on_accept,
+    std::optional<mode_t> unix_mode) {
   std::vector<std::unique_ptr<Listener>> listeners;
   for (const ListenAddress& address : addresses) {
-    GRASPD_ASSIGN_OR_RETURN(auto listener, Listener::Open(thread, address, on_accept));
+    GRASPD_ASSIGN_OR_RETURN(auto listener, Listener::Open(thread, address, on_accept, unix_mode));
     listeners.push_back(std::move(listener));
   }
   return listeners;

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "net/io_pool.h"
@@ -35,7 +39,8 @@ struct Accepted {
 };
 
 /// Accepts connections on one address until Stop(). When file descriptors run out it pauses for
-/// 100 ms instead of spinning. A stale unix socket file is replaced, and removed at the end.
+/// 100 ms instead of spinning. A stale unix socket file is replaced, and removed at the end; its
+/// permissions are `unix_mode` if that is given, else what the umask leaves.
 ///
 /// Threading: `on_accept` runs on `thread`; the rest from any thread. Lifetime: Stop() (or the
 /// destructor) returns once no further on_accept can run; `thread` outlives it.
@@ -50,11 +55,13 @@ class Listener {
   /// Errors: kUnavailable (address in use or not ours), kPermissionDenied, kInvalidArgument.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(IoThread& thread,
                                                         const ListenAddress& address,
-                                                        OnAccept on_accept);
+                                                        OnAccept on_accept,
+                                                        std::optional<mode_t> unix_mode = {});
 };
 
 /// Listens on every address; all or nothing.
 absl::StatusOr<std::vector<std::unique_ptr<Listener>>> OpenListeners(
-    IoThread& thread, const std::vector<ListenAddress>& addresses, Listener::OnAccept on_accept);
+    IoThread& thread, const std::vector<ListenAddress>& addresses, Listener::OnAccept on_accept,
+    std::optional<mode_t> unix_mode = {});
 
 }  // namespace graspd::net

@@ -42,6 +42,8 @@ constexpr size_t kReservedDescriptors = 64;
 constexpr int kSendBufferBytes = 256 * 1024;
 // A Close frame, or an HTTP answer, has so long to be taken and acknowledged.
 constexpr std::chrono::seconds kClosingTimeout{5};
+// Everybody may connect to our unix sockets, as to our ports.
+constexpr mode_t kUnixSocketMode = 0666;
 // Pings and pongs between two sweeps; a peer that sends more is closed.
 constexpr int kControlFramesPerSweep = 100;
 
@@ -180,13 +182,13 @@ class Connection final : public WebSocketConnection,
   MessageReader reader_;
   Peer peer_;
   std::optional<IpAddress> handshake_of_;  // counted there until the handshake is over
+  std::optional<IpAddress> client_of_;     // counted there until the end
   std::unique_ptr<WebSocketSession> session_;
   std::function<void()> on_drained_;
   Phase phase_ = Phase::kHttp;
-  const bool over_limit_;
+  const bool over_limit_, on_unix_socket_;
   bool paused_ = false;
   bool close_started_ = false;
-  bool counted_as_client_ = false;
   int control_frames_ = 0;         // since the last sweep
   uint64_t swept_sent_bytes_ = 0;  // sent_bytes() when the reader was last seen to take some
   base::SteadyTime deadline_;      // of the HTTP phase, and of closing once that has begun
@@ -228,6 +230,7 @@ Connection::Connection(std::shared_ptr<ServerState> server, Shard& shard, Stream
           *this),
       resume_(shard.thread.impl().io.get_executor(), SteadyTimer::time_point::max()),
       over_limit_(arrival.over_limit),
+      on_unix_socket_(arrival.accepted.family == AF_UNIX),
       deadline_(Now() + server_->options.handshake_timeout) {
   peer_.address = arrival.accepted.peer;
   if (arrival.counted) handshake_of_ = peer_.address;
@@ -271,12 +274,17 @@ int Connection::Admit(const HttpRequest& request) {
   constexpr size_t kMaxUserAgent = 128;
   peer_.user_agent = request.Header("user-agent").substr(0, kMaxUserAgent);
   peer_.secret_header = server_->HasSecret(request);
-  peer_.address = ClientAddress(peer_.address, request, server_->options.trusted_proxies);
-  if (peer_.secret_header) return 0;
-  counted_as_client_ = server_->clients.TryTake(peer_.address);
-  if (counted_as_client_) return 0;
-  server_->refused_total.Increment();
-  return kTooManyRequests;
+  std::optional<IpAddress> client;
+  if (!on_unix_socket_) client = peer_.address;
+  client = ClientAddress(client, request, server_->options.trusted_proxies);
+  if (client) peer_.address = *client;
+  if (peer_.secret_header || !client) return 0;
+  if (!server_->clients.TryTake(*client)) {
+    server_->refused_total.Increment();
+    return kTooManyRequests;
+  }
+  client_of_ = client;
+  return 0;
 }
 
 void Connection::EndHandshake() {
@@ -309,6 +317,7 @@ void Connection::ConfigureWebSocket() {
   ws_.read_message_max(server_->options.message_bytes);
   ws_.auto_fragment(false);
   ws_.set_option(websocket::stream_base::decorator([this](auto& response) {
+    response.set(beast::http::field::server, "graspd");  // else Beast names itself
     for (const auto& [name, value] : server_->options.response_headers) response.set(name, value);
   }));
   ws_.control_callback([this](websocket::frame_type, beast::string_view) { OnControlFrame(); });
@@ -430,7 +439,7 @@ void Connection::Finish() {
   on_drained_ = nullptr;
   std::erase(shard_.connections, this);
   EndHandshake();
-  if (counted_as_client_) server_->clients.Free(peer_.address);
+  if (client_of_) server_->clients.Free(*client_of_);
   if (session_) session_->OnClosed();
   session_.reset();
   server_->Gone();
@@ -514,7 +523,8 @@ void ServerState::Sweep(Shard& shard) {
 }
 
 void ServerState::Accept(Accepted accepted) {
-  const bool counted = !IsAnyOf(options.trusted_proxies, accepted.peer);
+  const bool counted =
+      accepted.family != AF_UNIX && !IsAnyOf(options.trusted_proxies, accepted.peer);
   if (live_ >= max_connections_ + kRefusedAtOnce ||
       (counted && !handshakes.TryTake(accepted.peer))) {
     refused_total.Increment();
@@ -659,10 +669,11 @@ absl::StatusOr<std::unique_ptr<WebSocketServer>> WebSocketServer::Start(
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   auto state = std::make_shared<ServerState>(pool, std::move(options), std::move(http),
                                              std::move(make_session), metrics);
-  GRASPD_ASSIGN_OR_RETURN(auto listeners,
-                          OpenListeners(pool.thread(0), listen, [state](Accepted accepted) {
-                            state->Accept(std::move(accepted));
-                          }));
+  GRASPD_ASSIGN_OR_RETURN(
+      auto listeners,
+      OpenListeners(
+          pool.thread(0), listen,
+          [state](Accepted accepted) { state->Accept(std::move(accepted)); }, kUnixSocketMode));
   state->StartSweeping();
   return std::make_unique<ServerImpl>(pool, std::move(state), std::move(listeners), metrics);
 }

@@ -28,7 +28,8 @@ namespace graspd::net {
 class WebSocketConnection {
  public:
   struct Peer {
-    IpAddress address;           // the client's, also behind a trusted proxy
+    IpAddress address;           // the client's, also behind a trusted proxy; 127.0.0.1 if it came
+                                 // over a unix socket and nobody said whose it is
     bool secret_header = false;  // presented ServerOptions::secret_header: our own SelfSubscriber
     std::string user_agent;      // at most 128 bytes
   };
@@ -78,10 +79,12 @@ struct WebSocketServerOptions {
   size_t outbound_bytes = 4u << 20;
   size_t outbound_total_bytes = 256u << 20;  // over all connections: past it the largest is closed
   size_t connections = 10'000;
-  size_t connections_per_address = 100;  // the secret-header connection is exempt
+  size_t connections_per_address = 100;  // the secret-header connection is exempt, and so is one
+                                         // over a unix socket that names no client
   std::chrono::seconds handshake_timeout{5};
   std::chrono::seconds ping_interval{30};
   std::chrono::seconds pong_timeout{60};
+  /// Their X-Forwarded-For is believed. Peers on unix sockets always count among them.
   std::vector<Cidr> trusted_proxies;
   /// Sent with every HTTP response and upgrade.
   std::vector<std::pair<std::string, std::string>> response_headers;
@@ -93,7 +96,16 @@ struct WebSocketServerOptions {
 /// upgrades with sessions from `make_session` (called on the connection's thread). A peer that
 /// sends nothing is pinged, then cut; one that takes nothing is cut; so is one that floods with
 /// pings. No compression. `connections` is lowered to what the descriptor limit of the process
-/// allows. Lifetime: pool and metrics outlive it.
+/// allows.
+///
+/// An upgrade is accepted on every path, also on one where `http` answers 404: a relay's URL may
+/// have a path, and what a proxy makes of it before it comes here is the proxy's business.
+///
+/// Unix sockets have mode 0666, whatever the umask, so that a proxy of any user can connect. Who
+/// connects there is taken for a proxy and may name any client: where local users are not to be
+/// trusted with that, the socket belongs in a directory that only the proxy may enter.
+///
+/// Lifetime: pool and metrics outlive it.
 class WebSocketServer {
  public:
   using SessionFactory =

@@ -1,5 +1,7 @@
 #include "net/websocket_server.h"
 
+#include <sys/stat.h>
+
 #include <filesystem>
 
 #include "absl/status/status.h"
@@ -300,6 +302,12 @@ TEST_F(WebSocketServerTest, ResponseHeadersAreOnTheUpgradeToo) {
   EXPECT_NE(client.Upgrade().find("Graspd-Instance: abc\r\n"), std::string::npos);
 }
 
+TEST_F(WebSocketServerTest, TheUpgradeNamesNoLibrary) {
+  StartServer();
+  RawClient client(address());
+  EXPECT_NE(client.Upgrade().find("\r\nServer: graspd\r\n"), std::string::npos);
+}
+
 TEST_F(WebSocketServerTest, AddressLimitCountsOpenConnectionsOfOneAddress) {
   options.connections_per_address = 2;
   options.secret_header = {"X-Self", "s3cret"};
@@ -416,6 +424,37 @@ TEST_F(WebSocketServerTest, ListensOnUnixSockets) {
   EXPECT_EQ(client.ReadFrame().payload, "over a file");
   server.reset();
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(WebSocketServerTest, EverybodyMayOpenAUnixSocketWhateverTheUmask) {
+  const std::string path = ::testing::TempDir() + "/graspd_net_mode_test.sock";
+  options.listen = {ListenAddress::Parse("unix:" + path).value()};
+  const mode_t before = ::umask(0077);
+  StartServer();
+  ::umask(before);
+  EXPECT_EQ(std::filesystem::status(path).permissions(), std::filesystem::perms(0666));
+}
+
+TEST_F(WebSocketServerTest, APeerOnAUnixSocketSpeaksForTheClientItNames) {
+  const std::string path = ::testing::TempDir() + "/graspd_net_proxy_test.sock";
+  options.listen = {ListenAddress::Parse("unix:" + path).value()};
+  options.connections_per_address = 1;
+  StartServer();
+  std::vector<std::unique_ptr<RawClient>> open;
+  const auto upgrade = [&](std::string_view headers) {
+    open.push_back(std::make_unique<RawClient>(path));
+    return open.back()->Upgrade(headers).substr(9, 3);
+  };
+  const auto address_of_next = [&] { return (*connections.Pop())->peer().address.ToString(); };
+  ASSERT_EQ(upgrade("X-Forwarded-For: 6.6.6.6, 203.0.113.1\r\n"), "101");
+  EXPECT_EQ(address_of_next(), "203.0.113.1");
+  ASSERT_EQ(upgrade("X-Forwarded-For: 203.0.113.2\r\n"), "101");
+  EXPECT_EQ(address_of_next(), "203.0.113.2");
+  EXPECT_EQ(upgrade("X-Forwarded-For: 203.0.113.1\r\n"), "429");
+  for (int i = 0; i < 3; ++i) {  // nobody is named: nobody to count for
+    ASSERT_EQ(upgrade(""), "101");
+    EXPECT_EQ(address_of_next(), "127.0.0.1");
+  }
 }
 
 TEST_F(WebSocketServerTest, MassDisconnectDuringFanOutLosesNobodyElse) {

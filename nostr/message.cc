@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "base/utf8.h"
 #include "nostr/json_reader.h"
 
 namespace graspd::nostr {
@@ -13,7 +14,7 @@ namespace {
 using json::ArrayWalk;
 using json::Value;
 
-constexpr size_t kMaxSubscriptionBytes = 64;
+constexpr size_t kMaxSubscriptionCharacters = 64;
 constexpr size_t kMaxClaimedIdBytes = 64;
 constexpr size_t kMaxTypeBytes = 16;
 
@@ -78,7 +79,7 @@ absl::Status NextFilters(ArrayWalk& walk, std::vector<Filter>& filters) {
 absl::Status NextSubscription(ArrayWalk& walk, std::string& out) {
   std::string id;
   GRASPD_RETURN_IF_ERROR(NextString(walk, "a subscription id", id));
-  if (id.empty() || id.size() > kMaxSubscriptionBytes) {
+  if (id.empty() || base::Utf8Characters(id) > kMaxSubscriptionCharacters) {
     return absl::InvalidArgumentError("a subscription id must have 1 to 64 characters");
   }
   out = std::move(id);
@@ -221,7 +222,8 @@ Opening RawOpening(std::string_view text) {
   if (opening.type.empty()) return opening;
   const size_t comma = SkipSpace(text, StringEnd(text, type) + 1);
   if (comma >= text.size() || text[comma] != ',') return opening;
-  opening.subscription = WholePlainText(text, SkipSpace(text, comma + 1), kMaxSubscriptionBytes);
+  opening.subscription =
+      WholePlainText(text, SkipSpace(text, comma + 1), kMaxSubscriptionCharacters);
   return opening;
 }
 

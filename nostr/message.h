@@ -65,7 +65,7 @@ using ClientMessage = std::variant<ClientEvent, ClientAuth, ClientReq, ClientCou
                                    ClientNegOpen, ClientNegMsg, ClientNegClose, ClientRefused>;
 
 /// Reads one text message. Checks shape only; limits are the caller's (limits.h), except that a
-/// subscription id must have 1 to 64 characters (bytes here) and is otherwise refused.
+/// subscription id must have 1 to 64 characters (code points) and is otherwise refused.
 ClientMessage ParseClientMessage(std::string_view text);
 
 // ---- from a relay --------------------------------------------------------------------------

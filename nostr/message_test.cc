@@ -132,6 +132,15 @@ TEST(ParseClientMessage, AnswersBadQueriesUnderTheirSubscription) {
             std::string(64, 's'));
 }
 
+TEST(ParseClientMessage, ASubscriptionIdHasUpTo64CharactersOfAnyLength) {
+  for (const std::string character : {"s", "\u00e9", "\u20ac", "\U0001F600"}) {
+    std::string id;
+    for (int i = 0; i < 64; ++i) id += character;
+    EXPECT_EQ(Client<ClientReq>("[\"REQ\",\"" + id + "\",{}]").subscription, id);
+    ExpectRefused("[\"REQ\",\"" + id + character + "\",{}]", Answer::kNotice, "");
+  }
+}
+
 TEST(ParseClientMessage, AnswersBadNegentropyMessagesWithNegErr) {
   for (const char* text :
        {R"(["NEG-OPEN","n"])", R"(["NEG-OPEN","n",{}])", R"(["NEG-OPEN","n",{},"6"])",

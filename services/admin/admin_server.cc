@@ -22,7 +22,7 @@
 #include "proto/descriptor_set.h"
 #include "services/admin/guard.h"
 #include "services/admin/health_service.h"
-#include "services/admin/listen_address.h"
+#include "services/admin/listening.h"
 #include "services/admin/reflection_index.h"
 #include "services/admin/reflection_service.h"
 #include "services/admin/rpc_services.h"
@@ -78,15 +78,19 @@ void SetLimits(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
-absl::StatusOr<std::vector<ListenAddress>> ParseAddresses(const std::vector<std::string>& texts) {
-  std::vector<ListenAddress> addresses;
-  for (const std::string& text : texts) {
-    GRASPD_ASSIGN_OR_RETURN(auto address, ListenAddress::Parse(text));
-    if (address.is_unix()) GRASPD_RETURN_IF_ERROR(RemoveStaleSocket(address.unix_path));
-    addresses.push_back(std::move(address));
-  }
+// Refuses what other machines could reach; makes way for unix sockets.
+absl::Status Prepare(const std::vector<net::ListenAddress>& addresses) {
   if (addresses.empty()) return absl::InvalidArgumentError("the admin API has no address");
-  return addresses;
+  for (const auto& address : addresses) {
+    if (!address.is_loopback()) {
+      return absl::InvalidArgumentError(
+          address.ToString() +
+          " is not local, and the admin API has no authentication: reach it from elsewhere by "
+          "ssh -L or kubectl port-forward");
+    }
+    if (!address.unix_path.empty()) GRASPD_RETURN_IF_ERROR(RemoveStaleSocket(address.unix_path));
+  }
+  return absl::OkStatus();
 }
 
 // Full names of what the server serves.
@@ -109,7 +113,7 @@ struct AdminServer::Impl {
         health(controls.health, ServedNames(index, reflection)),
         streams(kMaxStreams) {}
 
-  absl::Status Listen(const std::vector<ListenAddress>& wanted);
+  absl::Status Listen(const std::vector<net::ListenAddress>& wanted);
 
   // In the order of use: each outlives those below it.
   ReflectionIndex index;
@@ -119,12 +123,12 @@ struct AdminServer::Impl {
   StreamSet streams;
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::unique_ptr<grpc::Server> server;
-  std::vector<std::string> addresses;
+  std::vector<net::ListenAddress> addresses;
   std::once_flag shut_down;
   std::jthread poller;
 };
 
-absl::Status AdminServer::Impl::Listen(const std::vector<ListenAddress>& wanted) {
+absl::Status AdminServer::Impl::Listen(const std::vector<net::ListenAddress>& wanted) {
   grpc::ServerBuilder builder;
   SetLimits(builder);
   for (const auto& service : services) builder.RegisterService(service.get());
@@ -138,9 +142,8 @@ absl::Status AdminServer::Impl::Listen(const std::vector<ListenAddress>& wanted)
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (server == nullptr && ports[i] == 0) return ExplainBindFailure(wanted[i]);
-    ListenAddress real = wanted[i];
-    if (!real.is_unix()) real.port = static_cast<uint16_t>(ports[i]);
-    addresses.push_back(real.ToString());
+    net::ListenAddress& real = addresses.emplace_back(wanted[i]);
+    if (real.unix_path.empty()) real.tcp.port = static_cast<uint16_t>(ports[i]);
   }
   return server != nullptr ? absl::OkStatus()
                            : absl::InternalError("the admin API's gRPC server did not start");
@@ -152,7 +155,7 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions opt
                                                                 base::Metrics& metrics,
                                                                 const base::Clock& clock) {
   RouteGrpcLog();
-  GRASPD_ASSIGN_OR_RETURN(const auto wanted, ParseAddresses(options.listen));
+  GRASPD_RETURN_IF_ERROR(Prepare(options.listen));
   auto impl = std::make_unique<Impl>(options.reflection, controls, metrics, clock);
   impl->services = MakeAdminServices(controls, build, clock.UnixNow(), impl->guard);
   impl->services.push_back(MakeHealthService(impl->health, impl->guard, impl->streams));
@@ -160,9 +163,9 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(AdminOptions opt
     impl->services.push_back(MakeReflectionV1(impl->index, impl->guard, impl->streams));
     impl->services.push_back(MakeReflectionV1Alpha(impl->index, impl->guard, impl->streams));
   }
-  GRASPD_RETURN_IF_ERROR(impl->Listen(wanted));
-  for (const std::string& address : impl->addresses) {
-    base::LogInfo("admin", "listening", {{"address", address}});
+  GRASPD_RETURN_IF_ERROR(impl->Listen(options.listen));
+  for (const auto& address : impl->addresses) {
+    base::LogInfo("admin", "listening", {{"address", address.ToString()}});
   }
   impl->poller = std::jthread([&streams = impl->streams](std::stop_token stop) {
     std::mutex mutex;
@@ -179,7 +182,7 @@ AdminServer::AdminServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 AdminServer::~AdminServer() { Shutdown(base::Duration::zero()); }
 
-const std::vector<std::string>& AdminServer::addresses() const { return impl_->addresses; }
+const std::vector<net::ListenAddress>& AdminServer::addresses() const { return impl_->addresses; }
 
 void AdminServer::SetServing(bool serving) {
   impl_->health.SetServing(serving);

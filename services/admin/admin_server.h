@@ -1,23 +1,22 @@
 #pragma once
 
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "net/socket_address.h"
 #include "services/admin/controls.h"
 
 namespace graspd::admin {
 
 /// Where the admin server listens and what it offers. A plain value.
 struct AdminOptions {
-  /// `127.0.0.1:7335`, `[::1]:7335`, `localhost:7335` or `unix:/run/graspd/admin.sock`; port 0
-  /// picks a free one. Anything else is refused: callers are not authenticated yet, so only this
-  /// machine may connect. A unix socket is made with mode 0600; a stale file in its place is
-  /// removed.
-  std::vector<std::string> listen = {"127.0.0.1:7335"};
+  /// Loopback addresses and unix sockets; port 0 picks a free one. Anything else is refused:
+  /// callers are not authenticated yet, so only this machine may connect. A unix socket is made
+  /// with mode 0600; a stale file in its place is removed. Not empty.
+  std::vector<net::ListenAddress> listen;
   /// Serve grpc.reflection, which is what lets grpcurl work without proto files.
   bool reflection = true;
 };
@@ -41,7 +40,7 @@ struct AdminControls {
 /// Lifetime: stops in the destructor at the latest. `metrics` and `clock` outlive it.
 class AdminServer {
  public:
-  /// Errors: kInvalidArgument (an address that is malformed or not local), kAlreadyExists (another
+  /// Errors: kInvalidArgument (no address, or one that is not local), kAlreadyExists (another
   /// process or a file in the place of the unix socket), kUnavailable (cannot bind); the message
   /// says which address and why.
   static absl::StatusOr<std::unique_ptr<AdminServer>> Start(AdminOptions options,
@@ -52,8 +51,8 @@ class AdminServer {
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
 
-  /// Where it listens, in the order and form of AdminOptions::listen, with real port numbers.
-  [[nodiscard]] const std::vector<std::string>& addresses() const;
+  /// Where it listens, in the order of AdminOptions::listen, with real port numbers.
+  [[nodiscard]] const std::vector<net::ListenAddress>& addresses() const;
 
   /// False makes every health name but "liveness" and "startup" NOT_SERVING at once, and tells
   /// the watchers: the first thing to do at SIGTERM. True (as after Start) leaves it to the probes.

@@ -32,21 +32,24 @@ using std::chrono::seconds;
 using testing::Contains;
 using testing::HasSubstr;
 
+net::ListenAddress At(std::string_view text) { return *net::ListenAddress::Parse(text); }
+
 class AdminServerTest : public testing::Test {
  protected:
   absl::StatusOr<std::unique_ptr<AdminServer>> Start(AdminOptions options) {
     BuildInfo build;
     build.version = "1.2.3";
+    build.libraries = {{"boost", "1.2.3"}};
     return AdminServer::Start(std::move(options), {remotes_, discovery_, sync_, health_}, build,
                               metrics_, clock_);
   }
   // A server on a free port; channel_ leads to it.
   void StartServer(bool reflection = true) {
-    auto server = Start({.listen = {"127.0.0.1:0"}, .reflection = reflection});
+    auto server = Start({.listen = {At("127.0.0.1:0")}, .reflection = reflection});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = std::move(*server);
-    channel_ =
-        grpc::CreateChannel(server_->addresses().front(), grpc::InsecureChannelCredentials());
+    channel_ = grpc::CreateChannel(server_->addresses().front().ToString(),
+                                   grpc::InsecureChannelCredentials());
   }
   void AddRemote(const std::string& url) {
     RemoteInfo info;
@@ -154,12 +157,16 @@ TEST_F(AdminServerTest, CallsPastTheQueueAreRefusedAndHealthStillAnswers) {
   EXPECT_GE(succeeded, 64);
 }
 
-TEST_F(AdminServerTest, BuildInfoHasVersionStartAndHashOfTheApi) {
+TEST_F(AdminServerTest, BuildInfoHasVersionsStartAndHashOfTheApi) {
   StartServer();
   grpc::ClientContext context;
   v1::GetBuildInfoResponse response;
   ASSERT_TRUE(v1::OpsService::NewStub(channel_)->GetBuildInfo(&context, {}, &response).ok());
   EXPECT_EQ(response.version(), "1.2.3");
+  for (const char* library : {"boost", "grpc", "openssl", "protobuf"}) {
+    ASSERT_TRUE(response.libraries().contains(library)) << library;
+    EXPECT_THAT(response.libraries().at(library), testing::MatchesRegex("[0-9]+[.][0-9]+.*"));
+  }
   EXPECT_EQ(response.api_sha256().size(), 64u);
   EXPECT_EQ(response.started_at().seconds(), static_cast<int64_t>(clock_.UnixNow()));
 }
@@ -328,7 +335,7 @@ TEST_F(AdminServerTest, ShutdownTwiceIsFine) {
 
 TEST_F(AdminServerTest, OnlyLocalAddressesAreAccepted) {
   for (const char* address : {"0.0.0.0:0", "[::]:0", "192.0.2.1:7335"}) {
-    EXPECT_EQ(Start({.listen = {"127.0.0.1:0", address}}).status().code(),
+    EXPECT_EQ(Start({.listen = {At("127.0.0.1:0"), At(address)}}).status().code(),
               absl::StatusCode::kInvalidArgument)
         << address;
   }
@@ -337,8 +344,8 @@ TEST_F(AdminServerTest, OnlyLocalAddressesAreAccepted) {
 
 TEST_F(AdminServerTest, TakenPortIsAnErrorThatNamesIt) {
   StartServer();
-  const std::string address = server_->addresses().front();
-  const auto second = Start({.listen = {address}});
+  const std::string address = server_->addresses().front().ToString();
+  const auto second = Start({.listen = {At(address)}});
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(second.status().ToString(), HasSubstr(address));
   EXPECT_THAT(second.status().ToString(), HasSubstr("in use"));
@@ -351,21 +358,21 @@ TEST_F(AdminServerTest, UnixSocketIsForTheOwnerOnlyAndReplacesAStaleOne) {
   const std::string path = std::string(name) + "/admin.sock";
   const std::string address = "unix:" + path;
   {
-    auto server = Start({.listen = {address, "127.0.0.1:0"}});
+    auto server = Start({.listen = {At(address), At("127.0.0.1:0")}});
     ASSERT_TRUE(server.ok()) << server.status();
-    EXPECT_EQ((*server)->addresses().front(), address);
-    EXPECT_NE((*server)->addresses().back(), "127.0.0.1:0");
+    EXPECT_EQ((*server)->addresses().front().ToString(), address);
+    EXPECT_NE((*server)->addresses().back().tcp.port, 0);
     struct stat info {};
     ASSERT_EQ(::stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0777, 0600u);
-    EXPECT_EQ(Start({.listen = {address}}).status().code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(Start({.listen = {At(address)}}).status().code(), absl::StatusCode::kAlreadyExists);
 
     grpc::ClientContext context;
     v1::ListRemotesResponse response;
     const auto channel = grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
     EXPECT_TRUE(v1::RemoteService::NewStub(channel)->ListRemotes(&context, {}, &response).ok());
   }
-  auto again = Start({.listen = {address}});
+  auto again = Start({.listen = {At(address)}});
   EXPECT_TRUE(again.ok()) << again.status();
   again = absl::CancelledError();
   fs::remove_all(name);

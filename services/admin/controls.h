@@ -220,13 +220,12 @@ class HealthControl {
 
 /// What this binary is; fixed at start.
 struct BuildInfo {
-  std::string version;     // "0.1.0"
-  std::string commit;      // full hash, "" if unknown
-  bool dirty = false;      // built from a changed work tree
-  std::string build_time;  // RFC 3339, "" if the build is reproducible and has none
+  std::string version;  // "0.1.0"
+  std::string commit;   // abbreviated hash, "" if unknown
+  bool dirty = false;   // built from a changed work tree
   std::string compiler;
-  std::map<std::string, std::string> libraries;  // name -> version
-  uint32_t schema_version = 0;                   // of the store's format
+  std::map<std::string, std::string> libraries;  // name -> version; the admin server adds its own
+  uint32_t schema_version = 0;                   // of the store's format; 0 if it keeps none
   std::vector<std::string> features;             // "storage.lmdb", "sync", ...
   std::vector<uint32_t> nips;                    // as in the NIP-11 document
   std::vector<std::string> grasps;

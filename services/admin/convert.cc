@@ -111,7 +111,6 @@ void ToProto(const BuildInfo& from, v1::GetBuildInfoResponse* to) {
   to->set_version(from.version);
   to->set_commit(from.commit);
   to->set_dirty(from.dirty);
-  to->set_build_time(from.build_time);
   to->set_compiler(from.compiler);
   for (const auto& [name, version] : from.libraries) (*to->mutable_libraries())[name] = version;
   to->set_schema_version(from.schema_version);

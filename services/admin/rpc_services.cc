@@ -1,5 +1,8 @@
 #include "services/admin/rpc_services.h"
 
+#include <google/protobuf/stubs/common.h>
+#include <grpcpp/grpcpp.h>
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 
 #include <span>
@@ -109,12 +112,20 @@ std::string ApiHash() {
   return base::HexEncode(digest);
 }
 
+void AddOwnLibraries(v1::GetBuildInfoResponse* build) {
+  auto& libraries = *build->mutable_libraries();
+  libraries["grpc"] = grpc::Version();
+  libraries["openssl"] = OpenSSL_version(OPENSSL_VERSION_STRING);
+  libraries["protobuf"] = google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION);
+}
+
 class OpsServiceImpl final : public v1::OpsService::CallbackService {
  public:
   OpsServiceImpl(HealthControl& health, const BuildInfo& build, base::UnixSeconds started_at,
                  Guard& guard)
       : health_(health), guard_(guard) {
     ToProto(build, &build_);
+    AddOwnLibraries(&build_);
     build_.set_api_sha256(ApiHash());
     build_.mutable_started_at()->set_seconds(static_cast<int64_t>(started_at));
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/version.hpp>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -103,6 +104,30 @@ std::string Join(const std::vector<std::string>& texts) {
   return joined.empty() ? "off" : joined;
 }
 
+admin::BuildInfo DescribeBuild(const Settings& settings) {
+  admin::BuildInfo build;
+  build.version = base::BuildVersion();
+  constexpr std::string_view kDirty = "-dirty";  // as `git describe` ends it
+  std::string_view commit = base::BuildCommit();
+  build.dirty = commit.ends_with(kDirty);
+  if (build.dirty) commit.remove_suffix(kDirty.size());
+  if (commit != "unknown") build.commit = commit;
+#ifdef __clang__
+  build.compiler = "clang++ " __clang_version__;
+#else
+  build.compiler = "g++ " __VERSION__;
+#endif
+  build.libraries["boost"] = std::to_string(BOOST_VERSION / 100'000) + "." +
+                             std::to_string(BOOST_VERSION / 100 % 1000) + "." +
+                             std::to_string(BOOST_VERSION % 100);
+  if (settings.store.starts_with("lmdb:")) build.schema_version = storage::kLmdbDataFormat;
+  build.features = {"storage.memory", "storage.lmdb"};
+  if (settings.sync_enabled) build.features.emplace_back("sync");
+  build.nips.assign(std::begin(relay::kSupportedNips), std::end(relay::kSupportedNips));
+  if (settings.sync_enabled) build.grasps = {"GRASP-02"};
+  return build;
+}
+
 }  // namespace
 
 // Members stand in the order in which they are made. Threads are ended before anything they use
@@ -151,8 +176,10 @@ struct Daemon::Parts {
 
 absl::Status Daemon::Parts::Start() {
   RaiseDescriptorLimit();
-  GRASPD_ASSIGN_OR_RETURN(store, MakeStoreFactory().Open(settings.store));
-  GRASPD_RETURN_IF_ERROR(Prefixed("relay.listen", StartRelay()));
+  auto opened = MakeStoreFactory().Open(settings.store);
+  GRASPD_RETURN_IF_ERROR(Prefixed("store " + settings.store, opened.status()));
+  store = *std::move(opened);
+  GRASPD_RETURN_IF_ERROR(StartRelay());
   GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
   health = std::make_unique<Health>(*store, Loops(), sync.get(), clock);
   GRASPD_RETURN_IF_ERROR(Prefixed("admin.listen", StartAdmin()));
@@ -192,9 +219,10 @@ absl::Status Daemon::Parts::StartRelay() {
   options.trusted_proxies = settings.relay_trusted_proxies;
   options.instance = instance;
   options.secret_header = secret_header;
-  GRASPD_ASSIGN_OR_RETURN(
-      relay, relay::RelayService::Start(std::move(options),
-                                        {*pipeline, *store, feed, io, reads, cpu, clock, metrics}));
+  auto started = relay::RelayService::Start(
+      std::move(options), {*pipeline, *store, feed, io, reads, cpu, clock, metrics});
+  GRASPD_RETURN_IF_ERROR(Prefixed("relay.listen", started.status()));
+  relay = *std::move(started);
 
   // With port 0 our own URLs are known only now; nobody can have used the port before it was
   // printed.
@@ -243,18 +271,10 @@ absl::Status Daemon::Parts::StartSync() {
 absl::Status Daemon::Parts::StartAdmin() {
   if (settings.admin_listen.empty()) return absl::OkStatus();
   controls = std::make_unique<AdminControls>(sync.get());
-  admin::BuildInfo build;
-  build.version = base::BuildVersion();
-  build.commit = base::BuildCommit();
-  build.compiler = "g++ " __VERSION__;
-  build.features = {"storage.memory", "storage.lmdb"};
-  if (sync) build.features.push_back("sync");
-  build.nips.assign(std::begin(relay::kSupportedNips), std::end(relay::kSupportedNips));
-  if (sync) build.grasps = {"GRASP-02"};
-  GRASPD_ASSIGN_OR_RETURN(
-      admin, admin::AdminServer::Start({.listen = Texts(settings.admin_listen)},
-                                       {*controls, *controls, *controls, *health}, std::move(build),
-                                       metrics, clock));
+  GRASPD_ASSIGN_OR_RETURN(admin,
+                          admin::AdminServer::Start({.listen = settings.admin_listen},
+                                                    {*controls, *controls, *controls, *health},
+                                                    DescribeBuild(settings), metrics, clock));
   return absl::OkStatus();
 }
 
@@ -293,7 +313,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) 
 std::string Daemon::ReadyLine() const {
   const auto& p = *parts_;
   return "graspd ready relay=" + Join(Texts(p.relay->addresses())) +
-         " admin=" + Join(p.admin ? p.admin->addresses() : std::vector<std::string>()) +
+         " admin=" + Join(p.admin ? Texts(p.admin->addresses()) : std::vector<std::string>()) +
          " ops=" + Join(p.ops ? Texts(p.ops->addresses()) : std::vector<std::string>());
 }
 

@@ -81,34 +81,45 @@ class Assembly {
       if (urls.ok()) {
         settings_.relay_urls = *std::move(urls);
       } else {
-        problems_.push_back("relay.urls: " + std::string(urls.status().message()));
+        problems_.emplace_back(urls.status().message());
       }
     }
   }
 
-  void Require(bool holds, std::string_view sentence) {
-    if (!holds) problems_.emplace_back(sentence);
+  // `limits.event_bytes = "64KiB"`.
+  [[nodiscard]] std::string Shown(std::string_view name) const {
+    const auto& table = SettingTable();
+    const auto spec =
+        std::find_if(table.begin(), table.end(), [&](const auto& row) { return row.name == name; });
+    return fmt::format("{} = {}", name, spec->toml(settings_));
+  }
+
+  void Require(bool holds, std::string_view name, std::string_view rule, std::string_view other,
+               std::string_view why = "") {
+    if (holds) return;
+    problems_.push_back(fmt::format("{}: must {} {}{}{}", Shown(name), rule, Shown(other),
+                                    why.empty() ? "" : ": ", why));
   }
 
   /// Rules between settings, each of which alone is allowed.
   void CheckTogether() {
     const nostr::Limits& l = settings_.limits;
-    Require(l.event_bytes <= l.message_bytes,
-            "limits.event_bytes must not be above limits.message_bytes");
-    Require(l.limit_default <= l.limit_max,
-            "limits.limit_default must not be above limits.limit_max");
-    Require(l.outbound_bytes >= l.event_bytes && l.outbound_bytes >= l.neg_message_bytes,
-            "limits.outbound_bytes must not be below limits.event_bytes or "
-            "limits.neg_message_bytes: such a message could never be sent");
-    Require(l.outbound_total_bytes >= l.outbound_bytes,
-            "limits.outbound_total_bytes must not be below limits.outbound_bytes");
-    Require(l.pong_timeout > l.ping_interval,
-            "limits.pong_timeout must be longer than limits.ping_interval: quiet connections would "
-            "end before they are pinged");
-    Require(l.events_per_second == 0 || l.events_burst >= 1,
-            "limits.events_burst must be at least 1: no event could pass");
-    Require(l.reqs_per_second == 0 || l.reqs_burst >= 1,
-            "limits.reqs_burst must be at least 1: no request could pass");
+    Require(l.event_bytes <= l.message_bytes, "limits.event_bytes", "not be above",
+            "limits.message_bytes");
+    Require(l.limit_default <= l.limit_max, "limits.limit_default", "not be above",
+            "limits.limit_max");
+    Require(l.outbound_bytes >= l.event_bytes, "limits.outbound_bytes", "not be below",
+            "limits.event_bytes", "such an event could never be sent");
+    Require(l.outbound_bytes >= l.neg_message_bytes, "limits.outbound_bytes", "not be below",
+            "limits.neg_message_bytes", "such a message could never be sent");
+    Require(l.outbound_total_bytes >= l.outbound_bytes, "limits.outbound_total_bytes",
+            "not be below", "limits.outbound_bytes");
+    Require(l.pong_timeout > l.ping_interval, "limits.pong_timeout", "be longer than",
+            "limits.ping_interval", "quiet connections would end before they are pinged");
+    Require(l.events_per_second == 0 || l.events_burst >= 1, "limits.events_burst",
+            "be at least 1 with", "limits.events_per_second", "no event could pass");
+    Require(l.reqs_per_second == 0 || l.reqs_burst >= 1, "limits.reqs_burst", "be at least 1 with",
+            "limits.reqs_per_second", "no request could pass");
   }
 
   [[nodiscard]] std::vector<EffectiveSetting> Effective() const {
@@ -186,16 +197,20 @@ std::optional<std::string> CommandOutput(const Invocation& invocation) {
 absl::StatusOr<std::vector<nostr::RelayUrl>> DefaultRelayUrls(
     const std::vector<net::ListenAddress>& listen) {
   std::vector<nostr::RelayUrl> urls;
+  bool ports_known = true;
   for (const net::ListenAddress& address : listen) {
     if (!address.unix_path.empty() || address.is_wildcard()) {
-      return absl::InvalidArgumentError(fmt::format(
-          "must be set, because relay.listen has {}, from which our public name does not follow",
-          address.ToString()));
+      return absl::InvalidArgumentError(
+          fmt::format("relay.urls: must be set, because relay.listen has {}, from which our public "
+                      "name does not follow",
+                      address.ToString()));
     }
-    if (address.tcp.port == 0) return std::vector<nostr::RelayUrl>();
+    ports_known = ports_known && address.tcp.port != 0;
+    if (!ports_known) continue;  // the others still have to be looked at
     GRASPD_ASSIGN_OR_RETURN(auto url, nostr::RelayUrl::Parse("ws://" + address.tcp.ToString()));
     urls.push_back(std::move(url));
   }
+  if (!ports_known) urls.clear();
   return urls;
 }
 

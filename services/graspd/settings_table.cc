@@ -112,8 +112,8 @@ Form<std::string> Text(std::string allowed, bool (*accept)(std::string_view)) {
 bool AnyText(std::string_view) { return true; }
 
 bool IsStoreUri(std::string_view text) {
-  const size_t colon = text.find(':');
-  return colon != std::string_view::npos && colon > 0;
+  constexpr std::string_view kLmdb = "lmdb:";
+  return text == "memory:" || (text.starts_with(kLmdb) && text.size() > kLmdb.size());
 }
 
 bool IsPubkeyOrEmpty(std::string_view text) {
@@ -213,6 +213,17 @@ constexpr size_t kGiB = 1u << 30, kTiB = kGiB << 10;
 Form<net::ListenAddress> Listen() {
   return Parsed<net::ListenAddress>("addresses such as 127.0.0.1:7334, [::1]:7334 or unix:/path");
 }
+// The admin server refuses other addresses too; here the mistake is found before anything starts.
+Form<net::ListenAddress> LocalListen() {
+  auto form = Parsed<net::ListenAddress>(
+      "loopback addresses or unix sockets, such as 127.0.0.1:7335, [::1]:7335 or unix:/path");
+  form.parse = [](std::string_view text) -> absl::StatusOr<net::ListenAddress> {
+    GRASPD_ASSIGN_OR_RETURN(auto address, net::ListenAddress::Parse(text));
+    if (address.is_loopback()) return address;
+    return absl::InvalidArgumentError("the admin API has no authentication");
+  };
+  return form;
+}
 Form<nostr::RelayUrl> Relay() {
   return Parsed<nostr::RelayUrl>("relay URLs such as wss://relay.example");
 }
@@ -222,8 +233,8 @@ Form<net::Cidr> Range() {
 
 std::vector<SettingSpec> ServiceRows() {
   return {
-      Row("store", &S::store, Text("a URI such as lmdb:./data or memory:", IsStoreUri),
-          "Where events are kept: `lmdb:PATH` (a directory, made if absent) or `memory:` (gone at "
+      Row("store", &S::store, Text("memory: or lmdb:DIRECTORY", IsStoreUri),
+          "Where events are kept: `lmdb:DIRECTORY` (made if absent) or `memory:` (gone at "
           "exit)."),
       ListRow("relay.listen", &S::relay_listen, Listen(), 1,
               "Where the relay listens: WebSocket, NIP-11 and the landing page."),
@@ -243,9 +254,9 @@ std::vector<SettingSpec> ServiceRows() {
       ListRow("relay.trusted_proxies", &S::relay_trusted_proxies, Range(), 0,
               "Reverse proxies whose `X-Forwarded-For` is believed. Without it every client behind "
               "a proxy counts as one address."),
-      ListRow("admin.listen", &S::admin_listen, Listen(), 0,
+      ListRow("admin.listen", &S::admin_listen, LocalListen(), 0,
               "Where the admin API (gRPC) listens; an empty list turns it off. It has no "
-              "authentication: keep it on loopback or a unix socket."),
+              "authentication, so only loopback addresses and unix sockets are allowed."),
       ListRow("ops.listen", &S::ops_listen, Listen(), 0,
               "Where probes and metrics are served over HTTP; an empty list turns them off."),
       Row("policy.mode", &S::policy_mode,
@@ -290,8 +301,8 @@ std::vector<SettingSpec> LimitRows() {
           "Ids, authors, kinds and tag values of one filter together."),
       Row("limits.subscriptions", &L::subscriptions, Count(1, kMany),
           "Open subscriptions of one connection."),
-      Row("limits.subscription_id_chars", &L::subscription_id_chars, Count(1, 1000),
-          "Length of a subscription id; NIP-01 allows 64."),
+      Row("limits.subscription_id_chars", &L::subscription_id_chars, Count(1, 64),
+          "Length of a subscription id; NIP-01 allows at most 64."),
       Row("limits.limit_default", &L::limit_default, Count(1, kMany),
           "Stored events that a filter without `limit` gets; not above `limits.limit_max`."),
       Row("limits.limit_max", &L::limit_max, Count(1, kMany),

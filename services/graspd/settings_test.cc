@@ -177,8 +177,29 @@ TEST(SettingsTest, ABadValueIsRefusedWithItsOriginAndWhatIsAllowed) {
   EXPECT_THAT(RefusalOfFile("[log]\nlevel = \"loud\"\n"), HasSubstr(":2): must be one of debug"));
   EXPECT_THAT(Refusal({"--limits-event-tags", "0"}), HasSubstr("a whole number from 1"));
   EXPECT_THAT(Refusal({"--relay-pubkey", "npub1xyz"}), HasSubstr("64 lower-case hex digits"));
-  EXPECT_THAT(Refusal({"--store", "./data"}), HasSubstr("lmdb:./data"));
+  EXPECT_THAT(Refusal({"--limits-subscription-id-chars", "65"}), HasSubstr("from 1 to 64"));
   EXPECT_THAT(Refusal({"--limits-ping-interval", "1500ms"}), HasSubstr("a duration from 1s"));
+}
+
+TEST(SettingsTest, OnlyStoresThatExistAreAllowed) {
+  for (const char* store : {"./data", "foo:", "foo:bar", "lmdb", "lmdb:", "memory:foo", ""}) {
+    EXPECT_EQ(Refusal({"--store", store}), "store = \"" + std::string(store) +
+                                               "\" (--store): must be memory: or lmdb:DIRECTORY");
+  }
+  EXPECT_EQ(Parsed({"--store", "memory:"}).store, "memory:");
+  EXPECT_EQ(Parsed({"--store", "lmdb:/var/lib/graspd"}).store, "lmdb:/var/lib/graspd");
+}
+
+TEST(SettingsTest, TheAdminApiListensOnThisMachineOnly) {
+  for (const char* address : {"0.0.0.0:7335", "[::]:7335", "10.0.0.1:7335"}) {
+    EXPECT_THAT(Refusal({"--admin-listen", std::string("127.0.0.1:7335,") + address}),
+                AllOf(StartsWith("admin.listen = "), HasSubstr("(--admin-listen): must be a list"),
+                      HasSubstr("loopback"), HasSubstr(std::string("(\"") + address + "\""),
+                      HasSubstr("no authentication")));
+  }
+  EXPECT_THAT(Refusal({"--admin-listen", "localhost:7335"}), HasSubstr("loopback"));
+  EXPECT_THAT(ToStrings(Parsed({"--admin-listen", "127.0.0.1:1,[::1]:2,unix:/x"}).admin_listen),
+              ElementsAre("127.0.0.1:1", "[::1]:2", "unix:/x"));
 }
 
 TEST(SettingsTest, ValuesInTheFileMustHaveTheRightTomlType) {
@@ -234,6 +255,9 @@ TEST(SettingsTest, RelayUrlsAreNeededWhereTheyDoNotFollowFromTheListeningAddress
   EXPECT_THAT(Refusal({"--relay-listen", "[::]:7334"}), StartsWith("relay.urls: must be set"));
   EXPECT_THAT(Refusal({"--relay-listen", "unix:/run/x.sock"}),
               StartsWith("relay.urls: must be set"));
+  EXPECT_THAT(Refusal({"--relay-listen", "127.0.0.1:0,unix:/run/x.sock"}),
+              StartsWith("relay.urls: must be set"))
+      << "whatever stands before it";
   EXPECT_THAT(
       ToStrings(
           Parsed({"--relay-listen", "0.0.0.0:7334", "--relay-urls", "wss://r.example"}).relay_urls),
@@ -244,6 +268,7 @@ TEST(SettingsTest, RelayUrlsAreNeededWhereTheyDoNotFollowFromTheListeningAddress
 
 TEST(SettingsTest, RelayUrlsStayEmptyWhileAPortIsUnknown) {
   EXPECT_THAT(Parsed({"--relay-listen", "127.0.0.1:0"}).relay_urls, IsEmpty());
+  EXPECT_THAT(Parsed({"--relay-listen", "127.0.0.1:7334,127.0.0.1:0"}).relay_urls, IsEmpty());
 }
 
 TEST(SettingsTest, SyncIsOffByDefaultInOpenModeOnly) {
@@ -252,13 +277,23 @@ TEST(SettingsTest, SyncIsOffByDefaultInOpenModeOnly) {
   EXPECT_TRUE(Parsed({"--policy-mode", "open", "--sync-enabled", "true"}).sync_enabled);
 }
 
-TEST(SettingsTest, LimitsThatContradictEachOtherAreRefused) {
-  EXPECT_THAT(Refusal({"--limits-event-bytes", "1MiB"}), HasSubstr("limits.message_bytes"));
-  EXPECT_THAT(Refusal({"--limits-limit-default", "5001"}), HasSubstr("limits.limit_max"));
-  EXPECT_THAT(Refusal({"--limits-outbound-bytes", "64KiB"}), HasSubstr("never be sent"));
-  EXPECT_THAT(Refusal({"--limits-outbound-total-bytes", "1MiB"}), HasSubstr("outbound_bytes"));
-  EXPECT_THAT(Refusal({"--limits-events-burst", "0"}), HasSubstr("events_burst"));
-  EXPECT_THAT(Refusal({"--limits-pong-timeout", "30s"}), HasSubstr("limits.ping_interval"));
+TEST(SettingsTest, LimitsThatContradictEachOtherAreRefusedWithBothValues) {
+  EXPECT_EQ(Refusal({"--limits-event-bytes=2MiB", "--limits-message-bytes=1MiB"}),
+            "limits.event_bytes = \"2MiB\": must not be above limits.message_bytes = \"1MiB\"");
+  EXPECT_EQ(Refusal({"--limits-limit-default=6", "--limits-limit-max=5"}),
+            "limits.limit_default = 6: must not be above limits.limit_max = 5");
+  EXPECT_THAT(Refusal({"--limits-outbound-bytes", "64KiB"}),
+              AllOf(HasSubstr("limits.event_bytes"), HasSubstr("limits.neg_message_bytes"),
+                    HasSubstr("never be sent")));
+  EXPECT_THAT(Refusal({"--limits-outbound-total-bytes", "1MiB"}),
+              HasSubstr("must not be below limits.outbound_bytes"));
+  EXPECT_EQ(Refusal({"--limits-events-burst=0", "--limits-events-per-second=2"}),
+            "limits.events_burst = 0: must be at least 1 with limits.events_per_second = 2: no "
+            "event could pass");
+  EXPECT_THAT(Refusal({"--limits-reqs-burst", "0"}), HasSubstr("limits.reqs_per_second"));
+  EXPECT_THAT(Refusal({"--limits-pong-timeout=30s", "--limits-ping-interval=30s"}),
+              StartsWith("limits.pong_timeout = \"30s\": must be longer than "
+                         "limits.ping_interval = \"30s\": "));
   EXPECT_EQ(Refusal({"--limits-events-burst=0", "--limits-events-per-second=0"}), "not refused");
 }
 

@@ -4,12 +4,12 @@
 #include <chrono>
 #include <utility>
 
+#include "base/utf8.h"
 #include "nostr/rules.h"
 
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kActiveReads = 4, kWaitingReads = 500;
 constexpr size_t kFilterValues = 50'000;
 constexpr double kStrikesPerSecond = 1, kStrikes = 100;
 
@@ -126,7 +126,8 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       submitter_(context.sink.Open(
           ingest::EventSink::Lane::kClient, hub.executor(),
           [this](std::span<const ingest::Result> results) { OnResults(results); })),
-      neg_(context_, *connection_, hub.executor()) {}
+      reads_(context.reads, hub.executor()),
+      neg_(context_, *connection_, hub.executor(), reads_) {}
 
 ClientSession::~ClientSession() { OnClosed(); }
 
@@ -135,7 +136,7 @@ void ClientSession::OnClosed() {
   hub_.Leave(*this);
   while (!subscriptions_.empty()) EndSubscription(std::string(subscriptions_.begin()->first));
   stalled_.clear();
-  waiting_reads_.clear();
+  reads_.Close();
   submitter_.reset();
 }
 
@@ -222,7 +223,7 @@ void ClientSession::Handle(nostr::ClientRefused message) {
 std::optional<std::string> ClientSession::RefuseQuery(const std::string& id,
                                                       const std::vector<nostr::Filter>& filters) {
   if (!own_ && !query_budget_.TryTake(context_.clock.Now())) return kSlowDown;
-  if (id.size() > context_.limits.subscription_id_chars) {
+  if (base::Utf8Characters(id) > context_.limits.subscription_id_chars) {
     return "invalid: subscription id longer than " +
            std::to_string(context_.limits.subscription_id_chars);
   }
@@ -269,17 +270,20 @@ void ClientSession::Open(nostr::ClientReq message) {
 void ClientSession::ScanOn(const SubscriptionPtr& subscription) {
   // Weak: a subscription refers to its session, and must not be kept by a task that outlives it.
   const std::weak_ptr<Subscription> weak = subscription;
-  const auto read = [weak, query = subscription->query]() -> Continuation {
+  const auto read =
+      [this, weak, scan = std::weak_ptr<StoredQuery>(subscription->query)]() -> SessionReads::Then {
+    const auto query = scan.lock();
+    if (!query) return nullptr;  // closed or replaced before its turn
     auto page = query->Next();
     if (page.ok()) {
       for (storage::Row& row : page->rows) row.json.push_back(']');
     }
-    return [weak, page = std::make_shared<PageOrError>(std::move(page))](ClientSession& session) {
-      if (const auto alive = weak.lock()) session.OnPage(alive, *page);
+    return [this, weak, page = std::make_shared<PageOrError>(std::move(page))] {
+      if (const auto alive = weak.lock()) OnPage(alive, *page);
     };
   };
-  Read(read, [weak](ClientSession& session) {
-    if (const auto alive = weak.lock()) session.SendClosed(alive->id(), kBusy);
+  reads_.Run(read, [this, weak] {
+    if (const auto alive = weak.lock()) SendClosed(alive->id(), kBusy);
   });
 }
 
@@ -353,52 +357,20 @@ void ClientSession::SendClosed(const std::string& id, std::string_view reason) {
 void ClientSession::Handle(nostr::ClientCount message) {
   const std::string id = std::move(message.subscription);
   if (const auto refusal = RefuseQuery(id, message.filters)) return RefuseCount(id, *refusal);
-  Read(
-      [&store = context_.store, id, filters = std::move(message.filters),
-       now = context_.clock.UnixNow()]() -> Continuation {
-        const auto count = store.Count(filters, now);
-        return [id, count](ClientSession& session) {
-          if (!count.ok()) return session.RefuseCount(id, "error: could not count stored events");
-          session.connection_->SendText(nostr::CountMessage(id, *count));
+  reads_.Run(
+      [this, &store = context_.store, id, filters = std::move(message.filters),
+       now = context_.clock.UnixNow()]() -> SessionReads::Then {
+        return [this, id, count = store.Count(filters, now)] {
+          if (!count.ok()) return RefuseCount(id, "error: could not count stored events");
+          connection_->SendText(nostr::CountMessage(id, *count));
         };
       },
-      [id](ClientSession& session) { session.RefuseCount(id, kBusy); });
+      [this, id] { RefuseCount(id, kBusy); });
 }
 
 void ClientSession::RefuseCount(const std::string& id, std::string_view reason) {
   context_.meters.Refused(reason);
   connection_->SendText(nostr::ClosedMessage(id, reason));
-}
-
-// ---- reads of the store ----------------------------------------------------------------------
-
-void ClientSession::Read(ReadJob job, Continuation if_busy) {
-  if (waiting_reads_.size() >= kWaitingReads) return if_busy(*this);
-  waiting_reads_.push_back({std::move(job), std::move(if_busy)});
-  StartWaitingReads();
-}
-
-void ClientSession::StartWaitingReads() {
-  while (active_reads_ < kActiveReads && !waiting_reads_.empty()) {
-    WaitingRead next = std::move(waiting_reads_.front());
-    waiting_reads_.pop_front();
-    const bool queued = context_.reads.TryRun(
-        [job = std::move(next.job), weak = weak_from_this(), &executor = hub_.executor()] {
-          auto then = job();
-          executor.Post([weak, then = std::move(then)] {
-            const auto self = weak.lock();
-            if (!self || self->closed_) return;
-            --self->active_reads_;
-            then(*self);
-            self->StartWaitingReads();
-          });
-        });
-    if (queued) {
-      ++active_reads_;
-    } else {
-      next.if_busy(*this);
-    }
-  }
 }
 
 // ---- reconciliation --------------------------------------------------------------------------

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +12,7 @@
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
 #include "services/relay/session_context.h"
+#include "services/relay/session_reads.h"
 #include "services/relay/stored_query.h"
 #include "services/relay/token_bucket.h"
 
@@ -22,8 +21,8 @@ namespace graspd::relay {
 /// One client: what it may do, its events on their way in, its subscriptions, its reconciliations.
 ///
 /// A connection that presented the secret header is our own SelfSubscriber: no rates apply to it.
-/// Bounds: everything in Limits; besides, 4 reads of the store at a time (500 waiting) and 50,000
-/// filter values in all subscriptions. Who sends too many malformed messages or forged events is
+/// Bounds: everything in Limits; besides, the reads of the store (SessionReads) and 50,000 filter
+/// values in all subscriptions. Who sends too many malformed messages or forged events is
 /// cut off. Threading: its connection's thread. Lifetime: shared by the handle that the server
 /// owns; tasks on other threads hold it weakly.
 class ClientSession final : public LiveHub::Member,
@@ -48,9 +47,6 @@ class ClientSession final : public LiveHub::Member,
   class Subscription;
   using SubscriptionPtr = std::shared_ptr<Subscription>;
   using PageOrError = absl::StatusOr<StoredQuery::Page>;
-  using Continuation = std::function<void(ClientSession&)>;
-  /// Runs on the reads pool and returns what to do with the outcome on the connection's thread.
-  using ReadJob = std::function<Continuation()>;
 
   ClientSession(const SessionContext& context, LiveHub& hub,
                 std::shared_ptr<net::WebSocketConnection> connection);
@@ -88,10 +84,6 @@ class ClientSession final : public LiveHub::Member,
   /// A COUNT that cannot be answered: CLOSED, but a REQ of the same id goes on.
   void RefuseCount(const std::string& id, std::string_view reason);
 
-  // Reads of the store.
-  void Read(ReadJob job, Continuation if_busy);
-  void StartWaitingReads();
-
   const SessionContext& context_;
   LiveHub& hub_;
   const std::shared_ptr<net::WebSocketConnection> connection_;
@@ -105,12 +97,7 @@ class ClientSession final : public LiveHub::Member,
   size_t filter_values_ = 0;              // of all subscriptions
   std::vector<SubscriptionPtr> stalled_;  // scans that wait for the output to drain
 
-  struct WaitingRead {
-    ReadJob job;
-    Continuation if_busy;
-  };
-  size_t active_reads_ = 0;
-  std::deque<WaitingRead> waiting_reads_;
+  SessionReads reads_;  // before neg_, which uses it
   NegEndpoint neg_;
 };
 

@@ -94,6 +94,12 @@ class FakeConnection final : public net::WebSocketConnection {
   Peer peer_value;
 };
 
+std::string Repeated(std::string_view text, int times) {
+  std::string out;
+  while (times-- > 0) out += text;
+  return out;
+}
+
 // Keeps the one thread of a pool busy.
 class ReadsHold {
  public:
@@ -121,6 +127,61 @@ class ReadsHold {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool running_ = false, released_ = false, done_ = false;
+};
+
+// Counts the reads that reach the store it stands before.
+class CountingStore final : public storage::EventStore {
+ public:
+  using BatchOr = absl::StatusOr<storage::BatchResult>;
+  using Ids = std::span<const nostr::EventId>;
+
+  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
+                                           const storage::QueryCursor* resume) override {
+    ++queries;
+    return store_->Query(spec, resume);
+  }
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& f, uint64_t now) override {
+    ++counts;
+    return store_->Count(f, now);
+  }
+  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
+                                                          size_t max) override {
+    ++lists;
+    return store_->ListItems(filter, now, max);
+  }
+
+  BatchOr Write(std::span<const storage::WriteRequest> batch, storage::Judge& judge,
+                uint64_t now) override {
+    return store_->Write(batch, judge, now);
+  }
+  absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
+    return store_->RemoveExpired(now, max);
+  }
+  storage::FeedPosition Position() const override { return store_->Position(); }
+  absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
+    return store_->FindSignature(id);
+  }
+  absl::StatusOr<std::vector<bool>> Known(Ids ids) override { return store_->Known(ids); }
+  absl::StatusOr<storage::FeedPage> ReadFeed(storage::FeedPosition after, size_t max) override {
+    return store_->ReadFeed(after, max);
+  }
+  absl::StatusOr<std::optional<storage::KeyValue>> GetKey(std::string_view key) override {
+    return store_->GetKey(key);
+  }
+  absl::StatusOr<std::vector<storage::KeyValue>> ListKeys(std::string_view prefix) override {
+    return store_->ListKeys(prefix);
+  }
+  absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t version,
+                                         std::optional<std::string_view> value) override {
+    return store_->CompareAndSet(key, version, value);
+  }
+  absl::StatusOr<Stats> GetStats() override { return store_->GetStats(); }
+  absl::Status Health() const override { return store_->Health(); }
+
+  std::atomic<int> queries{0}, counts{0}, lists{0};
+
+ private:
+  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
 };
 
 class SessionTest : public testing::Test {
@@ -178,7 +239,7 @@ class SessionTest : public testing::Test {
   base::ManualClock clock_;
   base::Metrics metrics_;
   Meters meters_{metrics_};
-  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  const std::unique_ptr<CountingStore> store_ = std::make_unique<CountingStore>();
   storage::CommitFeed feed_;
   TestThread thread_;
   LiveHub hub_{thread_};
@@ -380,6 +441,7 @@ TEST_F(SessionTest, AReplacedOrClosedScanIsNotHeardOfAgain) {
   EXPECT_THAT(Receive(1), ElementsAre(nostr::EoseMessage("s")));
   Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
   EXPECT_THAT(connection_->sent, IsEmpty());
+  EXPECT_EQ(store_->queries, 1);
 }
 
 TEST_F(SessionTest, TooMuchOfAnythingIsRefusedWithAPrefix) {
@@ -390,6 +452,9 @@ TEST_F(SessionTest, TooMuchOfAnythingIsRefusedWithAPrefix) {
   Start();
   EXPECT_THAT(Ask(R"(["REQ","12345678901",{}])", 1),
               ElementsAre(StartsWith(R"(["CLOSED","12345678901","invalid: )")));
+  EXPECT_THAT(Ask("[\"REQ\",\"" + Repeated("\u00e9", 10) + "\",{\"limit\":0}]", 1),
+              ElementsAre(nostr::EoseMessage(Repeated("\u00e9", 10))));
+  Send(nostr::CloseMessage(Repeated("\u00e9", 10)));
   EXPECT_THAT(Ask(R"(["REQ","s",{},{},{}])", 1),
               ElementsAre(StartsWith(R"(["CLOSED","s","invalid: )")));
   EXPECT_THAT(Ask(R"(["REQ","s",{"kinds":[1,2,3,4]}])", 1),
@@ -504,11 +569,29 @@ TEST_F(SessionTest, AClosedConnectionLeavesNothingBehind) {
   session_.reset();
   connection_->sent.clear();
   pipeline_.Drain();
+  reads_.Stop();
   thread_.RunAll();
+  EXPECT_EQ(store_->queries, 1);  // the one before
+  EXPECT_EQ(store_->counts + store_->lists, 0);
   EXPECT_EQ(hub_.index().size(), 0u);
   EXPECT_EQ(meters_.subscriptions, 0);
   EXPECT_EQ(meters_.neg_sessions, 0);
   EXPECT_THAT(connection_->sent, IsEmpty());
+}
+
+TEST_F(SessionTest, OneSessionTakesFewPlacesOfTheReadsPool) {
+  Start();
+  ReadsHold hold(reads_);
+  for (const char* id : {"a", "b", "c"}) {
+    const std::string quoted = '"' + std::string(id) + '"';
+    Send("[\"REQ\"," + quoted + ",{}]");
+    Send("[\"COUNT\"," + quoted + ",{}]");
+    Send("[\"NEG-OPEN\"," + quoted + ",{},\"6100000200\"]");
+  }
+  EXPECT_EQ(reads_.queued(), 4u);
+  EXPECT_THAT(connection_->sent, IsEmpty());
+  hold.Release();
+  EXPECT_EQ(Receive(9).size(), 9u);
 }
 
 // Threats C30: while a writer commits, REQs open one after the other; each must see each event
@@ -613,6 +696,20 @@ TEST_F(NegTest, SessionsPerConnectionAreLimitedAndReopeningReplaces) {
   for (const char* id : {"a", "b", "a"}) NegAnswer(Ask(NegOpen(id, FirstMessage()), 1).at(0));
   EXPECT_THAT(Ask(NegOpen("c", FirstMessage()), 1),
               ElementsAre(StartsWith(R"(["NEG-ERR","c","blocked: )")));
+}
+
+TEST_F(NegTest, AReplacedOrClosedReconciliationIsNotRead) {
+  Start();
+  {
+    ReadsHold hold(reads_);
+    for (int i = 0; i < 20; ++i) Send(NegOpen("a", FirstMessage()));
+    Send(NegOpen("b", FirstMessage()));
+    Send(R"(["NEG-CLOSE","b"])");
+    EXPECT_THAT(connection_->sent, IsEmpty());
+  }
+  NegAnswer(Receive(1).at(0));
+  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
+  EXPECT_EQ(store_->lists, 1);
 }
 
 TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {

@@ -135,8 +135,7 @@ std::string LandingPage(const RelayInfo& info) {
     body += "<p>Connect a client to <code>" + EscapeHtml(info.url) + "</code></p>";
   }
   if (!info.contact.empty()) body += "<p>Contact: " + EscapeHtml(info.contact) + "</p>";
-  body +=
-      "<p><small>" + EscapeHtml(info.software) + " " + EscapeHtml(info.version) + "</small></p>";
+  body += "<p><small>graspd " + EscapeHtml(info.version) + "</small></p>";
   return Page(info.name, body);
 }
 

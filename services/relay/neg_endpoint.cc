@@ -12,6 +12,8 @@ namespace {
 // One answer: as hex it stays below the message limits that clients commonly have.
 constexpr size_t kFrameBytes = 250'000;
 
+constexpr char kBusy[] = "error: the relay is busy, try again later";
+
 // What a whole session may be sent: every id a few times over, and room for the fingerprints.
 size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }
 
@@ -22,7 +24,8 @@ size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }
 struct NegEndpoint::Session {
   NegEndpoint* endpoint;
   std::string id;
-  std::shared_ptr<negentropy::Responder> responder;  // null until the set is read
+  std::string first_message;                         // until the set is read
+  std::shared_ptr<negentropy::Responder> responder;  // from then on
   bool busy = true;
   size_t sent = 0, sent_max = 0;  // bytes
   base::SteadyTime active_at;
@@ -40,41 +43,40 @@ void NegEndpoint::Open(nostr::ClientNegOpen open) {
   auto session = std::make_shared<Session>();
   session->endpoint = this;
   session->id = open.subscription;
+  session->first_message = std::move(open.message);
   session->active_at = context_.clock.Now();
   sessions_.emplace(session->id, session);
   ++context_.meters.neg_sessions;
-  ReadSet(session, std::move(open.filter), std::move(open.message));
+  ReadSet(session, std::move(open.filter));
 }
 
-void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter,
-                          std::string first_message) {
-  const bool queued = context_.reads.TryRun(
-      [sets = context_.neg_sets, &executor = executor_, filter = std::move(filter),
-       weak = std::weak_ptr<Session>(session), first = std::move(first_message),
-       now = context_.clock.UnixNow()]() mutable {
-        auto set = sets->Get(std::move(filter), now);
-        executor.Post([weak, set = std::move(set), first = std::move(first)]() mutable {
-          if (auto alive = weak.lock()) {
-            alive->endpoint->OnSet(*alive, std::move(set), std::move(first));
-          }
-        });
+void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter) {
+  const std::weak_ptr<Session> weak = session;
+  reads_.Run(
+      [weak, sets = context_.neg_sets, filter = std::move(filter),
+       now = context_.clock.UnixNow()]() -> SessionReads::Then {
+        if (weak.expired()) return nullptr;  // closed or replaced before its turn
+        return [weak, set = sets->Get(filter, now)] {
+          if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);
+        };
+      },
+      [weak] {
+        if (const auto alive = weak.lock()) alive->endpoint->Refuse(alive->id, kBusy);
       });
-  if (!queued) Refuse(session->id, "error: the relay is busy, try again later");
 }
 
-void NegEndpoint::OnSet(Session& session, absl::StatusOr<NegSets::SetPtr> set,
-                        std::string first_message) {
+void NegEndpoint::OnSet(const SessionPtr& session, absl::StatusOr<NegSets::SetPtr> set) {
   if (absl::IsResourceExhausted(set.status())) {
-    return Refuse(session.id, "blocked: this filter matches too many events",
+    return Refuse(session->id, "blocked: this filter matches too many events",
                   context_.neg_sets->max_items());
   }
-  if (!set.ok()) return Refuse(session.id, "error: the relay is busy, try again later");
-  session.sent_max = ByteCeiling((*set)->size());
-  session.responder = std::make_shared<negentropy::Responder>(
+  if (!set.ok()) return Refuse(session->id, kBusy);
+  session->sent_max = ByteCeiling((*set)->size());
+  session->responder = std::make_shared<negentropy::Responder>(
       *std::move(set),
       negentropy::ReconcileLimits{.frame_bytes = kFrameBytes,
                                   .max_message_bytes = context_.limits.neg_message_bytes});
-  Answer(sessions_.find(session.id)->second, std::move(first_message));
+  Answer(session, std::exchange(session->first_message, {}));
 }
 
 void NegEndpoint::Message(nostr::ClientNegMsg message) {
@@ -93,6 +95,7 @@ void NegEndpoint::Answer(const SessionPtr& session, std::string message) {
   context_.cpu.Run(base::CpuPool::Priority::kNegentropy,
                    [weak = std::weak_ptr<Session>(session), responder = session->responder,
                     &executor = executor_, message = std::move(message)] {
+                     if (weak.expired()) return;
                      auto answer = responder->Answer(message);
                      executor.Post([weak, answer = std::move(answer)]() mutable {
                        if (auto alive = weak.lock()) {

@@ -15,11 +15,11 @@ inline constexpr std::array<uint32_t, 7> kSupportedNips = {1, 9, 11, 34, 40, 45,
 struct RelayInfo {
   std::string name = "graspd";
   std::string description;
-  std::string contact;  // a URI: mailto:, https:
-  std::string pubkey;   // the operator's, 64 hex digits
-  std::string self;     // the relay's own, 64 hex digits
-  std::string url;      // where clients find us: wss://relay.example
-  std::string software = "graspd";
+  std::string contact;   // a URI: mailto:, https:
+  std::string pubkey;    // the operator's, 64 hex digits
+  std::string self;      // the relay's own, 64 hex digits
+  std::string url;       // where clients find us: wss://relay.example
+  std::string software;  // a URL of the project, as NIP-11 wants it
   std::string version;
   ingest::PolicyMode mode = ingest::PolicyMode::kGrasp;
   bool sync_enabled = true;         // GRASP-02 is at work

@@ -15,13 +15,13 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "storage/lmdb/keys.h"
+#include "storage/lmdb/lmdb_store.h"
 
 namespace graspd::storage {
 namespace {
 
 constexpr std::string_view kLockFile = "graspd.lock";
 constexpr std::string_view kFormatKey = "format";
-constexpr uint64_t kFormat = 1;
 
 struct TableName {
   const char* name;
@@ -141,26 +141,26 @@ absl::Status Env::OpenTables() {
   }
   MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
   MDB_val value{};
-  uint64_t format = kFormat;
+  uint64_t format = kLmdbDataFormat;
   if (code == 0) code = mdb_get(txn, tables_.meta, &key, &value);
   if (code == 0) {
     format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
   } else if (code == MDB_NOTFOUND) {
     std::string bytes;
-    PutUint64(bytes, kFormat);
+    PutUint64(bytes, kLmdbDataFormat);
     MDB_val written{bytes.size(), bytes.data()};
     code = mdb_put(txn, tables_.meta, &key, &written, 0);
   }
-  if (code == 0 && format == kFormat) {
+  if (code == 0 && format == kLmdbDataFormat) {
     code = mdb_txn_commit(txn);
   } else {
     mdb_txn_abort(txn);
   }
   if (code != 0) return ToStatus(code, "open tables");
-  if (format == kFormat) return absl::OkStatus();
+  if (format == kLmdbDataFormat) return absl::OkStatus();
   if (format == 0) return Damaged("unreadable format record");
   return absl::FailedPreconditionError(fmt::format(
-      "{} has data format {}, this program knows format {}", directory_, format, kFormat));
+      "{} has data format {}, this program knows format {}", directory_, format, kLmdbDataFormat));
 }
 
 // A new data file survives power loss only if its directory entry does.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -8,6 +9,9 @@
 #include "storage/event_store.h"
 
 namespace graspd::storage {
+
+/// Version of the format in which the data is kept on disk.
+inline constexpr uint32_t kLmdbDataFormat = 1;
 
 /// Where the embedded store lives and how far it may grow.
 struct LmdbOptions {

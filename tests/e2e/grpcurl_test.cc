@@ -121,7 +121,9 @@ TEST_F(GrpcurlTest, HealthAndBuildAreShown) {
               AllOf(HasSubstr("\"overall\": \"COMPONENT_STATUS_OK\""), HasSubstr("\"store\""),
                     HasSubstr("\"sync\"")));
   EXPECT_THAT(CallV1("OpsService/GetBuildInfo"),
-              AllOf(HasSubstr("\"version\""), HasSubstr("\"apiSha256\""), HasSubstr("GRASP-02")));
+              AllOf(HasSubstr("\"version\""), HasSubstr("\"dirty\""), Not(HasSubstr("-dirty")),
+                    HasSubstr("\"boost\""), HasSubstr("\"protobuf\""), HasSubstr("\"apiSha256\""),
+                    HasSubstr("GRASP-02")));
   EXPECT_THAT(Call("grpc.health.v1.Health/Check"), HasSubstr("\"SERVING\""));
   EXPECT_THAT(Call("grpc.health.v1.Health/Check", R"({"service": "readiness"})"),
               HasSubstr("\"SERVING\""));

@@ -67,7 +67,7 @@ class RefusalTest : public testing::Test {
 
 TEST_F(RefusalTest, AnAdminApiThatOthersCouldReach) {
   const Outcome outcome = Start({kRelay, kOps, "--admin-listen=0.0.0.0:0"});
-  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_EQ(outcome.out, "") << "not ready";
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("admin.listen"), HasSubstr("no authentication")));
 }
@@ -106,7 +106,7 @@ TEST_F(RefusalTest, AStoreThatAnotherProcessHasOpen) {
   const Outcome outcome = RunGraspd({kRelay, kAdmin, kOps, "--store=lmdb:" + store});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_EQ(outcome.out, "") << "not ready";
-  EXPECT_THAT(outcome.err, HasSubstr(store));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("store lmdb:" + store + ": "), HasSubstr("in use")));
 }
 
 // ---- the end -----------------------------------------------------------------------------------

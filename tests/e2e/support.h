@@ -29,7 +29,8 @@ T Value(absl::StatusOr<T> result) {
 /// Looks again and again, for at most kPatience, whether `condition` holds.
 [[nodiscard]] bool Eventually(const std::function<bool()>& condition);
 
-/// True if GRASPD_REQUIRE_INTEROP=1: what a test needs from outside must be there.
+/// True if GRASPD_REQUIRE_INTEROP=1: what a test needs from outside (a program, a free port) must
+/// be there; a test that lacks it fails instead of being skipped.
 [[nodiscard]] bool InteropIsRequired();
 
 /// A directory of its own, removed at the end; kept, and named, if the test has failed.

@@ -11,7 +11,8 @@ namespace graspd::demo {
 
 /// What the table shows of one remote.
 struct RemoteRow {
-  std::string url, state, method, error;
+  std::string url, state, method;
+  std::string reason;  // of the state, if it needs one: why it backs off, is blocked, ...
   uint64_t needed = 0, fetched = 0, stored = 0;
   uint64_t refused = 0;  // by the acceptance policy, for good or until another event lifts it
   bool operator==(const RemoteRow&) const = default;
@@ -28,6 +29,12 @@ class AdminClient {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The table as it fits on a terminal: a heading, one line for each remote and, below it, another
+/// for its reason. Lines are cut to `columns` bytes; if there would be more than `lines`, the last
+/// one tells how many remotes are left out. `lines` is at least 2.
+std::vector<std::string> TableLines(const std::vector<RemoteRow>& rows, size_t columns,
+                                    size_t lines);
 
 /// Prints the rows: on a terminal in place, redrawn on change; else a new block for each change.
 class RemoteTable {

@@ -1,4 +1,4 @@
-#include "services/admin/listen_address.h"
+#include "services/admin/listening.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -13,35 +13,6 @@ namespace graspd::admin {
 namespace {
 
 namespace fs = std::filesystem;
-
-TEST(ListenAddressTest, TakesLoopbackAndUnixSockets) {
-  EXPECT_EQ(ListenAddress::Parse("127.0.0.1:7335")->ToString(), "127.0.0.1:7335");
-  EXPECT_EQ(ListenAddress::Parse("[::1]:0")->ToString(), "[::1]:0");
-  EXPECT_EQ(ListenAddress::Parse("localhost:1")->ToString(), "127.0.0.1:1");
-  const auto unix_socket = ListenAddress::Parse("unix:/run/a.sock");
-  ASSERT_TRUE(unix_socket.ok());
-  EXPECT_TRUE(unix_socket->is_unix());
-  EXPECT_EQ(unix_socket->ToString(), "unix:/run/a.sock");
-}
-
-TEST(ListenAddressTest, RefusesWhatOtherMachinesCanReachAndSaysWhy) {
-  for (const char* text : {"0.0.0.0:7335", "[::]:7335", "10.0.0.1:7335", ":7335", "*:7335",
-                           "relay.example:7335", "127.0.0.1.example:7335", "::1:7335"}) {
-    const auto address = ListenAddress::Parse(text);
-    EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument) << text;
-    EXPECT_NE(address.status().ToString().find("no authentication"), std::string::npos) << text;
-  }
-}
-
-TEST(ListenAddressTest, RefusesMalformedAddresses) {
-  for (const std::string& text :
-       {std::string(""), std::string("127.0.0.1"), std::string("127.0.0.1:"),
-        std::string("127.0.0.1:65536"), std::string("127.0.0.1:7x"), std::string("unix:"),
-        "unix:/" + std::string(200, 'x')}) {
-    EXPECT_EQ(ListenAddress::Parse(text).status().code(), absl::StatusCode::kInvalidArgument)
-        << text;
-  }
-}
 
 class StaleSocketTest : public testing::Test {
  protected:

@@ -1,0 +1,68 @@
+#include "services/relay/session_reads.h"
+
+#include <deque>
+#include <utility>
+
+namespace graspd::relay {
+namespace {
+
+constexpr size_t kActive = 4, kWaiting = 500;
+
+}  // namespace
+
+struct SessionReads::State : std::enable_shared_from_this<State> {
+  struct Read {
+    Job job;
+    Then if_busy;
+  };
+
+  State(base::BlockingPool& p, base::Executor& e) : pool(p), executor(e) {}
+  void StartWaiting();
+  [[nodiscard]] bool TryStart(Job job);
+
+  base::BlockingPool& pool;
+  base::Executor& executor;
+  size_t active = 0;
+  std::deque<Read> waiting;
+};
+
+void SessionReads::State::StartWaiting() {
+  while (active < kActive && !waiting.empty()) {
+    Read next = std::move(waiting.front());
+    waiting.pop_front();
+    if (TryStart(std::move(next.job))) {
+      ++active;
+    } else {
+      next.if_busy();
+    }
+  }
+}
+
+bool SessionReads::State::TryStart(Job job) {
+  return pool.TryRun([job = std::move(job), weak = weak_from_this(), &to = executor] {
+    if (weak.expired()) return;
+    to.Post([weak, then = job()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      --self->active;
+      if (then) then();
+      self->StartWaiting();
+    });
+  });
+}
+
+SessionReads::SessionReads(base::BlockingPool& pool, base::Executor& executor)
+    : state_(std::make_shared<State>(pool, executor)) {}
+
+void SessionReads::Run(Job job, const Then& if_busy) {
+  if (state_->waiting.size() >= kWaiting) return if_busy();
+  state_->waiting.push_back({std::move(job), if_busy});
+  state_->StartWaiting();
+}
+
+void SessionReads::Close() {
+  state_->waiting.clear();
+  state_.reset();
+}
+
+}  // namespace graspd::relay

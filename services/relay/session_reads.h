@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/blocking_pool.h"
+#include "base/executor.h"
+
+namespace graspd::relay {
+
+/// One session's share of the reads pool: 4 reads at a time and 500 waiting for their turn, so that
+/// no client fills the queue that all share.
+///
+/// Threading: the connection's thread, where `executor` posts to. Lifetime: pool and executor
+/// outlive the tasks on them; what a read has captured may be destroyed on either thread.
+class SessionReads {
+ public:
+  /// What to do with the outcome, on the connection's thread; null for nothing.
+  using Then = std::function<void()>;
+  /// The read itself, on the pool.
+  using Job = std::function<Then()>;
+
+  SessionReads(base::BlockingPool& pool, base::Executor& executor);
+
+  /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool.
+  void Run(Job job, const Then& if_busy);
+
+  /// The session has ended: nothing more is begun or called. The last call.
+  void Close();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // tasks hold it weakly
+};
+
+}  // namespace graspd::relay
