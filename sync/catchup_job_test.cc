@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/overloaded.h"
 #include "nostr/negentropy/reconciler.h"
 #include "sync/testing/events.h"
 #include "sync/testing/fake_relay.h"
@@ -19,13 +20,6 @@ using ::testing::IsEmpty;
 using testing::Issue;
 using ::testing::SizeIs;
 using Support = CatchUpJob::NegentropySupport;
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 nostr::Filter Issues() {
   nostr::Filter filter;
@@ -60,7 +54,7 @@ class CatchUp : public ::testing::Test {
     Settle();
   }
   void Carry(JobAction& action) {
-    std::visit(Overloaded{
+    std::visit(base::Overloaded{
                    [this](StartReconcile&) { StartRound(); },
                    [this](ContinueReconcile& a) { ContinueRound(a.reply); },
                    [this](SendNegOpen& a) {
@@ -79,7 +73,7 @@ class CatchUp : public ::testing::Test {
   void Take(FakeRelay::Replies replies) {
     for (auto& reply : replies) {
       std::visit(
-          Overloaded{
+          base::Overloaded{
               [this](Delivered& r) {
                 received_.insert(r.id);
                 job_->OnEvent(now_, r.subscription, r.id, r.created_at, actions_);

@@ -290,6 +290,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   if (!remote || remote->is_open) return;
   --dialling_;
   remote->is_open = true;
+  remote->unjudged = 0;
   remote->address = success.address.ToString();
   if (!options_.instance.empty() && success.instance == options_.instance) {
     RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
@@ -418,6 +419,7 @@ void SyncEngine::OnDelivered(const Instant& now, ConnectionId connection,
   Remote* remote = Find(connection);
   if (!remote) return;
   remote->counts.received += events.size();
+  remote->unjudged += events.size();
   remote->last_event_at = now.unix_seconds;
   for (const auto& event : events) {
     const Job* job = JobOf(*remote, event.subscription);
@@ -463,6 +465,8 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
         break;
     }
   }
+  remote->unjudged -= std::min<uint64_t>(remote->unjudged, events.size());
+  if (remote->unjudged == 0 && remote->state == RemoteState::kSyncing) SettleState(now, *remote);
 }
 
 void SyncEngine::OnBadMessages(const Instant&, ConnectionId connection, uint64_t count) {

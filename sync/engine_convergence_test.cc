@@ -90,6 +90,20 @@ TEST_F(SyncEngineTest, AnEventThatSeveralFiltersSelectIsFetchedOnce) {
   EXPECT_EQ(sim.At(kA).relay.events_served(), 50u);
 }
 
+TEST_F(SyncEngineTest, LiveMeansThatWhatWasDeliveredIsStored) {
+  auto& sim = Begin();
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.At(kA).relay.Store(Issue({kRepo}, kLongAgo, "issue"));
+  sim.judging_takes = seconds(5);
+  sim.Start();
+  sim.RunFor(seconds(10));
+  EXPECT_EQ(sim.State(kA), RemoteState::kSyncing);
+  EXPECT_EQ(sim.Remote(kA)->jobs_running, 0u);
+  sim.RunFor(seconds(10));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->counts.stored, 1u);
+}
+
 TEST_F(SyncEngineTest, LiveEventsArriveAtOnceAndLayersGrowWithThem) {
   auto& sim = BeginLive();
   const auto issue = Issue({kRepo}, UnixNow(), "live");

@@ -4,20 +4,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/overloaded.h"
 #include "sync/engine_state.h"
 
 namespace graspd::sync {
-namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
-}  // namespace
-
 uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                               storage::Source source) {
   if (remote.waiting.size() >= options_.queued_jobs_per_remote) {
@@ -166,7 +156,7 @@ void SyncEngine::Perform(Remote& remote, Job& job, std::vector<JobAction> action
   const ConnectionId connection = *remote.connection;
   for (auto& action : actions) {
     std::visit(
-        Overloaded{
+        base::Overloaded{
             [&](StartReconcile&) {
               Emit(ReconcileStart{job.id, job.filter});
             },
@@ -240,6 +230,8 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
     SetState(now, remote, RemoteState::kSyncing);
     return;
   }
+  // Live means stored, not only delivered.
+  if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
   remote.claimed.clear();
   if (remote.failed_job || remote.closed_subscription) {
     SetState(now, remote, RemoteState::kLiveWithGaps,

@@ -69,6 +69,7 @@ struct SyncEngine::Remote {
   std::set<uint64_t> running;
   bool failed_job = false;  // since the connection was made
   bool owes_full = false;   // some catch-up without window was not finished: the next one is full
+  uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for
   bool full_round = false;  // the jobs under way cover everything the remote has for us
   base::SteadyTime no_negentropy_until{};
   // Asked for in vain, not to be asked for again until then; oldest first.

@@ -3,17 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/overloaded.h"
 #include "nostr/filter.h"
 
 namespace graspd::sync {
 namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 constexpr size_t kTextBytes = 256;  // kept of what a remote says
 
@@ -49,7 +43,7 @@ void RemoteConnection::HangUp() {
 
 void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
-  std::visit(Overloaded{
+  std::visit(base::Overloaded{
                  [this](Subscribe& a) {
                    connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
                    subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
@@ -89,7 +83,7 @@ void RemoteConnection::OnClosed(const net::DialFailure& failure) {
 void RemoteConnection::OnText(std::string_view message) {
   auto parsed = nostr::ParseRelayMessage(message);
   std::visit(
-      Overloaded{
+      base::Overloaded{
           [this](nostr::RelayEvent& m) { OnEvent(m); },
           [this](nostr::RelayEose& m) { NoteOf(m.subscription, Eose{m.subscription}); },
           [this](nostr::RelayClosed& m) {

@@ -8,6 +8,7 @@
 
 #include "base/hex.h"
 #include "base/log.h"
+#include "base/overloaded.h"
 #include "base/status_macros.h"
 #include "nostr/event.h"
 #include "nostr/keys.h"
@@ -292,19 +293,8 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> samples_;  // last: they read the above
 };
 
-namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
-
-}  // namespace
-
 void SyncManager::Core::Carry(Action action) {
-  std::visit(Overloaded{
+  std::visit(base::Overloaded{
                  [this](Dial& a) {
                    base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
                    auto connection = std::make_shared<RemoteConnection>(
@@ -342,7 +332,7 @@ void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> n
     }
     flush();
     std::visit(
-        Overloaded{
+        base::Overloaded{
             [&](Eose& n) { engine_.OnEose(now, id, n.subscription); },
             [&](Closed& n) { engine_.OnClosed(now, id, n.subscription, n.reason); },
             [&](Notice& n) { engine_.OnNotice(now, id, n.text); },

@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/overloaded.h"
+
 namespace graspd::sync::testing {
 namespace {
-
-template <typename... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-template <typename... Ts>
-Overloaded(Ts...) -> Overloaded<Ts...>;
 
 constexpr auto kComputing = std::chrono::milliseconds(2);
 constexpr uint64_t kEpoch = 1'700'000'000;
@@ -67,7 +62,7 @@ void Simulation::Settle() {
 
 void Simulation::Carry(Action& action) {
   std::visit(
-      Overloaded{
+      base::Overloaded{
           [this](Dial& a) {
             auto& site = At(a.remote.ToString());
             site.dials.push_back(now_);
@@ -199,14 +194,14 @@ void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
     std::vector<Judged> judged;
     for (auto& note : replies) Hear(id, note, judged);
     if (judged.empty()) return;
-    After(kComputing,
+    After(judging_takes,
           [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
   });
 }
 
 void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged) {
   std::visit(
-      Overloaded{
+      base::Overloaded{
           [&](Delivered& n) {
             const auto& link = links_.at(id);
             const auto* event = link.session.relay().Find(n.id);

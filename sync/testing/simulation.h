@@ -74,6 +74,7 @@ class Simulation {
   SyncEngine engine;
   /// What ingest makes of an event that is new here.
   std::function<ingest::Code(const nostr::Event&)> judge;
+  base::Duration judging_takes = std::chrono::milliseconds(2);
 
  private:
   struct Link {
