@@ -80,10 +80,10 @@ absl::StatusOr<std::vector<nostr::Event>> ReadEvents(const std::string& path) {
 
 absl::StatusOr<std::unique_ptr<ChildProcess>> StartGraspd(const Options& options) {
   std::vector<std::string> arguments = {options.binary, "--store=lmdb:" + options.data + "/store",
-                                        "--relay-name=graspd demo", "--log-format=text"};
+                                        "--relay-name=graspd demo", "--log-format=text",
+                                        "--sync-startup-delay=1s"};  // somebody is watching
   if (options.remotes.empty()) {
     arguments.push_back("--sync-allow-cidrs=127.0.0.0/8");  // the upstream is on this machine
-    arguments.push_back("--sync-startup-delay=1s");
   } else {
     arguments.push_back("--policy-mode=archive");  // their announcements do not list us
     arguments.push_back("--sync-bootstrap=" + options.remotes);
