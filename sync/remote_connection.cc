@@ -147,6 +147,8 @@ void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
 }
 
 void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
+  // A delivery is always reported before its verdict, which may overtake the posted Flush().
+  Flush();
   std::vector<Judged> judged;
   judged.reserve(results.size());
   for (const auto& result : results) {

@@ -84,6 +84,7 @@ class Listener final : public RemoteListener {
     for (auto& note : more) notes.push_back(std::move(note));
   }
   void OnRemoteJudged(ConnectionId, std::vector<Judged> more) override {
+    if (judged.empty()) delivered_at_first_verdict = Count<Delivered>();
     judged.insert(judged.end(), more.begin(), more.end());
   }
   template <typename Note>
@@ -93,6 +94,7 @@ class Listener final : public RemoteListener {
     }));
   }
   int opened = 0, closed = 0;
+  size_t delivered_at_first_verdict = 0;
   std::vector<RemoteNote> notes;
   std::vector<Judged> judged;
 };
@@ -163,6 +165,16 @@ TEST_F(RemoteConnectionTest, WhatWasAskedForGoesToIngestWithItsSource) {
   });
   ASSERT_THAT(listener_->judged, SizeIs(1));
   EXPECT_EQ(listener_->judged[0].source, storage::Source::kLive);
+}
+
+TEST_F(RemoteConnectionTest, ADeliveryIsReportedBeforeItsVerdictHoweverQuickThatIs) {
+  const auto issue = NextIssue();
+  On([this, &issue] {  // in one turn of the loop
+    dialer_.handler->OnText(nostr::EventMessagePrefix("live") + nostr::EventJson(issue) + "]");
+    const ingest::Result result{issue.id, ingest::Code::kStored, ""};
+    sink_.on_results({&result, 1});
+  });
+  EXPECT_EQ(listener_->delivered_at_first_verdict, 1u);
 }
 
 TEST_F(RemoteConnectionTest, WhatNothingAskedForIsDroppedAndInTheEndCutsTheConnection) {
