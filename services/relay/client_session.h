@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/token_bucket.h"
 #include "net/websocket_server.h"
 #include "nostr/message.h"
 #include "services/relay/live_hub.h"
@@ -14,7 +15,6 @@
 #include "services/relay/session_context.h"
 #include "services/relay/session_reads.h"
 #include "services/relay/stored_query.h"
-#include "services/relay/token_bucket.h"
 
 namespace graspd::relay {
 
@@ -88,7 +88,7 @@ class ClientSession final : public LiveHub::Member,
   LiveHub& hub_;
   const std::shared_ptr<net::WebSocketConnection> connection_;
   const bool own_;  // the SelfSubscriber
-  TokenBucket event_budget_, query_budget_, neg_budget_, strikes_;
+  base::TokenBucket event_budget_, query_budget_, neg_budget_, strikes_;
   std::unique_ptr<ingest::Submitter> submitter_;
   bool paused_ = false;
   bool closed_ = false;

@@ -1,12 +1,12 @@
-#include "services/relay/token_bucket.h"
+#include "base/token_bucket.h"
 
 #include <gtest/gtest.h>
 
-namespace graspd::relay {
+namespace graspd::base {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr base::SteadyTime kStart{};
+constexpr SteadyTime kStart{};
 
 TEST(TokenBucket, AllowsTheBurstThenTheRate) {
   TokenBucket bucket(10, 3, kStart);
@@ -30,4 +30,4 @@ TEST(TokenBucket, ARateOfZeroIsUnlimited) {
 }
 
 }  // namespace
-}  // namespace graspd::relay
+}  // namespace graspd::base

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-namespace graspd::relay {
+namespace graspd::base {
 
 /// Limits how often something may happen on one connection.
 ///
@@ -13,11 +13,11 @@ namespace graspd::relay {
 /// unlimited. Time: the caller passes `now`, which must not go back. Thread-compatible.
 class TokenBucket {
  public:
-  TokenBucket(double rate, double burst, base::SteadyTime now)
+  TokenBucket(double rate, double burst, SteadyTime now)
       : rate_(rate), burst_(burst), tokens_(burst), filled_at_(now) {}
 
   /// Takes one token. False, changing nothing, if there is none.
-  [[nodiscard]] bool TryTake(base::SteadyTime now) {
+  [[nodiscard]] bool TryTake(SteadyTime now) {
     if (rate_ == 0) return true;
     const double passed = std::chrono::duration<double>(now - filled_at_).count();
     tokens_ = std::min(burst_, tokens_ + passed * rate_);
@@ -30,7 +30,7 @@ class TokenBucket {
  private:
   const double rate_, burst_;
   double tokens_;
-  base::SteadyTime filled_at_;
+  SteadyTime filled_at_;
 };
 
-}  // namespace graspd::relay
+}  // namespace graspd::base

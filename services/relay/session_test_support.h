@@ -1,0 +1,255 @@
+// What tests of sessions share: a session over a fake connection, a pipeline and a memory store,
+// all driven from the test's own thread.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/manual_clock.h"
+#include "ingest/pipeline.h"
+#include "ingest/policy/policy.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "services/relay/client_session.h"
+#include "storage/memory/memory_store.h"
+
+namespace graspd::relay {
+
+using Strings = std::vector<std::string>;
+
+// The test's own thread as the connection's: RunUntil waits for what others post.
+class TestThread final : public base::Executor {
+ public:
+  void Post(std::function<void()> task) override {
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    posted_.notify_one();
+  }
+  void RunUntil(const std::function<bool()>& done) {
+    while (!done()) {
+      std::unique_lock lock(mutex_);
+      posted_.wait(lock, [this] { return !tasks_.empty(); });
+      Run(lock);
+    }
+  }
+  void RunAll() {
+    for (std::unique_lock lock(mutex_); !tasks_.empty(); lock.lock()) Run(lock);
+  }
+
+ private:
+  void Run(std::unique_lock<std::mutex>& lock) {
+    auto task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+  }
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<std::function<void()>> tasks_;
+};
+
+class FakeConnection final : public net::WebSocketConnection {
+ public:
+  using net::WebSocketConnection::SendText;
+  bool SendText(std::string_view prefix, std::string_view body) override {
+    sent.push_back(std::string(prefix).append(body));
+    return true;
+  }
+  size_t pending_bytes() const override { return pending; }
+  void WhenDrained(std::function<void()> ready) override { when_drained = std::move(ready); }
+  size_t soft_limit() const override { return 1000; }
+  void PauseReading() override { reading = false; }
+  void ResumeReading() override { reading = true; }
+  void Close(uint16_t code, std::string_view) override { close_code = code; }
+  const Peer& peer() const override { return peer_value; }
+  net::IoThread& thread() override { std::abort(); }  // sessions know their thread by the hub
+
+  Strings sent;
+  size_t pending = 0;
+  std::function<void()> when_drained;
+  bool reading = true;
+  int close_code = 0;
+  Peer peer_value;
+};
+
+inline std::string Repeated(std::string_view text, int times) {
+  std::string out;
+  while (times-- > 0) out += text;
+  return out;
+}
+
+// Keeps the one thread of a pool busy.
+class ReadsHold {
+ public:
+  explicit ReadsHold(base::BlockingPool& pool) {
+    EXPECT_TRUE(pool.TryRun([this] {
+      std::unique_lock lock(mutex_);
+      running_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return released_; });
+      done_ = true;
+      changed_.notify_all();
+    }));
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return running_; });
+  }
+  ~ReadsHold() { Release(); }
+  void Release() {
+    std::unique_lock lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return done_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool running_ = false, released_ = false, done_ = false;
+};
+
+// Counts the reads that reach the store it stands before.
+class CountingStore final : public storage::EventStore {
+ public:
+  using BatchOr = absl::StatusOr<storage::BatchResult>;
+  using Ids = std::span<const nostr::EventId>;
+
+  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
+                                           const storage::QueryCursor* resume) override {
+    ++queries;
+    return store_->Query(spec, resume);
+  }
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& f, uint64_t now) override {
+    ++counts;
+    return store_->Count(f, now);
+  }
+  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
+                                                          size_t max) override {
+    ++lists;
+    return store_->ListItems(filter, now, max);
+  }
+
+  BatchOr Write(std::span<const storage::WriteRequest> batch, storage::Judge& judge,
+                uint64_t now) override {
+    return store_->Write(batch, judge, now);
+  }
+  absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
+    return store_->RemoveExpired(now, max);
+  }
+  storage::FeedPosition Position() const override { return store_->Position(); }
+  absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
+    return store_->FindSignature(id);
+  }
+  absl::StatusOr<std::vector<bool>> Known(Ids ids) override { return store_->Known(ids); }
+  absl::StatusOr<storage::FeedPage> ReadFeed(storage::FeedPosition after, size_t max) override {
+    return store_->ReadFeed(after, max);
+  }
+  absl::StatusOr<std::optional<storage::KeyValue>> GetKey(std::string_view key) override {
+    return store_->GetKey(key);
+  }
+  absl::StatusOr<std::vector<storage::KeyValue>> ListKeys(std::string_view prefix) override {
+    return store_->ListKeys(prefix);
+  }
+  absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t version,
+                                         std::optional<std::string_view> value) override {
+    return store_->CompareAndSet(key, version, value);
+  }
+  absl::StatusOr<Stats> GetStats() override { return store_->GetStats(); }
+  absl::Status Health() const override { return store_->Health(); }
+
+  std::atomic<int> queries{0}, counts{0}, lists{0};
+
+ private:
+  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+};
+
+class SessionTest : public testing::Test {
+ protected:
+  ~SessionTest() override {
+    if (session_) session_->OnClosed();
+  }
+
+  void Start(bool own = false) { Start(pipeline_, own); }
+  void Start(ingest::EventSink& sink, bool own) {
+    neg_sets_ = std::make_shared<NegSets>(*store_, limits_.neg_set_items, limits_.neg_memory_bytes);
+    context_.emplace(
+        SessionContext{limits_, sink, *store_, reads_, cpu_, clock_, meters_, neg_sets_});
+    subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {
+      thread_.Post([this, commit] { hub_.Deliver(*commit); });
+    });
+    connection_->peer_value.secret_header = own;
+    session_ = ClientSession::Start(*context_, hub_, connection_);
+  }
+
+  void Send(std::string_view text) {
+    const std::string padded = std::string(text) + std::string(64, ' ');
+    session_->OnText(std::string_view(padded).substr(0, text.size()));
+  }
+  // What has been sent since the last call, once there are `count` messages.
+  Strings Receive(size_t count) {
+    thread_.RunUntil([&] { return connection_->sent.size() >= count; });
+    return std::exchange(connection_->sent, {});
+  }
+  Strings Ask(std::string_view text, size_t count) {
+    Send(text);
+    return Receive(count);
+  }
+  nostr::Event Note(std::string_view content, nostr::Kind kind = 1) {
+    return nostr::EventBuilder(kind, clock_.UnixNow()).Content(content).Sign(key_);
+  }
+  void Publish(const nostr::Event& event) {
+    Send(nostr::ClientEventMessage(nostr::EventJson(event)));
+  }
+  // Until its OK is there and every other message has been delivered.
+  void Store(const nostr::Event& event) {
+    auto submitter =
+        pipeline_.Open(ingest::EventSink::Lane::kSync, thread_,
+                       [&](std::span<const ingest::Result> r) { stored_ += r.size(); });
+    const size_t expected = stored_ + 1;
+    submitter->Submit(event, storage::Source::kLive);
+    thread_.RunUntil([&] { return stored_ == expected; });
+    thread_.RunAll();
+  }
+  static std::string Delivery(std::string_view id, const nostr::Event& event) {
+    return nostr::EventMessagePrefix(id) + nostr::EventJson(event) + "]";
+  }
+  static std::string Ok(const nostr::Event& event) {
+    return nostr::OkMessage(event.id.ToHex(), true, "");
+  }
+
+  nostr::Limits limits_;
+  const nostr::SecretKey key_ = nostr::SecretKey::FromSeed("author");
+  base::ManualClock clock_;
+  base::Metrics metrics_;
+  Meters meters_{metrics_};
+  const std::unique_ptr<CountingStore> store_ = std::make_unique<CountingStore>();
+  storage::CommitFeed feed_;
+  TestThread thread_;
+  LiveHub hub_{thread_};
+  ingest::Policy policy_{{ingest::PolicyMode::kOpen, {}, true}};
+  base::CpuPool cpu_{2};
+  base::BlockingPool reads_{1, 8, "reads"};
+  ingest::Pipeline pipeline_{{*store_, feed_, policy_, cpu_, clock_, metrics_}, nostr::Limits{}};
+  std::shared_ptr<NegSets> neg_sets_;
+  std::optional<SessionContext> context_;
+  std::unique_ptr<storage::CommitFeed::Subscription> subscription_;
+  std::shared_ptr<FakeConnection> connection_ = std::make_shared<FakeConnection>();
+  std::shared_ptr<ClientSession> session_;
+  size_t stored_ = 0;
+};
+
+}  // namespace graspd::relay
