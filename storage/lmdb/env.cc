@@ -74,12 +74,14 @@ std::string ReadPid(int fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Env>> Env::Open(const LmdbOptions& options) {
-  std::unique_ptr<Env> env(new Env(options.directory));
-  GRASPD_RETURN_IF_ERROR(env->MakeDirectory());
-  GRASPD_RETURN_IF_ERROR(env->LockDirectory());
+  std::unique_ptr<Env> env(new Env(options));
+  if (!options.read_only) {
+    GRASPD_RETURN_IF_ERROR(env->MakeDirectory());
+    GRASPD_RETURN_IF_ERROR(env->LockDirectory());
+  }
   GRASPD_RETURN_IF_ERROR(env->OpenMap(options));
   GRASPD_RETURN_IF_ERROR(env->OpenTables());
-  GRASPD_RETURN_IF_ERROR(env->SyncDirectory());
+  if (!options.read_only) GRASPD_RETURN_IF_ERROR(env->SyncDirectory());
   return env;
 }
 
@@ -123,44 +125,55 @@ absl::Status Env::OpenMap(const LmdbOptions& options) {
       (code = mdb_env_set_maxdbs(env_, static_cast<MDB_dbi>(std::size(kTables)))) != 0) {
     return ToStatus(code, "configure environment");
   }
-  code = mdb_env_open(env_, directory_.c_str(), MDB_NOTLS, 0600);
+  code = mdb_env_open(env_, directory_.c_str(), MDB_NOTLS | (read_only_ ? MDB_RDONLY : 0), 0600);
   if (code > 0) return SystemError(code, "cannot open", directory_);
   if (code != 0) return ToStatus(code, "open environment");
+  return ForgetDeadReaders();
+}
+
+absl::Status Env::ForgetDeadReaders() {
   int dead = 0;
-  code = mdb_reader_check(env_, &dead);  // places that a killed process left
+  const int code = mdb_reader_check(env_, &dead);
   return code == 0 ? absl::OkStatus() : ToStatus(code, "check readers");
 }
 
 absl::Status Env::OpenTables() {
   MDB_txn* txn = nullptr;
-  int code = mdb_txn_begin(env_, nullptr, 0, &txn);
+  int code = mdb_txn_begin(env_, nullptr, read_only_ ? MDB_RDONLY : 0, &txn);
   if (code != 0) return ToStatus(code, "begin");
-  for (const auto& table : kTables) {
-    code = mdb_dbi_open(txn, table.name, MDB_CREATE, &(tables_.*table.member));
-    if (code != 0) break;
-  }
-  MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
-  MDB_val value{};
   uint64_t format = kLmdbDataFormat;
-  if (code == 0) code = mdb_get(txn, tables_.meta, &key, &value);
-  if (code == 0) {
-    format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
-  } else if (code == MDB_NOTFOUND) {
-    std::string bytes;
-    PutUint64(bytes, kLmdbDataFormat);
-    MDB_val written{bytes.size(), bytes.data()};
-    code = mdb_put(txn, tables_.meta, &key, &written, 0);
-  }
+  code = OpenTables(txn, format);
   if (code == 0 && format == kLmdbDataFormat) {
-    code = mdb_txn_commit(txn);
+    code = mdb_txn_commit(txn);  // a read too: it would take the table handles with it
   } else {
     mdb_txn_abort(txn);
+  }
+  if (code == MDB_NOTFOUND && read_only_) {
+    return absl::NotFoundError(fmt::format("{} holds no store yet", directory_));
   }
   if (code != 0) return ToStatus(code, "open tables");
   if (format == kLmdbDataFormat) return absl::OkStatus();
   if (format == 0) return Damaged("unreadable format record");
   return absl::FailedPreconditionError(fmt::format(
       "{} has data format {}, this program knows format {}", directory_, format, kLmdbDataFormat));
+}
+
+// A new store gets its tables and its format; `format` is 0 if the record is unreadable.
+int Env::OpenTables(MDB_txn* txn, uint64_t& format) {
+  for (const auto& table : kTables) {
+    const int code =
+        mdb_dbi_open(txn, table.name, read_only_ ? 0 : MDB_CREATE, &(tables_.*table.member));
+    if (code != 0) return code;
+  }
+  MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
+  MDB_val value{};
+  const int code = mdb_get(txn, tables_.meta, &key, &value);
+  if (code == 0) format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
+  if (code != MDB_NOTFOUND || read_only_) return code;
+  std::string bytes;
+  PutUint64(bytes, kLmdbDataFormat);
+  MDB_val written{bytes.size(), bytes.data()};
+  return mdb_put(txn, tables_.meta, &key, &written, 0);
 }
 
 // A new data file survives power loss only if its directory entry does.

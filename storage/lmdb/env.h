@@ -33,7 +33,7 @@ struct Tables {
   MDB_dbi keys = 0;         // key-value area: key -> version, value
 };
 
-/// One open LMDB environment in a directory that no other process may open meanwhile.
+/// One open LMDB environment in a directory that no other process may write meanwhile.
 ///
 /// Damage (corruption, a failed sync) ends writing for good: a failed sync is never repeated,
 /// because the kernel may have dropped the pages and report success the second time. Threading:
@@ -48,6 +48,7 @@ class Env {
 
   [[nodiscard]] MDB_env* handle() const { return env_; }
   [[nodiscard]] const Tables& tables() const { return tables_; }
+  [[nodiscard]] bool read_only() const { return read_only_; }
 
   /// What LMDB's result code means, in the classes of EventStore. kDataLoss is remembered.
   absl::Status ToStatus(int code, std::string_view operation);
@@ -60,19 +61,25 @@ class Env {
   /// taken once. kUnavailable if more than max_readers run at once.
   absl::StatusOr<MDB_txn*> AcquireReader();
   void ReleaseReader(MDB_txn* txn);
+  /// Frees the places of processes that were killed while reading: their snapshots would keep the
+  /// file growing.
+  absl::Status ForgetDeadReaders();
 
   [[nodiscard]] absl::StatusOr<uint64_t> BytesUsed();
 
  private:
-  explicit Env(std::string directory) : directory_(std::move(directory)) {}
+  explicit Env(const LmdbOptions& options)
+      : directory_(options.directory), read_only_(options.read_only) {}
   absl::Status MakeDirectory();
   absl::Status LockDirectory();
   absl::Status OpenMap(const LmdbOptions& options);
   absl::Status OpenTables();
+  int OpenTables(MDB_txn* txn, uint64_t& format);
   absl::Status SyncDirectory();
   [[nodiscard]] bool FileSystemFull() const;
 
   const std::string directory_;
+  const bool read_only_;
   int lock_fd_ = -1;
   MDB_env* env_ = nullptr;
   Tables tables_;

@@ -135,6 +135,9 @@ class LmdbStore final : public EventStore {
 };
 
 absl::Status LmdbStore::Transact(const std::function<absl::Status(WriteTxn&)>& work) {
+  if (env_->read_only()) {
+    return absl::FailedPreconditionError("the store is open for reading only");
+  }
   bool wrote = false;
   const absl::Status status = [&]() -> absl::Status {
     GRASPD_ASSIGN_OR_RETURN(WriteTxn txn, WriteTxn::Begin(*env_));
@@ -180,6 +183,7 @@ absl::StatusOr<BatchResult> LmdbStore::Write(std::span<const WriteRequest> batch
 }
 
 absl::StatusOr<Commit> LmdbStore::RemoveExpired(uint64_t unix_now, size_t max) {
+  GRASPD_RETURN_IF_ERROR(env_->ForgetDeadReaders());
   return ChangeEvents(
       unix_now, [max](LmdbWriteTransaction& txn, FeedPosition position) -> absl::StatusOr<Commit> {
         GRASPD_ASSIGN_OR_RETURN(const auto expired, txn.FindExpired(max));

@@ -18,12 +18,16 @@ struct LmdbOptions {
   std::string directory;               // made if absent
   size_t map_bytes = size_t{1} << 40;  // upper bound of the file; address space, not disk
   size_t max_readers = 256;
+  /// Reads what is there, while another process may go on writing it: takes no lock of ours, makes
+  /// no file but LMDB's own, and every write is kFailedPrecondition. What the other process commits
+  /// is seen at once, but Position() stays what it was when opened.
+  bool read_only = false;
 };
 
 /// Opens (or creates) the embedded store. Durable: every commit is synced before Write returns; no
-/// unsafe LMDB flag is used. The directory is locked against a second process.
+/// unsafe LMDB flag is used. The directory is locked against a second process that writes.
 /// Errors: kFailedPrecondition if another process holds it or its data format is newer than we
-/// know; kPermissionDenied, kNotFound, kDataLoss as found.
+/// know; kPermissionDenied, kNotFound (read_only: nothing stored there yet), kDataLoss as found.
 absl::StatusOr<std::unique_ptr<EventStore>> OpenLmdbStore(const LmdbOptions& options);
 
 }  // namespace graspd::storage

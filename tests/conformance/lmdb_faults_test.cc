@@ -162,6 +162,63 @@ TEST(LmdbFaults, SecondOpeningInTheSameProcessIsTurnedAway) {
   EXPECT_EQ(OpenStore(directory.path()).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(LmdbFaults, ReadOnlyOpeningFollowsTheProcessThatWritesAndRefusesEveryWrite) {
+  TempDirectory directory;
+  Writer writer(directory.path(), 1);
+  ASSERT_TRUE(writer.Next());
+  const auto store = OpenLmdbStore({.directory = directory.path(), .read_only = true});
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (int round = 0; round < 3; ++round) {
+    std::optional<uint64_t> number;
+    do number = writer.Next();
+    while (number && *number % 4 == 0);  // those are replaced soon
+    ASSERT_TRUE(number);
+    nostr::Filter filter;
+    filter.ids = {Id(*number)};
+    EXPECT_EQ(*(*store)->Count({filter}, kNow), 1u);
+  }
+
+  constexpr auto kRefused = absl::StatusCode::kFailedPrecondition;
+  EXPECT_EQ(WriteOne(**store, MakeEvent(1'000'000, 1, 100)).code(), kRefused);
+  EXPECT_EQ((*store)->RemoveExpired(kNow, 10).status().code(), kRefused);
+  EXPECT_EQ((*store)->CompareAndSet("key", 0, "value").status().code(), kRefused);
+  EXPECT_TRUE((*store)->Health().ok()) << "a refusal is no failure of the store";
+}
+
+TEST(LmdbFaults, ReadOnlyOpeningOfNothingIsNotFoundAndLeavesNothing) {
+  TempDirectory directory;
+  const LmdbOptions absent{.directory = directory.path() + "/absent", .read_only = true};
+  EXPECT_EQ(OpenLmdbStore(absent).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(access(absent.directory.c_str(), F_OK), 0);
+}
+
+// Its snapshot would keep every page that is freed later from being used again.
+TEST(LmdbFaults, PlaceOfAReaderThatWasKilledIsFreed) {
+  TempDirectory directory;
+  ASSERT_TRUE(OpenStore(directory.path()).ok());
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t reader = fork();
+  if (reader == 0) {
+    const auto env = Env::Open({.directory = directory.path(), .read_only = true});
+    const auto txn = ReadTxn::Begin(**env);
+    if (write(ready[1], "r", 1) == 1) pause();
+    _exit(1);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  const auto env = Env::Open({.directory = directory.path(), .map_bytes = size_t{1} << 30});
+  ASSERT_TRUE(env.ok()) << env.status();
+  kill(reader, SIGKILL);
+  waitpid(reader, nullptr, 0);
+  EXPECT_TRUE((*env)->ForgetDeadReaders().ok());
+  int dead = 0;
+  EXPECT_EQ(mdb_reader_check((*env)->handle(), &dead), 0);
+  EXPECT_EQ(dead, 0) << "still there";
+  close(ready[0]);
+  close(ready[1]);
+}
+
 TEST(LmdbFaults, FullMapRefusesTheBatchAndNothingElse) {
   TempDirectory directory;
   auto store = OpenStore(directory.path(), 1 << 20);
