@@ -109,12 +109,12 @@ void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> 
       more = index_.Add(change.event->event);
       RecordUnusable(now, index_.UnusableOf(change.id));
     }
-    affected.merge(more);
+    for (const auto& [url, delta] : more) affected[url].Merge(delta);
   }
-  for (const auto& url : affected) MarkDirty(now, url);
+  for (const auto& [url, delta] : affected) MarkDirty(now, url, delta);
 }
 
-void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url) {
+void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeDelta& delta) {
   Remote* remote = Find(url);
   if (!remote) {
     if (index_.ReferencesTo(url) > 0) {
@@ -129,7 +129,9 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url) {
     return;
   }
   // Whoever is not connected gets the whole scope when it is.
-  if (!remote->connected() || remote->dirty) return;
+  if (!remote->connected()) return;
+  remote->changes.Merge(delta);
+  if (remote->dirty) return;
   const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
   remote->coalesce = keeps_coming ? std::min(2 * remote->coalesce, options_.max_coalesce)
                                   : options_.first_coalesce;
@@ -282,6 +284,7 @@ void SyncEngine::Disconnect(Remote& remote) {
   remote.connection.reset();
   remote.is_open = false;
   remote.dirty = false;
+  remote.changes = {};
 }
 
 void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
@@ -327,6 +330,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   remote->connection.reset();
   remote->is_open = false;
   remote->dirty = false;
+  remote->changes = {};
   AbandonJobs(now, *remote, "the connection ended");
   remote->last_error = failure.detail;
   remote->last_error_code = net::DialErrorName(failure.error);
@@ -355,7 +359,7 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
   remote.dirty = false;
   if (!remote.connected()) return;
   remote.last_update = now.steady;
-  auto diff = remote.plan.Update({index_.Repos(remote.url), index_.Roots(remote.url)});
+  auto diff = remote.plan.Apply(std::exchange(remote.changes, {}));
   if (diff.empty()) return;
   Carry(now, remote, std::move(diff), storage::Source::kStartup);
 }
@@ -364,8 +368,9 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 // missing if that is recent, else in full.
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = false;
+  remote.changes = {};
   remote.last_update = now.steady;
-  auto added = remote.plan.Update({index_.Repos(remote.url), index_.Roots(remote.url)});
+  auto added = remote.plan.Update(index_.Scope(remote.url));
   auto all = remote.plan.OpenAll();
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
                         now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;

@@ -229,7 +229,7 @@ class SyncEngine {
   void RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays);
   void Forget(const Instant& now, Remote& remote);
   void AdmitOneMore(const Instant& now);
-  void MarkDirty(const Instant& now, const nostr::RelayUrl& url);
+  void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
   Remote* Find(ConnectionId connection);

@@ -319,14 +319,14 @@ TEST_F(SyncEngineTest, StaleConnectionIdsAreIgnored) {
   const auto counts = sim.Remote(kA)->counts;
   for (const uint64_t id : {0u, 1u, 77u}) {
     const ConnectionId stale{id};
-    const Delivered event{"announcements", {}, 5};
+    const Delivered event{"live-0", {}, 5};
     sim.engine.OnConnected(sim.now(), stale, {});
     sim.engine.OnDelivered(sim.now(), stale, {&event, 1});
     const Judged judged{storage::Source::kLive, ingest::Code::kStored};
     sim.engine.OnJudged(sim.now(), stale, {&judged, 1});
-    sim.engine.OnClosed(sim.now(), stale, "announcements", "error: bye");
+    sim.engine.OnClosed(sim.now(), stale, "live-0", "error: bye");
     sim.engine.OnNotice(sim.now(), stale, "rate limit");
-    sim.engine.OnEose(sim.now(), stale, "announcements");
+    sim.engine.OnEose(sim.now(), stale, "live-0");
     sim.engine.OnNegErr(sim.now(), stale, "neg-1", "closed:");
     sim.engine.OnBadMessages(sim.now(), stale, 5);
     sim.engine.OnDisconnected(sim.now(), stale, {});

@@ -102,7 +102,7 @@ TEST_F(SyncEngineTest, ARelayThatAlwaysLimitsIsGivenUpForAWhile) {
 
 TEST_F(SyncEngineTest, AClosedLiveSubscriptionIsOpenedAgainAndItsTimeCaughtUp) {
   auto& sim = BeginLive();
-  sim.Say(kA, Closed{"repos-0", "error: we are busy"});
+  sim.Say(kA, Closed{"live-1", "error: we are busy"});
   sim.RunFor(seconds(1));
   EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
   const auto missed = Issue({kRepo}, UnixNow(), "nobody listens");
@@ -117,7 +117,7 @@ TEST_F(SyncEngineTest, ASubscriptionThatIsAlwaysClosedIsReopenedEverMoreSeldom) 
   auto& sim = BeginLive();
   const size_t before = sim.At(kA).messages;
   for (int i = 0; i < 6 * 60; ++i) {  // whenever it is open again, it is closed within a minute
-    sim.Say(kA, Closed{"repos-0", "auth-required: no"});
+    sim.Say(kA, Closed{"live-1", "auth-required: no"});
     sim.RunFor(minutes(1));
   }
   // 65 s doubling to an hour: about ten times in six hours, ten messages or so each.
@@ -126,7 +126,7 @@ TEST_F(SyncEngineTest, ASubscriptionThatIsAlwaysClosedIsReopenedEverMoreSeldom) 
 
 TEST_F(SyncEngineTest, AClosedForWhatWeClosedOurselvesIsNoGap) {
   auto& sim = BeginLive();
-  for (const char* name : {"page-1-0", "fetch-1-0", "neg-1", "repos-7", "unknown"}) {
+  for (const char* name : {"page-1-0", "fetch-1-0", "neg-1", "live-7", "unknown"}) {
     sim.Say(kA, Closed{name, "closed: as you asked"});
   }
   sim.RunFor(seconds(1));

@@ -56,6 +56,7 @@ struct SyncEngine::Remote {
   // What is asked of it.
   SubscriptionPlan plan;
   bool dirty = false;  // an update is scheduled
+  ScopeDelta changes;  // that it will make
   base::Duration coalesce{};
   base::SteadyTime last_update{};
   bool closed_subscription = false;  // the remote ended a live subscription

@@ -369,7 +369,7 @@ TEST_F(SyncEngineTest, TimersDoNotAccumulate) {
   for (int i = 0; i < 300; ++i) {
     sim.PublishHere(Issue({kRepo}, UnixNow(), std::to_string(i)));
     sim.Say(kA, Notice{"rate-limited: always"});
-    sim.Say(kA, Closed{"repos-0", "rate-limited: always"});
+    sim.Say(kA, Closed{"live-1", "rate-limited: always"});
     sim.RunFor(milliseconds(300));
     sim.GoDown(kA);
     sim.ComeUp(kA);

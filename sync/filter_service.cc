@@ -1,6 +1,7 @@
 #include "sync/filter_service.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "nostr/nip34.h"
@@ -22,7 +23,7 @@ std::vector<Filter> TaggedBy(const char (&letters)[4], const std::vector<std::st
 }
 
 template <typename Value>
-std::vector<Filter> FiltersOf(const std::vector<Value>& values) {
+std::vector<Filter> FiltersFor(const std::vector<Value>& values) {
   if constexpr (std::is_same_v<Value, nostr::Address>) {
     return RepoFilters(values);
   } else {
@@ -30,27 +31,29 @@ std::vector<Filter> FiltersOf(const std::vector<Value>& values) {
   }
 }
 
-// The filters of `values`, a hundred values at a time.
+// The filters of `values`, at most `step` values in each.
 template <typename Value>
-void AppendInChunks(const std::vector<Value>& values, std::vector<Filter>& out) {
-  constexpr size_t kStep = SubscriptionPlan::kValuesPerGroup;
-  for (size_t i = 0; i < values.size(); i += kStep) {
-    const size_t end = std::min(values.size(), i + kStep);
-    for (auto& filter : FiltersOf(std::vector<Value>(values.begin() + i, values.begin() + end))) {
+void AppendInChunks(const std::vector<Value>& values, size_t step, std::vector<Filter>& out) {
+  for (size_t i = 0; i < values.size(); i += step) {
+    const size_t end = std::min(values.size(), i + step);
+    for (auto& filter : FiltersFor(std::vector<Value>(values.begin() + i, values.begin() + end))) {
       out.push_back(std::move(filter));
     }
   }
 }
 
 // As the live subscription asks it: nothing stored, only what is new.
-std::vector<Filter> Live(std::vector<Filter> filters) {
-  for (auto& filter : filters) filter.limit = 0;
-  return filters;
+void AppendLive(std::vector<Filter> filters, std::vector<Filter>& out) {
+  for (auto& filter : filters) {
+    filter.limit = 0;
+    out.push_back(std::move(filter));
+  }
 }
 
-constexpr char kLayer1[] = "announcements";
-std::string RepoGroup(size_t group) { return "repos-" + std::to_string(group); }
-std::string RootGroup(size_t group) { return "roots-" + std::to_string(group); }
+constexpr size_t kReqBytes = 200;  // of a REQ besides its groups; with layer 1 if it has that
+
+constexpr std::string_view kReqName = "live-";
+std::string ReqName(uint32_t req) { return std::string(kReqName) + std::to_string(req); }
 
 template <typename Value>
 std::vector<Value> ToVector(const std::set<Value>& values) {
@@ -88,101 +91,214 @@ std::vector<Filter> RootFilters(const std::vector<nostr::EventId>& roots) {
   return TaggedBy("eEq", ids);
 }
 
-// Returns the groups whose values have changed; a group that has become empty is gone from the
-// layer.
+SubscriptionPlan::Shape SubscriptionPlan::ShapeOf(LayerId layer) {
+  return layer == LayerId::kRepos ? Shape{4, 400} : Shape{3, 205};
+}
+
+SubscriptionPlan::Req SubscriptionPlan::FirstReq() { return {{}, 1, kReqBytes}; }
+
+size_t SubscriptionPlan::GroupValues(LayerId layer) const {
+  const size_t room = limits_.message_bytes - std::min(limits_.message_bytes, kReqBytes);
+  return std::clamp<size_t>(room / ShapeOf(layer).value_bytes, 1, kValuesPerGroup);
+}
+
+size_t SubscriptionPlan::GroupBytes(LayerId layer) const {
+  return GroupValues(layer) * ShapeOf(layer).value_bytes;
+}
+
 template <typename Value>
-std::set<size_t> SubscriptionPlan::Adapt(Layer<Value>& layer, const std::vector<Value>& desired,
-                                         std::vector<Value>& added) {
-  std::set<size_t> touched;
-  const std::set<Value> wanted(desired.begin(), desired.end());
-  for (auto it = layer.group_of.begin(); it != layer.group_of.end();) {
-    const auto& [value, group] = *it;
-    if (wanted.contains(value)) {
-      ++it;
-      continue;
+SubscriptionPlan::GroupId SubscriptionPlan::GroupWithRoom(Layer<Value>& layer, LayerId id) {
+  if (!layer.with_room.empty()) return *layer.with_room.begin();
+  const GroupId group{id, next_group_++};
+  layer.groups[group];
+  layer.with_room.insert(group);
+  Place(group);
+  return group;
+}
+
+// Returns the values that are new. A group that has become empty goes.
+template <typename Value>
+std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
+                                           const std::map<Value, bool>& delta, Touched& touched) {
+  std::vector<Value> added;
+  std::set<GroupId> groups;
+  for (const auto& [value, wanted] : delta) {
+    const auto known = layer.group_of.find(value);
+    if (wanted == (known != layer.group_of.end())) continue;
+    const GroupId group = wanted ? GroupWithRoom(layer, id) : known->second;
+    auto& values = layer.groups[group];
+    groups.insert(group);
+    if (wanted) {
+      values.insert(value);
+      if (values.size() >= GroupValues(id)) layer.with_room.erase(group);
+      layer.group_of[value] = group;
+      added.push_back(value);
+    } else {
+      values.erase(value);
+      layer.with_room.insert(group);
+      layer.group_of.erase(known);
     }
-    touched.insert(group);
-    layer.groups[group].erase(value);
-    if (layer.groups[group].empty()) layer.groups.erase(group);
-    it = layer.group_of.erase(it);
   }
-  auto room = layer.groups.begin();
-  for (const auto& value : wanted) {
-    if (layer.group_of.contains(value)) continue;
-    while (room != layer.groups.end() && room->second.size() >= kValuesPerGroup) ++room;
-    if (room == layer.groups.end()) {
-      room = layer.groups.emplace_hint(layer.groups.end(), layer.next_group++, std::set<Value>());
+  for (const GroupId group : groups) {
+    if (const auto req = req_of_.find(group); req != req_of_.end()) touched.insert(req->second);
+    if (!layer.groups.at(group).empty()) continue;
+    Displace(group);
+    layer.groups.erase(group);
+    layer.with_room.erase(group);
+  }
+  return added;
+}
+
+// A REQ of its own while there may be more of them; else into the one with the fewest filters.
+void SubscriptionPlan::Place(GroupId group) {
+  const size_t filters = ShapeOf(group.layer).filters, bytes = GroupBytes(group.layer);
+  auto chosen = reqs_.end();
+  if (reqs_.size() < limits_.subscriptions) {
+    chosen = reqs_.emplace(reqs_.rbegin()->first + 1, Req{{}, 0, kReqBytes}).first;
+  } else {
+    for (auto req = reqs_.begin(); req != reqs_.end(); ++req) {
+      if (req->second.filters + filters > limits_.filters_per_req ||
+          req->second.bytes + bytes > limits_.message_bytes) {
+        continue;
+      }
+      if (chosen == reqs_.end() || req->second.filters < chosen->second.filters) chosen = req;
     }
-    room->second.insert(value);
-    layer.group_of[value] = room->first;
-    touched.insert(room->first);
-    added.push_back(value);
   }
-  return touched;
+  if (chosen == reqs_.end()) {
+    left_out_.insert(group);
+    return;
+  }
+  chosen->second.groups.insert(group);
+  chosen->second.filters += filters;
+  chosen->second.bytes += bytes;
+  req_of_[group] = chosen->first;
+}
+
+void SubscriptionPlan::Displace(GroupId group) {
+  if (left_out_.erase(group) > 0) return;
+  const auto at = req_of_.find(group);
+  Req& req = reqs_.at(at->second);
+  req.groups.erase(group);
+  req.filters -= ShapeOf(group.layer).filters;
+  req.bytes -= GroupBytes(group.layer);
+  req_of_.erase(at);
+}
+
+void SubscriptionPlan::PlaceLeftOut(Touched& touched) {
+  for (const GroupId group : std::exchange(left_out_, {})) {
+    Place(group);
+    if (const auto req = req_of_.find(group); req != req_of_.end()) touched.insert(req->second);
+  }
+}
+
+bool SubscriptionPlan::IsSparse() const {
+  const size_t room = repos_.groups.size() * GroupValues(LayerId::kRepos) +
+                      roots_.groups.size() * GroupValues(LayerId::kRoots);
+  return filter_count() > kConsolidateAbove &&
+         2 * (repos_.group_of.size() + roots_.group_of.size()) < room;
+}
+
+void SubscriptionPlan::PackAnew() {
+  const auto repos = std::exchange(repos_, {});
+  const auto roots = std::exchange(roots_, {});
+  reqs_.clear();
+  req_of_.clear();
+  left_out_.clear();
+  reqs_[0] = FirstReq();
+  Touched all;
+  std::map<nostr::Address, bool> wanted_repos;
+  for (const auto& [repo, group] : repos.group_of) wanted_repos[repo] = true;
+  Adapt(repos_, LayerId::kRepos, wanted_repos, all);
+  std::map<nostr::EventId, bool> wanted_roots;
+  for (const auto& [root, group] : roots.group_of) wanted_roots[root] = true;
+  Adapt(roots_, LayerId::kRoots, wanted_roots, all);
+}
+
+void SubscriptionPlan::SetLimits(const PlanLimits& limits) {
+  if (limits == limits_) return;
+  limits_ = limits;
+  if (!reqs_.empty()) PackAnew();
 }
 
 SubscriptionPlan::Diff SubscriptionPlan::Update(const RemoteScope& scope) {
+  ScopeDelta delta;
+  for (const auto& [repo, group] : repos_.group_of) delta.repos[repo] = false;
+  for (const auto& [root, group] : roots_.group_of) delta.roots[root] = false;
+  for (const auto& repo : scope.repos) delta.repos[repo] = true;
+  for (const auto& root : scope.roots) delta.roots[root] = true;
+  return Apply(delta);
+}
+
+SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
   Diff diff;
-  if (!layer1_open_) {
-    layer1_open_ = true;
-    diff.open.push_back({kLayer1, Live({AnnouncementFilter()})});
+  Touched touched;
+  if (reqs_.empty()) {
+    reqs_[0] = FirstReq();
+    touched.insert(0);
     diff.catch_up.push_back(AnnouncementFilter());
   }
-  std::vector<nostr::Address> new_repos;
-  for (const size_t group : Adapt(repos_, scope.repos, new_repos)) {
-    const auto found = repos_.groups.find(group);
-    if (found == repos_.groups.end()) {
-      diff.close.push_back(RepoGroup(group));
-    } else {
-      diff.open.push_back({RepoGroup(group), Live(RepoFilters(ToVector(found->second)))});
-    }
+  const auto new_repos = Adapt(repos_, LayerId::kRepos, delta.repos, touched);
+  const auto new_roots = Adapt(roots_, LayerId::kRoots, delta.roots, touched);
+  AppendInChunks(new_repos, GroupValues(LayerId::kRepos), diff.catch_up);
+  AppendInChunks(new_roots, GroupValues(LayerId::kRoots), diff.catch_up);
+  if (!touched.empty()) PlaceLeftOut(touched);
+  if (IsSparse()) {
+    for (const auto& [id, req] : reqs_) touched.insert(id);
+    PackAnew();
+    for (const auto& [id, req] : reqs_) touched.insert(id);
   }
-  std::vector<nostr::EventId> new_roots;
-  for (const size_t group : Adapt(roots_, scope.roots, new_roots)) {
-    const auto found = roots_.groups.find(group);
-    if (found == roots_.groups.end()) {
-      diff.close.push_back(RootGroup(group));
-    } else {
-      diff.open.push_back({RootGroup(group), Live(RootFilters(ToVector(found->second)))});
+  for (const ReqId id : touched) {
+    const auto req = reqs_.find(id);
+    if (req != reqs_.end() && (id == 0 || !req->second.groups.empty())) {
+      diff.open.push_back(OpenReq(id));
+      continue;
     }
+    diff.close.push_back(ReqName(id));
+    if (req != reqs_.end()) reqs_.erase(req);
   }
-  AppendInChunks(new_repos, diff.catch_up);
-  AppendInChunks(new_roots, diff.catch_up);
   return diff;
 }
 
 SubscriptionPlan::Diff SubscriptionPlan::OpenAll() const {
   Diff diff;
-  diff.open.push_back({kLayer1, Live({AnnouncementFilter()})});
+  for (const auto& [id, req] : reqs_) diff.open.push_back(OpenReq(id));
   diff.catch_up.push_back(AnnouncementFilter());
-  for (const auto& [group, values] : repos_.groups) {
-    auto filters = RepoFilters(ToVector(values));
-    diff.catch_up.insert(diff.catch_up.end(), filters.begin(), filters.end());
-    diff.open.push_back({RepoGroup(group), Live(std::move(filters))});
-  }
-  for (const auto& [group, values] : roots_.groups) {
-    auto filters = RootFilters(ToVector(values));
-    diff.catch_up.insert(diff.catch_up.end(), filters.begin(), filters.end());
-    diff.open.push_back({RootGroup(group), Live(std::move(filters))});
-  }
+  const auto catch_up = [&diff, this](const auto& groups) {
+    for (const auto& [group, values] : groups) {
+      for (auto& filter : FiltersOf(group)) diff.catch_up.push_back(std::move(filter));
+    }
+  };
+  catch_up(repos_.groups);
+  catch_up(roots_.groups);
   return diff;
 }
 
-bool SubscriptionPlan::IsOpen(std::string_view subscription) const {
-  if (subscription == kLayer1) return layer1_open_;
-  const auto is_group = [subscription](const auto& groups, std::string (*name)(size_t)) {
-    return std::any_of(groups.begin(), groups.end(),
-                       [&](const auto& group) { return name(group.first) == subscription; });
-  };
-  return is_group(repos_.groups, RepoGroup) || is_group(roots_.groups, RootGroup);
+std::vector<Filter> SubscriptionPlan::FiltersOf(GroupId group) const {
+  return group.layer == LayerId::kRepos ? RepoFilters(ToVector(repos_.groups.at(group)))
+                                        : RootFilters(ToVector(roots_.groups.at(group)));
 }
 
-size_t SubscriptionPlan::subscription_count() const {
-  return (layer1_open_ ? 1 : 0) + repos_.groups.size() + roots_.groups.size();
+SubscriptionPlan::Diff::Open SubscriptionPlan::OpenReq(ReqId id) const {
+  Diff::Open open{ReqName(id), {}};
+  if (id == 0) AppendLive({AnnouncementFilter()}, open.filters);
+  for (const GroupId group : reqs_.at(id).groups) AppendLive(FiltersOf(group), open.filters);
+  return open;
+}
+
+bool SubscriptionPlan::IsOpen(std::string_view subscription) const {
+  if (!subscription.starts_with(kReqName)) return false;
+  subscription.remove_prefix(kReqName.size());
+  ReqId id = 0;
+  const auto [end, error] =
+      std::from_chars(subscription.data(), subscription.data() + subscription.size(), id);
+  return error == std::errc() && end == subscription.data() + subscription.size() &&
+         reqs_.contains(id);
 }
 
 size_t SubscriptionPlan::filter_count() const {
-  return (layer1_open_ ? 1 : 0) + 4 * repos_.groups.size() + 3 * roots_.groups.size();
+  size_t filters = 0;
+  for (const auto& [id, req] : reqs_) filters += req.filters;
+  return filters;
 }
 
 }  // namespace graspd::sync

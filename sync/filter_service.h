@@ -2,6 +2,7 @@
 // (docs/architecture.md, section 6). Pure functions and plain values.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <set>
 #include <string>
@@ -11,24 +12,38 @@
 #include "nostr/filter.h"
 #include "nostr/fixed_bytes.h"
 #include "nostr/rules.h"
+#include "sync/scope.h"
 
 namespace graspd::sync {
 
-/// What a remote carries that concerns us.
-struct RemoteScope {
-  std::vector<nostr::Address> repos;
-  std::vector<nostr::EventId> roots;
+/// How much of what we want a remote lets us follow live.
+struct PlanLimits {
+  size_t subscriptions = SIZE_MAX;    // at least 1
+  size_t filters_per_req = 10;        // at least 5
+  size_t message_bytes = 128 * 1024;  // of one REQ
+  bool operator==(const PlanLimits&) const = default;
 };
 
-/// The subscriptions of one remote, kept so that a change in scope touches few of them: a value
-/// stays in the group it was given, a new one joins a group with room. A group is one live REQ.
+/// The live subscriptions of one remote, kept so that a change in scope touches few of them.
 ///
-///   layer 1  one group: announcements and user grasp lists
+///   layer 1  announcements and user grasp lists
 ///   layer 2  up to 100 repositories: events that tag them (#a #A #q), and their states (30618 by
-///   #d) layer 3  up to 100 roots: events that tag them (#e #E #q)
+///            #d)
+///   layer 3  up to 100 roots: events that tag them (#e #E #q)
+///
+/// Values are kept in groups of up to 100, fewer where messages must be short. A value stays in the
+/// group it was given; a new one joins a group with room. Groups travel in REQs: one each while the
+/// remote allows so many, then several to a REQ, as many as filters_per_req and message_bytes let
+/// in. Groups that find no place are only caught up with, not followed. When removals have left the
+/// groups less than half full, they are packed anew. Cost of a change: that of the groups it
+/// touches.
 class SubscriptionPlan {
  public:
   static constexpr size_t kValuesPerGroup = 100;
+  /// Filters that may be open before sparse groups are packed anew.
+  static constexpr size_t kConsolidateAbove = 150;
+
+  explicit SubscriptionPlan(const PlanLimits& limits = {}) : limits_(limits) {}
 
   /// What to do for the plan to become the desired one.
   struct Diff {
@@ -40,33 +55,74 @@ class SubscriptionPlan {
     std::vector<std::string> close;
     /// What has to be caught up: the filters of what is new here, at most 100 values each.
     std::vector<nostr::Filter> catch_up;
-    [[nodiscard]] bool empty() const { return open.empty() && close.empty(); }
+    [[nodiscard]] bool empty() const { return open.empty() && close.empty() && catch_up.empty(); }
   };
 
-  /// Adapts the plan to `scope`.
+  /// Adapts the plan to `scope`. The first call also opens layer 1.
   Diff Update(const RemoteScope& scope);
+  /// Adapts the plan to a change.
+  Diff Apply(const ScopeDelta& delta);
   /// Everything, as after a reconnect: all groups opened, all filters caught up.
   [[nodiscard]] Diff OpenAll() const;
+  /// Packs everything anew within `limits`. For a remote that has nothing open: OpenAll() follows.
+  void SetLimits(const PlanLimits& limits);
 
   /// True if `subscription` is one of the plan's.
   [[nodiscard]] bool IsOpen(std::string_view subscription) const;
-  [[nodiscard]] size_t subscription_count() const;
+  [[nodiscard]] size_t subscription_count() const { return reqs_.size(); }
   [[nodiscard]] size_t filter_count() const;
+  /// True if something is wanted that the remote does not let us follow live.
+  [[nodiscard]] bool leaves_out() const { return !left_out_.empty(); }
 
  private:
-  template <typename Value>
-  struct Layer {
-    std::map<Value, size_t> group_of;
-    std::map<size_t, std::set<Value>> groups;
-    size_t next_group = 0;
+  enum class LayerId : uint8_t { kRepos, kRoots };
+  struct GroupId {
+    LayerId layer;
+    uint32_t number;
+    auto operator<=>(const GroupId&) const = default;
   };
   template <typename Value>
-  static std::set<size_t> Adapt(Layer<Value>& layer, const std::vector<Value>& desired,
-                                std::vector<Value>& added);
+  struct Layer {
+    std::map<Value, GroupId> group_of;
+    std::map<GroupId, std::set<Value>> groups;
+    std::set<GroupId> with_room;
+  };
+  struct Req {
+    std::set<GroupId> groups;
+    size_t filters = 0, bytes = 0;  // with its groups full
+  };
+  /// What one group of a layer takes of a REQ. The text of a value counts three times, once for
+  /// each letter; a repository's identifier comes on top.
+  struct Shape {
+    size_t filters, value_bytes;
+  };
+  using ReqId = uint32_t;
+  using Touched = std::set<ReqId>;
 
-  bool layer1_open_ = false;
+  [[nodiscard]] static Shape ShapeOf(LayerId layer);
+  [[nodiscard]] static Req FirstReq();
+  [[nodiscard]] size_t GroupValues(LayerId layer) const;
+  [[nodiscard]] size_t GroupBytes(LayerId layer) const;
+  template <typename Value>
+  std::vector<Value> Adapt(Layer<Value>& layer, LayerId id, const std::map<Value, bool>& delta,
+                           Touched& touched);
+  template <typename Value>
+  GroupId GroupWithRoom(Layer<Value>& layer, LayerId id);
+  void Place(GroupId group);
+  void Displace(GroupId group);
+  void PlaceLeftOut(Touched& touched);
+  [[nodiscard]] bool IsSparse() const;
+  void PackAnew();
+  [[nodiscard]] std::vector<nostr::Filter> FiltersOf(GroupId group) const;
+  [[nodiscard]] Diff::Open OpenReq(ReqId id) const;
+
+  PlanLimits limits_;
+  uint32_t next_group_ = 0;
   Layer<nostr::Address> repos_;
   Layer<nostr::EventId> roots_;
+  std::map<ReqId, Req> reqs_;  // 0, the first to be opened, has layer 1
+  std::map<GroupId, ReqId> req_of_;
+  std::set<GroupId> left_out_;
 };
 
 /// The filters of each layer, without limit or window.

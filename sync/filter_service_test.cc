@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/random.h"
+#include "nostr/message.h"
 #include "sync/testing/events.h"
 
 namespace graspd::sync {
@@ -26,6 +27,15 @@ RemoteScope Scope(size_t repos, size_t roots) {
     scope.roots.push_back({nostr::Sha256("root " + std::to_string(i))});
   }
   return scope;
+}
+
+ScopeDelta Difference(const RemoteScope& before, const RemoteScope& after) {
+  ScopeDelta delta;
+  for (const auto& repo : before.repos) delta.repos[repo] = false;
+  for (const auto& root : before.roots) delta.roots[root] = false;
+  for (const auto& repo : after.repos) delta.repos[repo] = true;
+  for (const auto& root : after.roots) delta.roots[root] = true;
+  return delta;
 }
 
 // What a relay would hold open after a series of diffs.
@@ -138,14 +148,85 @@ TEST(SubscriptionPlan, NoFilterHoldsMoreThanAHundredValues) {
 
 TEST(SubscriptionPlan, KnowsItsLiveSubscriptions) {
   SubscriptionPlan plan;
-  EXPECT_FALSE(plan.IsOpen("announcements"));
+  EXPECT_FALSE(plan.IsOpen("live-0"));
   for (const auto& open : plan.Update(Scope(101, 1)).open) {
     EXPECT_TRUE(plan.IsOpen(open.subscription)) << open.subscription;
   }
-  for (const char* other : {"", "repos-2", "repos-", "roots-x", "page-1-0", "fetch-1-0", "neg-1"}) {
+  for (const char* other :
+       {"", "live-4", "live-", "live-x", "live-1x", "page-1-0", "fetch-1-0", "neg-1"}) {
     EXPECT_FALSE(plan.IsOpen(other)) << other;
   }
   for (const auto& closed : plan.Update({}).close) EXPECT_FALSE(plan.IsOpen(closed)) << closed;
+}
+
+TEST(SubscriptionPlan, AFewSubscriptionsHoldSeveralGroupsEach) {
+  SubscriptionPlan plan({.subscriptions = 3, .filters_per_req = 10, .message_bytes = 1 << 20});
+  OpenSubscriptions open;
+  open.Apply(plan.Update(Scope(0, 800)));
+  EXPECT_EQ(open.open().size(), 3u);
+  EXPECT_EQ(open.Values('e').size(), 800u);
+  EXPECT_FALSE(plan.leaves_out());
+  for (const auto& [name, filters] : open.open()) EXPECT_LE(filters.size(), 10u) << name;
+}
+
+TEST(SubscriptionPlan, WhatFindsNoPlaceIsCaughtUpAndFollowedWhenThereIsRoom) {
+  SubscriptionPlan plan({.subscriptions = 1, .filters_per_req = 10, .message_bytes = 1 << 20});
+  OpenSubscriptions open;
+  const auto diff = plan.Update(Scope(0, 500));
+  open.Apply(diff);
+  EXPECT_EQ(open.Values('e').size(), 300u) << "three groups beside layer 1";
+  EXPECT_TRUE(plan.leaves_out());
+  EXPECT_EQ(diff.catch_up.size(), 1u + 5 * 3);
+
+  ScopeDelta gone;
+  const auto followed = open.Values('e');
+  for (const auto& root : Scope(0, 500).roots) {
+    if (followed.contains(root.ToHex())) gone.roots[root] = false;
+  }
+  open.Apply(plan.Apply(gone));
+  EXPECT_EQ(open.Values('e').size(), 200u);
+  EXPECT_FALSE(plan.leaves_out());
+}
+
+TEST(SubscriptionPlan, ShortMessagesMakeSmallGroups) {
+  SubscriptionPlan plan({.filters_per_req = 10, .message_bytes = 8 * 1024});
+  const auto diff = plan.Update(Scope(90, 90));
+  for (const auto& open : diff.open) {
+    EXPECT_LE(nostr::ReqMessage(open.subscription, open.filters).size(), 8u * 1024);
+  }
+  for (const auto& filter : diff.catch_up) {
+    EXPECT_LE(nostr::ReqMessage("page-123-456", {filter}).size(), 8u * 1024);
+  }
+}
+
+TEST(SubscriptionPlan, OtherLimitsPackAnewAndCatchUpNothingNew) {
+  SubscriptionPlan plan;
+  plan.Update(Scope(300, 300));
+  EXPECT_EQ(plan.subscription_count(), 7u);
+  plan.SetLimits({.subscriptions = 4, .filters_per_req = 10, .message_bytes = 1 << 20});
+  OpenSubscriptions open;
+  open.Apply(plan.OpenAll());
+  EXPECT_EQ(open.open().size(), 4u);
+  EXPECT_EQ(open.Values('a').size(), 300u);
+  EXPECT_EQ(open.Values('e').size(), 300u);
+  EXPECT_THAT(plan.Update(Scope(300, 300)).catch_up, IsEmpty());
+}
+
+TEST(SubscriptionPlan, GroupsThatRemovalsHaveThinnedOutAreMerged) {
+  SubscriptionPlan plan;
+  OpenSubscriptions open;
+  open.Apply(plan.Update(Scope(0, 10'000)));
+  EXPECT_EQ(plan.subscription_count(), 101u);
+  ScopeDelta thinned;
+  const auto roots = Scope(0, 10'000).roots;
+  for (size_t i = 0; i < roots.size(); ++i) {
+    if (i % 3 != 0) thinned.roots[roots[i]] = false;
+  }
+  const auto diff = plan.Apply(thinned);
+  open.Apply(diff);
+  EXPECT_EQ(plan.subscription_count(), 1u + 34);
+  EXPECT_EQ(open.Values('e').size(), 3334u);
+  EXPECT_THAT(diff.catch_up, IsEmpty());
 }
 
 // Whatever comes and goes: each wanted value is in exactly one group, nothing else is, what is open
@@ -155,6 +236,7 @@ TEST(SubscriptionPlan, RandomChangesKeepThePlanExact) {
   SubscriptionPlan plan;
   OpenSubscriptions open;
   std::set<size_t> repos, roots;
+  RemoteScope before_scope;
   for (int step = 0; step < 60; ++step) {
     for (auto* set : {&repos, &roots}) {
       for (uint64_t n = random.Below(40); n > 0; --n) set->insert(random.Below(600));
@@ -173,7 +255,10 @@ TEST(SubscriptionPlan, RandomChangesKeepThePlanExact) {
       wanted_roots[scope.roots.back().ToHex()] = 1;
     }
     const auto before = open.Values('a');
-    const auto diff = plan.Update(scope);
+    // Either way of telling it the same.
+    const auto diff =
+        step % 2 == 0 ? plan.Update(scope) : plan.Apply(Difference(before_scope, scope));
+    before_scope = scope;
     open.Apply(diff);
     ASSERT_EQ(open.Values('a'), wanted_repos);
     ASSERT_EQ(open.Values('A'), wanted_repos);

@@ -49,22 +49,28 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   auto announcement = nostr::ParseAnnouncement(event);
   if (!announcement.ok()) return {};
   const Address& address = announcement->address;
-  Affected affected;
+  std::set<RelayUrl> before;
   if (const auto known = repos_.find(address); known != repos_.end()) {
-    const Repo& old = known->second;
+    Repo& old = known->second;
     if (old.announcement == event.id ||
         nostr::Supersedes(old.created_at, old.announcement, event.created_at, event.id)) {
       return {};
     }
-    affected = old.relays;
     Unlink(address, old);
+    before = std::move(old.relays);
   }
   auto relays = ParseRelays(announcement->relays);
-  affected.insert(relays.usable.begin(), relays.usable.end());
   for (const auto& relay : relays.usable) repos_of_[relay].insert(address);
   announcements_[event.id] = address;
-  repos_[address] = {event.id, event.created_at, std::move(relays.usable),
-                     std::move(relays.unusable)};
+  const Repo& repo = repos_[address] = {event.id, event.created_at, std::move(relays.usable),
+                                        std::move(relays.unusable)};
+  Affected affected;
+  for (const auto& relay : before) {
+    if (!repo.relays.contains(relay)) NoteScope(address, relay, affected);
+  }
+  for (const auto& relay : repo.relays) {
+    if (!before.contains(relay)) NoteScope(address, relay, affected);
+  }
   return affected;
 }
 
@@ -78,8 +84,8 @@ RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
   for (const auto& address : addresses) {
     roots_of_[address].insert(event.id);
     const auto repo = repos_.find(address);
-    if (repo != repos_.end())
-      affected.insert(repo->second.relays.begin(), repo->second.relays.end());
+    if (repo == repos_.end()) continue;
+    for (const auto& relay : repo->second.relays) affected[relay].roots[event.id] = true;
   }
   if (!addresses.empty()) roots_[event.id] = std::move(addresses);
   return affected;
@@ -89,23 +95,43 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
   Affected affected;
   if (const auto found = announcements_.find(id); found != announcements_.end()) {
     const Address address = found->second;
-    const Repo& repo = repos_.at(address);
-    affected = repo.relays;
+    const Repo repo = std::move(repos_.at(address));
     Unlink(address, repo);
     repos_.erase(address);
+    for (const auto& relay : repo.relays) NoteScope(address, relay, affected);
   } else if (const auto root = roots_.find(id); root != roots_.end()) {
     for (const auto& address : root->second) {
       const auto siblings = roots_of_.find(address);
       siblings->second.erase(id);
       if (siblings->second.empty()) roots_of_.erase(siblings);
       const auto repo = repos_.find(address);
-      if (repo != repos_.end()) {
-        affected.insert(repo->second.relays.begin(), repo->second.relays.end());
-      }
+      if (repo == repos_.end()) continue;
+      for (const auto& relay : repo->second.relays) affected[relay].roots[id] = false;
     }
     roots_.erase(root);
   }
   return affected;
+}
+
+// A repository has come to the relay or left it. Its roots come along; one that belongs to another
+// repository there as well stays.
+void RepoIndex::NoteScope(const Address& address, const RelayUrl& relay, Affected& affected) const {
+  ScopeDelta& delta = affected[relay];
+  delta.repos[address] = Carries(relay, address);
+  const auto roots = roots_of_.find(address);
+  if (roots == roots_of_.end()) return;
+  for (const auto& root : roots->second) delta.roots[root] = Carries(relay, root);
+}
+
+bool RepoIndex::Carries(const RelayUrl& relay, const Address& address) const {
+  const auto repo = repos_.find(address);
+  return repo != repos_.end() && repo->second.relays.contains(relay);
+}
+
+bool RepoIndex::Carries(const RelayUrl& relay, const nostr::EventId& root) const {
+  const auto& addresses = roots_.at(root);
+  return std::any_of(addresses.begin(), addresses.end(),
+                     [&](const Address& address) { return Carries(relay, address); });
 }
 
 void RepoIndex::Unlink(const Address& address, const Repo& repo) {

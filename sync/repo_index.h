@@ -12,6 +12,7 @@
 #include "nostr/fixed_bytes.h"
 #include "nostr/relay_url.h"
 #include "nostr/rules.h"
+#include "sync/scope.h"
 
 namespace graspd::sync {
 
@@ -32,8 +33,8 @@ class RepoIndex {
  public:
   static constexpr size_t kRelaysPerRepo = 20;
 
-  /// Relays whose scope (Repos, Roots) has changed or that came or went.
-  using Affected = std::set<nostr::RelayUrl>;
+  /// What an input changes in the scopes of relays: no more than those it concerns.
+  using Affected = std::map<nostr::RelayUrl, ScopeDelta>;
 
   /// A stored event. Kinds other than announcements and roots change nothing. An announcement
   /// replaces the older version of its address. Adding the same event twice changes nothing.
@@ -48,6 +49,9 @@ class RepoIndex {
   [[nodiscard]] std::vector<nostr::Address> Repos(const nostr::RelayUrl& relay) const;
   /// Roots that belong to one of those repositories, each once, ascending.
   [[nodiscard]] std::vector<nostr::EventId> Roots(const nostr::RelayUrl& relay) const;
+  [[nodiscard]] RemoteScope Scope(const nostr::RelayUrl& relay) const {
+    return {Repos(relay), Roots(relay)};
+  }
 
   /// What the announcement `id` names that cannot be dialled; empty if it is not the latest
   /// version.
@@ -69,6 +73,10 @@ class RepoIndex {
   Affected AddAnnouncement(const nostr::Event& event);
   Affected AddRoot(const nostr::Event& event);
   void Unlink(const nostr::Address& address, const Repo& repo);
+  void NoteScope(const nostr::Address& address, const nostr::RelayUrl& relay,
+                 Affected& affected) const;
+  [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::Address& address) const;
+  [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::EventId& root) const;
 
   std::map<nostr::Address, Repo> repos_;
   std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of_;

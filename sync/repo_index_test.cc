@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
+#include "base/random.h"
 #include "sync/testing/events.h"
 
 namespace graspd::sync {
@@ -12,8 +16,8 @@ using testing::Announcement;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::Issue;
+using ::testing::Pair;
 using testing::Repo;
-using ::testing::UnorderedElementsAre;
 using testing::Url;
 
 const auto kRepo = Repo("alice", "tool");
@@ -21,10 +25,17 @@ const auto kOther = Repo("bob", "lib");
 const auto kA = Url("wss://a.example");
 const auto kB = Url("wss://b.example");
 
+std::vector<nostr::RelayUrl> Named(const RepoIndex::Affected& affected) {
+  std::vector<nostr::RelayUrl> urls;
+  for (const auto& [url, delta] : affected) urls.push_back(url);
+  return urls;
+}
+
 TEST(RepoIndex, AnnouncementNamesItsRelays) {
   RepoIndex index;
-  EXPECT_THAT(index.Add(Announcement(kRepo, 100, {"wss://a.example", "wss://b.example"})),
-              UnorderedElementsAre(kA, kB));
+  const auto affected = index.Add(Announcement(kRepo, 100, {"wss://a.example", "wss://b.example"}));
+  EXPECT_THAT(Named(affected), ElementsAre(kA, kB));
+  EXPECT_THAT(affected.at(kA).repos, ElementsAre(Pair(kRepo, true)));
   EXPECT_THAT(index.Relays(), ElementsAre(kA, kB));
   EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
   EXPECT_EQ(index.ReferencesTo(kB), 1u);
@@ -42,8 +53,9 @@ TEST(RepoIndex, SameAnnouncementTwiceChangesNothing) {
 TEST(RepoIndex, NewerVersionThatDropsARelayShrinksTheTargets) {
   RepoIndex index;
   index.Add(Announcement(kRepo, 100, {"wss://a.example", "wss://b.example"}));
-  EXPECT_THAT(index.Add(Announcement(kRepo, 101, {"wss://b.example"})),
-              UnorderedElementsAre(kA, kB));
+  const auto affected = index.Add(Announcement(kRepo, 101, {"wss://b.example"}));
+  EXPECT_THAT(Named(affected), ElementsAre(kA)) << "nothing changes for b";
+  EXPECT_THAT(affected.at(kA).repos, ElementsAre(Pair(kRepo, false)));
   EXPECT_THAT(index.Relays(), ElementsAre(kB));
   EXPECT_THAT(index.Repos(kA), IsEmpty());
 }
@@ -80,7 +92,7 @@ TEST(RepoIndex, DeletionOfAnAnnouncementFreesItsRelays) {
   RepoIndex index;
   const auto event = Announcement(kRepo, 100, {"wss://a.example"});
   index.Add(event);
-  EXPECT_THAT(index.Remove(event.id), UnorderedElementsAre(kA));
+  EXPECT_THAT(Named(index.Remove(event.id)), ElementsAre(kA));
   EXPECT_THAT(index.Relays(), IsEmpty());
   EXPECT_EQ(index.repo_count(), 0u);
   EXPECT_THAT(index.Remove(event.id), IsEmpty());
@@ -118,10 +130,10 @@ TEST(RepoIndex, EveryATagOfARootCounts) {
   index.Add(Announcement(kRepo, 100, {"wss://a.example"}));
   index.Add(Announcement(kOther, 100, {"wss://b.example"}));
   const auto issue = Issue({kRepo, kOther}, 120, "both");
-  EXPECT_THAT(index.Add(issue), UnorderedElementsAre(kA, kB));
+  EXPECT_THAT(Named(index.Add(issue)), ElementsAre(kA, kB));
   EXPECT_THAT(index.Roots(kA), ElementsAre(issue.id));
   EXPECT_THAT(index.Roots(kB), ElementsAre(issue.id));
-  EXPECT_THAT(index.Remove(issue.id), UnorderedElementsAre(kA, kB));
+  EXPECT_THAT(Named(index.Remove(issue.id)), ElementsAre(kA, kB));
   EXPECT_THAT(index.Roots(kA), IsEmpty());
   EXPECT_EQ(index.root_count(), 0u);
 }
@@ -186,6 +198,59 @@ TEST(RepoIndex, IdentifiersMayHoldColons) {
   EXPECT_THAT(index.Repos(kA), ElementsAre(colons));
   EXPECT_THAT(index.Roots(kA), ElementsAre(issue.id));
   EXPECT_THAT(index.Roots(kB), IsEmpty());
+}
+
+// Whatever comes and goes, in whatever order: who adds up the changes of a relay has its scope, and
+// nobody is told of a change that concerns only others.
+TEST(RepoIndex, ChangesAddUpToTheScope) {
+  base::SeededRandom random(20261122);
+  const std::vector<std::string> urls = {"wss://a.example", "wss://b.example", "wss://c.example",
+                                         "wss://d.example"};
+  std::vector<nostr::Address> repos;
+  for (int i = 0; i < 12; ++i) repos.push_back(Repo("alice", "r" + std::to_string(i)));
+  RepoIndex index;
+  std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of;
+  std::map<nostr::RelayUrl, std::set<nostr::EventId>> roots_of;
+  std::vector<nostr::EventId> known;
+  const auto apply = [](const auto& delta, auto& values) {
+    for (const auto& [value, wanted] : delta) {
+      if (wanted) {
+        values.insert(value);
+      } else {
+        values.erase(value);
+      }
+    }
+  };
+  for (uint64_t step = 1; step <= 3000; ++step) {
+    RepoIndex::Affected affected;
+    const auto& repo = repos[random.Below(repos.size())];
+    if (random.Below(3) == 0 && !known.empty()) {
+      affected = index.Remove(known[random.Below(known.size())]);
+    } else if (random.Below(2) == 0) {
+      std::vector<std::string> named;
+      for (const auto& url : urls) {
+        if (random.Below(2) == 0) named.push_back(url);
+      }
+      const auto event = Announcement(repo, step, named);
+      known.push_back(event.id);
+      affected = index.Add(event);
+    } else {
+      const auto event =
+          Issue({repo, repos[random.Below(repos.size())]}, step, std::to_string(step));
+      known.push_back(event.id);
+      affected = index.Add(event);
+    }
+    for (const auto& [url, delta] : affected) {
+      apply(delta.repos, repos_of[url]);
+      apply(delta.roots, roots_of[url]);
+    }
+    for (const auto& text : urls) {
+      const auto url = Url(text);
+      const auto scope = index.Scope(url);
+      ASSERT_EQ(std::vector(repos_of[url].begin(), repos_of[url].end()), scope.repos) << step;
+      ASSERT_EQ(std::vector(roots_of[url].begin(), roots_of[url].end()), scope.roots) << step;
+    }
+  }
 }
 
 }  // namespace
