@@ -12,9 +12,18 @@
 #include "nostr/rules.h"
 
 namespace graspd::ingest {
+
+struct Policy::Refusal {
+  PolicyReason reason;
+  std::string message;
+  bool waits = false;  // another event may lift it
+};
+
 namespace {
 
-using Verdict = storage::Judge::Verdict;
+using Refusal = Policy::Refusal;
+using MaybeRefusal = std::optional<Refusal>;
+constexpr std::nullopt_t kAccept = std::nullopt;
 
 // What one event may cost the writer, whatever a stranger puts into it or has stored before.
 constexpr size_t kMaxLookups = 500;
@@ -22,9 +31,12 @@ constexpr size_t kMaxAnnouncements = 1000;
 constexpr size_t kMaxReferrers = 100;
 constexpr size_t kGraspListBytes = 16 * 1024;
 
-Verdict Accept() { return {}; }
-Verdict Refuse(std::string message) { return {false, std::move(message), false}; }
-Verdict RefuseForNow(std::string message) { return {false, std::move(message), true}; }
+Refusal Refuse(PolicyReason reason, std::string message) {
+  return {reason, std::move(message), false};
+}
+Refusal RefuseForNow(PolicyReason reason, std::string message) {
+  return {reason, std::move(message), true};
+}
 
 // A list of grasp servers is taken from anyone and a deletion may name anything: neither makes an
 // event acceptable that it refers to, or that refers to it.
@@ -101,35 +113,42 @@ absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::Pu
   return naming;
 }
 
-absl::StatusOr<Verdict> DecideState(const nostr::Event& event, const storage::ReadView& view) {
-  if (!event.tags.Has("d")) return Refuse("invalid: a repository state needs a d tag");
+absl::StatusOr<MaybeRefusal> RuleState(const nostr::Event& event, const storage::ReadView& view) {
+  if (!event.tags.Has("d")) {
+    return Refuse(PolicyReason::kMalformed, "invalid: a repository state needs a d tag");
+  }
   const std::string identifier(event.tags.FirstValue("d"));
   // Their own announcement is the usual case and one look-up.
   GRASPD_ASSIGN_OR_RETURN(
       const bool own,
       AddressStored({nostr::kRepositoryAnnouncement, event.pubkey, identifier}, view));
-  if (own) return Accept();
+  if (own) return kAccept;
   GRASPD_ASSIGN_OR_RETURN(const Naming naming, FindNaming(identifier, event.pubkey, view));
-  if (naming.named) return Accept();
-  return RefuseForNow(naming.announced
-                          ? "restricted: the author is no maintainer of this repository"
-                          : "invalid: no announcement of this repository is accepted here");
+  if (naming.named) return kAccept;
+  if (naming.announced) {
+    return RefuseForNow(PolicyReason::kNoMaintainer,
+                        "restricted: the author is no maintainer of this repository");
+  }
+  return RefuseForNow(PolicyReason::kNoAnnouncement,
+                      "invalid: no announcement of this repository is accepted here");
 }
 
 // ---- deletions -------------------------------------------------------------------------------
 
 // The author being known covers the addresses, which are their own, and every id that counts.
-absl::StatusOr<Verdict> DecideDeletion(const nostr::Event& event, const storage::ReadView& view) {
+absl::StatusOr<MaybeRefusal> RuleDeletion(const nostr::Event& event,
+                                          const storage::ReadView& view) {
   nostr::Filter by_author;
   by_author.authors = {event.pubkey};
   GRASPD_ASSIGN_OR_RETURN(const bool author_known, AnyStored(std::move(by_author), view));
-  if (author_known) return Accept();
+  if (author_known) return kAccept;
   const auto targets = nostr::DeletionTargetsOf(event);
   for (size_t i = 0; i < std::min(targets.ids.size(), kMaxLookups); ++i) {
     GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(targets.ids[i]));
-    if (stored) return Accept();
+    if (stored) return kAccept;
   }
-  return RefuseForNow("restricted: deletes nothing that is stored here, by nobody known here");
+  return RefuseForNow(PolicyReason::kUnknownDeletion,
+                      "restricted: deletes nothing that is stored here, by nobody known here");
 }
 
 // ---- everything else: by reference -----------------------------------------------------------
@@ -173,31 +192,111 @@ absl::StatusOr<bool> IsReferredTo(const nostr::Event& event, const storage::Read
   return TaggedByStored("aAq", coordinate.substr(0, coordinate.size() - 1), view);
 }
 
-absl::StatusOr<Verdict> DecideRelated(const nostr::Event& event, const storage::ReadView& view) {
+absl::StatusOr<MaybeRefusal> RuleRelated(const nostr::Event& event, const storage::ReadView& view) {
   GRASPD_ASSIGN_OR_RETURN(const bool child, RefersToStored(nostr::ReferencesOf(event), view));
-  if (child) return Accept();
+  if (child) return kAccept;
   GRASPD_ASSIGN_OR_RETURN(const bool parent, IsReferredTo(event, view));
-  if (parent) return Accept();
-  return RefuseForNow(std::string(kOrphanRefusal));
+  if (parent) return kAccept;
+  return RefuseForNow(PolicyReason::kOrphan, std::string(kOrphanRefusal));
+}
+
+// The whitelist and the hosts together say what is archived; if there are none, everything is.
+bool IsArchived(const nostr::RepositoryAnnouncement& announcement, const ListSnapshot& lists) {
+  using enum PolicyList;
+  if (lists.empty(kArchiveRepositories) && lists.empty(kArchiveHosts)) return true;
+  if (lists.HoldsRepository(kArchiveRepositories, announcement.address)) return true;
+  const auto is_listed = [&lists](const std::string& url) {
+    const auto host = nostr::ParseHostPort(url);
+    return host.ok() && lists.HoldsHost(kArchiveHosts, *host);
+  };
+  return std::any_of(announcement.clone.begin(), announcement.clone.end(), is_listed) ||
+         std::any_of(announcement.relays.begin(), announcement.relays.end(), is_listed);
+}
+
+// Before everything else, in every mode. An announcement that cannot be parsed has an address too.
+MaybeRefusal RuleBlacklists(const nostr::Event& event, const ListSnapshot& lists) {
+  if (lists.HoldsAuthor(PolicyList::kAuthorBlacklist, event.pubkey)) {
+    return Refuse(PolicyReason::kBlockedAuthor, "blocked: nothing of this author is taken here");
+  }
+  if (event.kind != nostr::kRepositoryAnnouncement) return kAccept;
+  const auto address = nostr::AddressOf(event);
+  if (address && lists.HoldsRepository(PolicyList::kRepositoryBlacklist, *address)) {
+    return Refuse(PolicyReason::kBlockedRepository, "blocked: this repository is not taken here");
+  }
+  return kAccept;
 }
 
 }  // namespace
 
-absl::StatusOr<Verdict> Policy::Decide(const nostr::Event& event, storage::Source,
-                                       const storage::ReadView& view) {
-  if (options_.mode == PolicyMode::kOpen) return Accept();
+std::string_view PolicyReasonName(PolicyReason reason) {
+  switch (reason) {
+    case PolicyReason::kBlockedAuthor:
+      return "blocked_author";
+    case PolicyReason::kBlockedRepository:
+      return "blocked_repository";
+    case PolicyReason::kMalformed:
+      return "malformed";
+    case PolicyReason::kNotListed:
+      return "not_listed";
+    case PolicyReason::kNotOnWhitelist:
+      return "not_on_whitelist";
+    case PolicyReason::kNotArchived:
+      return "not_archived";
+    case PolicyReason::kNoAnnouncement:
+      return "no_announcement";
+    case PolicyReason::kNoMaintainer:
+      return "no_maintainer";
+    case PolicyReason::kListTooLarge:
+      return "list_too_large";
+    case PolicyReason::kUnknownDeletion:
+      return "unknown_deletion";
+    case PolicyReason::kOrphan:
+      return "orphan";
+  }
+  return "unknown";
+}
+
+Policy::Policy(PolicyOptions options)
+    : options_(std::move(options)), own_hosts_(options_.own_hosts) {
+  if (!options_.metrics) return;
+  judged_ = &options_.metrics->MakeCounter("graspd_ingest_policy_judged_total",
+                                           "Events that the acceptance policy has judged.");
+  for (size_t i = 0; i < kPolicyReasons; ++i) {
+    refused_[i] = &options_.metrics->MakeCounter(
+        "graspd_ingest_policy_refusals_total",
+        "Of these, refused by reason; what waits for another event counts each time.",
+        {{"reason", std::string(PolicyReasonName(static_cast<PolicyReason>(i)))}});
+  }
+}
+
+absl::StatusOr<storage::Judge::Verdict> Policy::Decide(const nostr::Event& event, storage::Source,
+                                                       const storage::ReadView& view) {
+  GRASPD_ASSIGN_OR_RETURN(MaybeRefusal refusal, Rule(event, view));
+  if (judged_) judged_->Increment();
+  if (!refusal) return Verdict{};
+  if (auto* counter = refused_[static_cast<size_t>(refusal->reason)]) counter->Increment();
+  return Verdict{false, std::move(refusal->message), refusal->waits};
+}
+
+absl::StatusOr<MaybeRefusal> Policy::Rule(const nostr::Event& event,
+                                          const storage::ReadView& view) const {
+  static const auto no_lists = std::make_shared<const ListSnapshot>();
+  const auto lists = options_.lists ? options_.lists->snapshot() : no_lists;
+  if (auto refusal = RuleBlacklists(event, *lists)) return refusal;
+  if (options_.mode == PolicyMode::kOpen) return kAccept;
   switch (event.kind) {
     case nostr::kRepositoryAnnouncement:
-      return DecideAnnouncement(event, view);
+      return RuleAnnouncement(event, *lists, view);
     case nostr::kRepositoryState:
-      return DecideState(event, view);
+      return RuleState(event, view);
     case nostr::kUserGraspList:
-      if (nostr::EventJson(event).size() <= kGraspListBytes) return Accept();
-      return Refuse("restricted: a list of grasp servers may have 16 KiB");
+      if (nostr::EventJson(event).size() <= kGraspListBytes) return kAccept;
+      return Refuse(PolicyReason::kListTooLarge,
+                    "restricted: a list of grasp servers may have 16 KiB");
     case nostr::kDeletionKind:
-      return DecideDeletion(event, view);
+      return RuleDeletion(event, view);
     default:
-      return DecideRelated(event, view);
+      return RuleRelated(event, view);
   }
 }
 
@@ -211,17 +310,41 @@ bool Policy::ListsUs(const nostr::RepositoryAnnouncement& announcement) const {
   return ListsService(announcement, own_hosts_, options_.require_clone);
 }
 
-absl::StatusOr<Verdict> Policy::DecideAnnouncement(const nostr::Event& event,
-                                                   const storage::ReadView& view) const {
+absl::StatusOr<MaybeRefusal> Policy::RuleAnnouncement(const nostr::Event& event,
+                                                      const ListSnapshot& lists,
+                                                      const storage::ReadView& view) const {
   const auto announcement = nostr::ParseAnnouncement(event);
   if (!announcement.ok()) {
-    return Refuse("invalid: " + std::string(announcement.status().message()));
+    return Refuse(PolicyReason::kMalformed,
+                  "invalid: " + std::string(announcement.status().message()));
   }
-  if (options_.mode == PolicyMode::kArchive || ListsUs(*announcement)) return Accept();
-  GRASPD_ASSIGN_OR_RETURN(const Naming naming,
-                          FindNaming(announcement->address.identifier, event.pubkey, view));
-  if (naming.named) return Accept();
-  return RefuseForNow(options_.require_clone
+  const nostr::Address& address = announcement->address;
+  const bool lists_us = ListsUs(*announcement);
+  if (lists_us && (lists.empty(PolicyList::kRepositoryWhitelist) ||
+                   lists.HoldsRepository(PolicyList::kRepositoryWhitelist, address))) {
+    return kAccept;
+  }
+  if (options_.mode == PolicyMode::kArchive && IsArchived(*announcement, lists)) return kAccept;
+  // Whoever leaves is heard: else the version that still lists us would be served for ever.
+  GRASPD_ASSIGN_OR_RETURN(const bool replaces, AddressStored(address, view));
+  if (replaces) return kAccept;
+  GRASPD_ASSIGN_OR_RETURN(const Naming naming, FindNaming(address.identifier, event.pubkey, view));
+  if (naming.named) return kAccept;
+  return RefuseAnnouncement(lists_us);
+}
+
+// Another announcement may name the author as a maintainer, or be the version that this replaces.
+Refusal Policy::RefuseAnnouncement(bool lists_us) const {
+  if (lists_us) {
+    return RefuseForNow(PolicyReason::kNotOnWhitelist,
+                        "restricted: this relay serves other repositories only");
+  }
+  if (options_.mode == PolicyMode::kArchive) {
+    return RefuseForNow(PolicyReason::kNotArchived,
+                        "restricted: this repository is not among those that are archived here");
+  }
+  return RefuseForNow(PolicyReason::kNotListed,
+                      options_.require_clone
                           ? "restricted: the announcement does not list this service in both "
                             "relays and clone"
                           : "restricted: the announcement does not list this service in relays");

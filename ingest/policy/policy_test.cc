@@ -20,7 +20,7 @@ using nostr::Event;
 using nostr::EventBuilder;
 using nostr::SecretKey;
 using storage::Outcome;
-using testing::StartsWith;
+using testing::HasSubstr;
 
 constexpr uint64_t kNow = 1'700'000'000;
 
@@ -42,17 +42,26 @@ class NotingJudge final : public storage::Judge {
 
 class PolicyTest : public testing::Test {
  protected:
+  PolicyTest() { Use(Grasp()); }
   static PolicyOptions Grasp() {
     PolicyOptions options;
     options.own_hosts = {{"relay.example", 443}};
     return options;
   }
-  void Use(PolicyOptions options) { judge_ = std::make_unique<NotingJudge>(std::move(options)); }
+  void Use(PolicyOptions options) {
+    options.lists = lists_.get();
+    judge_ = std::make_unique<NotingJudge>(std::move(options));
+  }
+  void List(PolicyList list, std::string_view entry) {
+    EXPECT_TRUE(lists_->Add(list, entry, "", kNow).value()) << entry;
+  }
+  bool Known(const Event& event) { return store_->Known({{event.id}}).value()[0]; }
 
-  Outcome Write(const Event& event) {
+  Outcome Write(const Event& event) { return WriteTo(*store_, event); }
+  Outcome WriteTo(storage::EventStore& store, const Event& event) {
     const std::vector<storage::WriteRequest> batch = {
         {nostr::MakeRecord(event), storage::Source::kDirect}};
-    auto result = store_->Write(batch, *judge_, kNow);
+    auto result = store.Write(batch, *judge_, kNow);
     EXPECT_TRUE(result.ok()) << result.status();
     return result->results[0].outcome;
   }
@@ -89,7 +98,8 @@ class PolicyTest : public testing::Test {
   }
 
   const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
-  std::unique_ptr<NotingJudge> judge_ = std::make_unique<NotingJudge>(Grasp());
+  const std::unique_ptr<PolicyLists> lists_ = PolicyLists::Load(*store_, {}).value();
+  std::unique_ptr<NotingJudge> judge_;
   const SecretKey alice_ = SecretKey::FromSeed("alice");
   const SecretKey bob_ = SecretKey::FromSeed("bob");
   const SecretKey carol_ = SecretKey::FromSeed("carol");
@@ -122,14 +132,14 @@ TEST_F(PolicyTest, AnAnnouncementMustListThisServiceAsParsedHostAndPort) {
       {"wss://relay.example", "https://relay.example" + path + "/", false},
       {"not a url", "relay.example" + path, false},
   };
-  uint64_t at = kNow - 100;
   for (const Case& c : cases) {
-    const Event event = EventBuilder(nostr::kRepositoryAnnouncement, ++at)
+    const auto empty = storage::OpenMemoryStore();
+    const Event event = EventBuilder(nostr::kRepositoryAnnouncement, kNow)
                             .Tag({"d", "repo"})
                             .Tag({"relays", "wss://other.example", c.relay})
                             .Tag({"clone", "https://other.example/x.git", c.clone})
                             .Sign(alice_);
-    EXPECT_EQ(Write(event) == Outcome::kStored, c.accepted) << c.relay << " " << c.clone;
+    EXPECT_EQ(WriteTo(*empty, event) == Outcome::kStored, c.accepted) << c.relay << " " << c.clone;
   }
 }
 
@@ -188,16 +198,131 @@ TEST_F(PolicyTest, AMaintainersAnnouncementNeedNotListUsAndMayNameFurtherOnes) {
 }
 
 TEST_F(PolicyTest, NamingOneselfOpensNothing) {
-  const auto self = [&](bool lists_us, uint64_t at) {
-    EventBuilder builder(nostr::kRepositoryAnnouncement, at);
-    builder.Tag({"d", "repo"}).Tag({"maintainers", alice_.public_key().ToHex()});
-    if (lists_us) {
-      builder.Tag({"relays", "wss://relay.example"}).Tag({"clone", Clone(alice_, "repo")});
-    }
-    return builder.Sign(alice_);
+  EXPECT_TRUE(Refuses(EventBuilder(nostr::kRepositoryAnnouncement, kNow)
+                          .Tag({"d", "repo"})
+                          .Tag({"maintainers", alice_.public_key().ToHex()})
+                          .Sign(alice_),
+                      "restricted: ", true));
+}
+
+TEST_F(PolicyTest, AnOwnerWhoLeavesIsHeardAndTheNewerVersionTakesThePlace) {
+  const Event leaving =
+      EventBuilder(nostr::kRepositoryAnnouncement, kNow + 1).Tag({"d", "repo"}).Sign(alice_);
+  EXPECT_TRUE(Refuses(leaving, "restricted: ", true));
+  const Event listing = Announcement(alice_, "repo");
+  EXPECT_TRUE(Accepts(listing));
+  EXPECT_TRUE(Accepts(leaving));
+  EXPECT_EQ(Known(listing), false);
+  // Another repository, and the same one of somebody else, are no such versions.
+  EXPECT_TRUE(
+      Refuses(EventBuilder(nostr::kRepositoryAnnouncement, kNow + 1).Tag({"d", "repo"}).Sign(bob_),
+              "restricted: ", true));
+}
+
+TEST_F(PolicyTest, NothingOfABlockedAuthorIsTakenInWhateverModeAndWhateverItIs) {
+  EXPECT_TRUE(Accepts(Announcement(alice_, "repo")));
+  List(PolicyList::kAuthorBlacklist, nostr::EncodeNpub(bob_.public_key()));
+  const Event events[] = {
+      Announcement(bob_, "repo"),
+      EventBuilder(nostr::kIssue, kNow).Tag({"a", Coordinate(alice_, "repo")}).Sign(bob_),
+      EventBuilder(nostr::kUserGraspList, kNow).Sign(bob_),
+      EventBuilder(nostr::kDeletionKind, kNow).Tag({"k", "1"}).Sign(bob_),
+      EventBuilder(nostr::kRepositoryState, kNow).Tag({"d", "repo"}).Sign(bob_),
+      EventBuilder(0, kNow).Sign(bob_),
+      EventBuilder(20'001, kNow).Sign(bob_),
   };
-  EXPECT_TRUE(Accepts(self(true, kNow)));
-  EXPECT_TRUE(Refuses(self(false, kNow + 1), "restricted: ", true));
+  for (const auto mode : {PolicyMode::kGrasp, PolicyMode::kArchive, PolicyMode::kOpen}) {
+    PolicyOptions options = Grasp();
+    options.mode = mode;
+    Use(options);
+    for (const Event& event : events) EXPECT_TRUE(Refuses(event, "blocked: ", false)) << event.kind;
+  }
+  EXPECT_TRUE(Accepts(
+      EventBuilder(nostr::kIssue, kNow).Tag({"a", Coordinate(alice_, "repo")}).Sign(carol_)));
+  EXPECT_TRUE(lists_->Remove(PolicyList::kAuthorBlacklist, bob_.public_key().ToHex()).value());
+  EXPECT_TRUE(Accepts(events[0]));
+}
+
+TEST_F(PolicyTest, ABlockedRepositoryIsRefusedBeforeEveryException) {
+  // Alice names Bob, who would be accepted as a maintainer, in archive mode, or as a newer version.
+  EXPECT_TRUE(Accepts(EventBuilder(nostr::kRepositoryAnnouncement, kNow)
+                          .Tag({"d", "repo"})
+                          .Tag({"relays", "wss://relay.example"})
+                          .Tag({"clone", Clone(alice_, "repo")})
+                          .Tag({"maintainers", bob_.public_key().ToHex()})
+                          .Sign(alice_)));
+  EXPECT_TRUE(Accepts(Announcement(bob_, "repo")));
+  const std::string npub = nostr::EncodeNpub(bob_.public_key());
+  uint64_t at = kNow;
+  for (const std::string& entry : {npub, npub + "/repo", std::string("repo")}) {
+    List(PolicyList::kRepositoryBlacklist, entry);
+    for (const auto mode : {PolicyMode::kGrasp, PolicyMode::kArchive, PolicyMode::kOpen}) {
+      PolicyOptions options = Grasp();
+      options.mode = mode;
+      Use(options);
+      EXPECT_TRUE(Refuses(Announcement(bob_, "repo", ++at), "blocked: ", false)) << entry;
+    }
+    EXPECT_EQ(Write(Announcement(bob_, "other", at)) == Outcome::kStored, entry != npub) << entry;
+    // The list is about announcements: what refers to the one that is stored is judged as ever.
+    EXPECT_TRUE(Accepts(
+        EventBuilder(nostr::kIssue, ++at).Tag({"a", Coordinate(bob_, "repo")}).Sign(carol_)));
+    EXPECT_TRUE(lists_->Remove(PolicyList::kRepositoryBlacklist, entry).value());
+  }
+}
+
+TEST_F(PolicyTest, AWhitelistNarrowsWhoMayListUsAndNothingElse) {
+  EXPECT_TRUE(Accepts(Announcement(alice_, "before")));
+  List(PolicyList::kRepositoryWhitelist, nostr::EncodeNpub(alice_.public_key()) + "/repo");
+  EXPECT_TRUE(Refuses(Announcement(alice_, "other"), "restricted: ", true));
+  EXPECT_TRUE(Refuses(Announcement(bob_, "repo"), "restricted: ", true));
+  EXPECT_TRUE(Accepts(EventBuilder(nostr::kRepositoryAnnouncement, kNow)
+                          .Tag({"d", "repo"})
+                          .Tag({"relays", "wss://relay.example"})
+                          .Tag({"clone", Clone(alice_, "repo")})
+                          .Tag({"maintainers", bob_.public_key().ToHex()})
+                          .Sign(alice_)));
+  EXPECT_TRUE(Accepts(Announcement(bob_, "repo")));  // as a maintainer
+  EXPECT_TRUE(Accepts(Announcement(alice_, "before", kNow + 1)));
+}
+
+TEST_F(PolicyTest, TheArchiveTakesWhatItsListsNameByParsedHost) {
+  PolicyOptions options = Grasp();
+  options.mode = PolicyMode::kArchive;
+  Use(options);
+  List(PolicyList::kArchiveRepositories, "linux");
+  List(PolicyList::kArchiveHosts, "git.example");
+  const auto announced = [&](std::string_view identifier, std::string_view tag,
+                             std::string_view url) {
+    return EventBuilder(nostr::kRepositoryAnnouncement, kNow)
+        .Tag({"d", identifier})
+        .Tag({tag, url})
+        .Sign(alice_);
+  };
+  EXPECT_TRUE(Accepts(announced("linux", "web", "https://x.example")));
+  EXPECT_TRUE(Accepts(announced("a", "clone", "https://GIT.example:8443/x.git")));
+  EXPECT_TRUE(Accepts(announced("b", "relays", "wss://git.example")));
+  EXPECT_TRUE(Refuses(announced("c", "web", "https://git.example"), "restricted: ", true));
+  EXPECT_TRUE(
+      Refuses(announced("d", "clone", "https://git.example.evil.org/x.git"), "restricted: ", true));
+  EXPECT_TRUE(
+      Refuses(announced("e", "clone", "https://evil.org/git.example"), "restricted: ", true));
+  EXPECT_TRUE(Refuses(announced("linux2", "relays", "wss://other.example"), "restricted: ", true));
+  EXPECT_TRUE(Accepts(Announcement(bob_, "mine")));  // lists us
+}
+
+TEST_F(PolicyTest, EveryRefusalIsCountedByItsReason) {
+  base::Metrics metrics;
+  PolicyOptions options = Grasp();
+  options.metrics = &metrics;
+  Use(options);
+  EXPECT_TRUE(Accepts(Announcement(alice_, "repo")));
+  EXPECT_TRUE(Refuses(Announcement(alice_, ".."), "invalid: ", false));
+  EXPECT_TRUE(Refuses(EventBuilder(1, kNow).Sign(bob_), kOrphanRefusal, true));
+  const std::string text = metrics.Serialize();
+  EXPECT_THAT(text, HasSubstr("graspd_ingest_policy_judged_total 3"));
+  EXPECT_THAT(text, HasSubstr("graspd_ingest_policy_refusals_total{reason=\"malformed\"} 1"));
+  EXPECT_THAT(text, HasSubstr("graspd_ingest_policy_refusals_total{reason=\"orphan\"} 1"));
+  EXPECT_THAT(text, HasSubstr("graspd_ingest_policy_refusals_total{reason=\"not_listed\"} 0"));
 }
 
 TEST_F(PolicyTest, AStateNeedsAnAnnouncementAndAnAuthorFromItsMaintainers) {

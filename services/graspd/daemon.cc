@@ -138,6 +138,7 @@ struct Daemon::Parts {
 
   absl::Status Start();
   std::vector<net::IoThread*> Loops();
+  absl::Status StartPolicy();
   absl::Status StartRelay();
   absl::Status StartSync();
   absl::Status StartAdmin();
@@ -160,6 +161,7 @@ struct Daemon::Parts {
   base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
   base::CpuPool cpu{Cores()};
 
+  std::unique_ptr<ingest::PolicyLists> lists;
   std::optional<ingest::Policy> policy;
   std::unique_ptr<ingest::Pipeline> pipeline;
   std::unique_ptr<Periodic> expiry;
@@ -179,6 +181,7 @@ absl::Status Daemon::Parts::Start() {
   auto opened = MakeStoreFactory().Open(settings.store);
   GRASPD_RETURN_IF_ERROR(Prefixed("store " + settings.store, opened.status()));
   store = *std::move(opened);
+  GRASPD_RETURN_IF_ERROR(Prefixed("policy", StartPolicy()));
   GRASPD_RETURN_IF_ERROR(StartRelay());
   GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
   health = std::make_unique<Health>(*store, Loops(), sync.get(), clock);
@@ -194,10 +197,21 @@ std::vector<net::IoThread*> Daemon::Parts::Loops() {
   return loops;
 }
 
-absl::Status Daemon::Parts::StartRelay() {
+absl::Status Daemon::Parts::StartPolicy() {
+  const ingest::PolicyLists::Configured entries = {
+      settings.policy_author_blacklist, settings.policy_repository_blacklist,
+      settings.policy_repository_whitelist, settings.policy_archive_repositories,
+      settings.policy_archive_hosts};
+  GRASPD_ASSIGN_OR_RETURN(lists, ingest::PolicyLists::Load(*store, entries));
   policy.emplace(ingest::PolicyOptions{.mode = settings.policy_mode,
                                        .own_hosts = HostsOf(settings.relay_urls),
-                                       .require_clone = settings.policy_require_clone});
+                                       .require_clone = settings.policy_require_clone,
+                                       .lists = lists.get(),
+                                       .metrics = &metrics});
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::StartRelay() {
   pipeline = std::make_unique<ingest::Pipeline>(
       ingest::Pipeline::Dependencies{*store, feed, *policy, cpu, clock, metrics}, settings.limits);
 

@@ -120,6 +120,11 @@ class Assembly {
             "be at least 1 with", "limits.events_per_second", "no event could pass");
     Require(l.reqs_per_second == 0 || l.reqs_burst >= 1, "limits.reqs_burst", "be at least 1 with",
             "limits.reqs_per_second", "no request could pass");
+    const bool archive = settings_.policy_mode == ingest::PolicyMode::kArchive;
+    Require(archive || settings_.policy_archive_repositories.empty(), "policy.archive_repositories",
+            "be empty with", "policy.mode", "only the archive mode uses it");
+    Require(archive || settings_.policy_archive_hosts.empty(), "policy.archive_hosts",
+            "be empty with", "policy.mode", "only the archive mode uses it");
   }
 
   [[nodiscard]] std::vector<EffectiveSetting> Effective() const {

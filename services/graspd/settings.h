@@ -45,6 +45,12 @@ struct Settings {
 
   ingest::PolicyMode policy_mode = ingest::PolicyMode::kGrasp;
   bool policy_require_clone = true;
+  // Entries of the policy's lists, canonical (ingest/policy/list_snapshot.h).
+  std::vector<std::string> policy_author_blacklist;
+  std::vector<std::string> policy_repository_blacklist;
+  std::vector<std::string> policy_repository_whitelist;
+  std::vector<std::string> policy_archive_repositories;
+  std::vector<std::string> policy_archive_hosts;
 
   bool sync_enabled = true;  // unless set: true in grasp and archive mode, false in open mode
   std::vector<nostr::RelayUrl> sync_bootstrap;

@@ -231,6 +231,13 @@ Form<net::Cidr> Range() {
   return Parsed<net::Cidr>("address ranges such as 10.0.0.0/8 or fc00::/7");
 }
 
+Form<std::string> Entry(ingest::PolicyList list) {
+  return {std::string(ingest::PolicyListSyntax(list)),
+          {Kind::kString},
+          [list](std::string_view text) { return ingest::CanonicalEntry(list, text); },
+          [](const std::string& value) { return TomlString(value); }};
+}
+
 std::vector<SettingSpec> ServiceRows() {
   return {
       Row("store", &S::store, Text("memory: or lmdb:DIRECTORY", IsStoreUri),
@@ -268,6 +275,27 @@ std::vector<SettingSpec> ServiceRows() {
       Row("policy.require_clone", &S::policy_require_clone, Switch(),
           "In `grasp` mode an announcement must list us in `clone` as well as in `relays`. Turn it "
           "off for a relay without a git server."),
+      ListRow("policy.author_blacklist", &S::policy_author_blacklist,
+              Entry(ingest::PolicyList::kAuthorBlacklist), 0,
+              "Authors of whom nothing is taken, in every mode. What is stored of them stays."),
+      ListRow("policy.repository_blacklist", &S::policy_repository_blacklist,
+              Entry(ingest::PolicyList::kRepositoryBlacklist), 0,
+              "Repositories whose announcements are never taken, in every mode, not even by a "
+              "maintainer of one that is. An identifier alone stands for the repositories of that "
+              "name by all authors."),
+      ListRow("policy.repository_whitelist", &S::policy_repository_whitelist,
+              Entry(ingest::PolicyList::kRepositoryWhitelist), 0,
+              "If not empty, only these repositories may list this service. Their maintainers may "
+              "announce them as ever, and what is stored of others stays."),
+      ListRow("policy.archive_repositories", &S::policy_archive_repositories,
+              Entry(ingest::PolicyList::kArchiveRepositories), 0,
+              "`archive` mode: take these repositories, instead of all, although they do not list "
+              "this service."),
+      ListRow("policy.archive_hosts", &S::policy_archive_hosts,
+              Entry(ingest::PolicyList::kArchiveHosts), 0,
+              "`archive` mode: take repositories that name one of these hosts in `clone` or "
+              "`relays`, besides `policy.archive_repositories`, instead of all. A host without "
+              "port stands for every port."),
       Row("sync.enabled", &S::sync_enabled, Switch(),
           "Find the other relays of our repositories and fetch what we lack.",
           "`true`, in `open` mode `false`"),

@@ -211,6 +211,31 @@ TEST(SettingsTest, ValuesInTheFileMustHaveTheRightTomlType) {
   EXPECT_THAT(RefusalOfFile("[limits]\nneg_idle = 30\n"), HasSubstr("must be a duration"));
 }
 
+TEST(SettingsTest, EntriesOfThePolicysListsAreReadAndABadOneIsNamed) {
+  const std::string hex(64, 'a');
+  const std::string npub = "npub142424242424242424242424242424242424242424242424242424qeg3rrl";
+  const Settings settings =
+      Parsed({"--policy-mode", "archive", "--policy-author-blacklist", hex,
+              "--policy-repository-blacklist", "spam, " + hex + "/repo",
+              "--policy-repository-whitelist", "mine", "--policy-archive-repositories", hex,
+              "--policy-archive-hosts", "Git.Example,[::1]:8080"});
+  EXPECT_THAT(settings.policy_author_blacklist, ElementsAre(hex));
+  EXPECT_THAT(settings.policy_repository_blacklist, ElementsAre("spam", hex + "/repo"));
+  EXPECT_THAT(settings.policy_repository_whitelist, ElementsAre("mine"));
+  EXPECT_THAT(settings.policy_archive_repositories, ElementsAre(hex));
+  EXPECT_THAT(settings.policy_archive_hosts, ElementsAre("git.example", "[::1]:8080"));
+  EXPECT_THAT(
+      Refusal({"--policy-author-blacklist", hex + ",alice"}),
+      AllOf(StartsWith("policy.author_blacklist = "), HasSubstr("(\"alice\": not an npub")));
+  EXPECT_THAT(Refusal({"--policy-repository-blacklist", npub}),
+              HasSubstr("(\"" + npub + "\": "));  // its checksum is wrong
+  EXPECT_THAT(Refusal({"--policy-mode", "archive", "--policy-archive-hosts", "https://x.example"}),
+              HasSubstr("without scheme"));
+  EXPECT_EQ(Refusal({"--policy-archive-hosts", "git.example"}),
+            "policy.archive_hosts = [\"git.example\"]: must be empty with policy.mode = "
+            "\"grasp\": only the archive mode uses it");
+}
+
 TEST(SettingsTest, AllMistakesAreReportedAtOnce) {
   const std::string refusal =
       Refusal({"--nonsense=1", "--log-level", "loud"}, {"GRASPD_NONSENSE=1"});
