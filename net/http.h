@@ -21,6 +21,8 @@ struct HttpRequest {
   std::string target;                                        // as sent: path and query
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   IpAddress peer;
+  bool http_1_1 = true;     // or a later minor version; false: 1.0
+  bool more_input = false;  // bytes came behind the request before it was answered
 
   /// First value of a header, name in lower case; "" if absent.
   [[nodiscard]] std::string_view Header(std::string_view name) const;

@@ -18,6 +18,7 @@ HttpRequest FromBeast(const http::request<http::empty_body>& parsed) {
   HttpRequest request;
   request.method = std::string(parsed.method_string());
   request.target = std::string(parsed.target());
+  request.http_1_1 = parsed.version() > 10;
   for (const auto& field : parsed) {
     std::string name(field.name_string());
     std::transform(name.begin(), name.end(), name.begin(),
@@ -25,6 +26,13 @@ HttpRequest FromBeast(const http::request<http::empty_body>& parsed) {
     request.headers.emplace_back(std::move(name), std::string(field.value()));
   }
   return request;
+}
+
+/// RFC 9112, 3.2: an HTTP/1.1 request names its host, once.
+bool NamesItsHost(const HttpRequest& request) {
+  const auto hosts = std::count_if(request.headers.begin(), request.headers.end(),
+                                   [](const auto& header) { return header.first == "host"; });
+  return hosts == 1 || (hosts == 0 && !request.http_1_1);
 }
 
 bool HasControlCharacter(std::string_view text) {
@@ -74,10 +82,11 @@ Awaitable<RequestOutcome> ReadRequest(StreamSocket& socket) {
   if (parser.chunked() || parser.content_length().value_or(0) != 0) {
     co_return RequestOutcome{.refusal = kTooLarge};
   }
-  // Bytes behind the head would be frames or a request sent before our answer: not allowed, not
-  // read.
-  if (parsed != used) co_return RequestOutcome{.refusal = kBadRequest};
-  co_return RequestOutcome{.request = FromBeast(parser.get())};
+  HttpRequest request = FromBeast(parser.get());
+  if (!NamesItsHost(request)) co_return RequestOutcome{.refusal = kBadRequest};
+  // A pipelined request: never read, as our answer ends the connection. Or frames, too early.
+  request.more_input = parsed != used;
+  co_return RequestOutcome{.request = std::move(request)};
 }
 
 std::string SerializeResponse(const HttpResponse& response, bool head_only,
@@ -89,15 +98,18 @@ std::string SerializeResponse(const HttpResponse& response, bool head_only,
     if (HasControlCharacter(name) || HasControlCharacter(value)) return;
     out.append(name).append(": ").append(value).append("\r\n");
   };
-  constexpr int kNoContent = 204;
-  if (response.status != kNoContent) {
+  constexpr int kSwitchingProtocols = 101, kNoContent = 204;
+  const bool upgrade = response.status == kSwitchingProtocols;
+  const bool has_body = !upgrade && response.status != kNoContent;
+  if (has_body) {
     add("Content-Type", response.content_type);
     add("Content-Length", std::to_string(response.body.size()));
   }
   for (const auto& [name, value] : response.headers) add(name, value);
   for (const auto& [name, value] : extra) add(name, value);
-  out += "Connection: close\r\n\r\n";
-  if (!head_only && response.status != kNoContent) out += response.body;
+  if (!upgrade) add("Connection", "close");
+  out += "\r\n";
+  if (!head_only && has_body) out += response.body;
   return out;
 }
 

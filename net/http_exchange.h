@@ -16,11 +16,12 @@ struct RequestOutcome {
   int refusal = 0;  // without a request: the status to answer with; 0 = the peer has gone
 };
 
-/// Reads one request without a body. The caller bounds the time by closing the socket.
+/// Reads one request without a body; HTTP/1.1 must name its host. The caller bounds the time by
+/// closing the socket.
 Awaitable<RequestOutcome> ReadRequest(StreamSocket& socket);
 
-/// The whole response, `Connection: close` included; `extra` are further headers. Headers with
-/// control characters are left out.
+/// The whole response, `Connection: close` included unless it is a 101; `extra` are further
+/// headers. Headers with control characters are left out.
 std::string SerializeResponse(const HttpResponse& response, bool head_only,
                               const std::vector<std::pair<std::string, std::string>>& extra);
 

@@ -82,7 +82,9 @@ class FlushQueue {
 /// Writes the header of an unmasked, unfragmented WebSocket frame (RFC 6455, 5.2) with `payload`
 /// bytes to `out`; returns its length.
 inline constexpr size_t kMaxFrameHeader = 10;
-inline constexpr uint8_t kTextOpcode = 0x1;
+inline constexpr size_t kMaxControlPayload = 125;
+inline constexpr uint8_t kTextOpcode = 0x1, kCloseOpcode = 0x8, kPingOpcode = 0x9,
+                         kPongOpcode = 0xa;
 size_t WriteFrameHeader(uint8_t opcode, size_t payload, char* out);
 
 }  // namespace graspd::net

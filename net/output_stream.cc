@@ -2,8 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 namespace graspd::net {
 
@@ -30,10 +32,23 @@ bool OutputStream::AppendText(std::string_view prefix, std::string_view body) {
   return !broken();
 }
 
-bool OutputStream::AppendPing() {
-  if (closing()) return false;
-  constexpr char kPingFrame[2] = {'\x89', 0};
-  return AppendRaw({kPingFrame, sizeof(kPingFrame)});
+bool OutputStream::AppendControl(uint8_t opcode, std::string_view payload) {
+  std::array<char, kMaxFrameHeader + kMaxControlPayload> frame;
+  const size_t header = WriteFrameHeader(opcode, payload.size(), frame.data());
+  payload.copy(frame.data() + header, kMaxControlPayload);
+  return AppendRaw({frame.data(), header + payload.size()});
+}
+
+bool OutputStream::AppendClose(uint16_t code, std::string_view reason) {
+  constexpr uint16_t kNoCode = 1005;
+  std::string payload;
+  if (code != kNoCode) {
+    payload = {static_cast<char>(code >> 8), static_cast<char>(code)};
+    payload += reason.substr(0, kMaxControlPayload - payload.size());
+  }
+  const bool appended = AppendControl(kCloseOpcode, payload);
+  close_appended_ = true;
+  return appended;
 }
 
 bool OutputStream::AppendRaw(std::string_view bytes) {

@@ -40,6 +40,7 @@ class TestSession final : public WebSocketSession {
   }
   void OnText(std::string_view message) override {
     EXPECT_TRUE(connection_->thread().IsCurrent());
+    idle_ = false;
     if (on_text_) {
       on_text_(*connection_, message);
     } else {
@@ -48,10 +49,12 @@ class TestSession final : public WebSocketSession {
   }
   void OnBinary(size_t bytes) override { binary_ += bytes; }
   void OnClosed() override { ++closed_; }
+  bool IsIdle() const override { return idle_; }  // until the first message
 
  private:
   std::shared_ptr<WebSocketConnection> connection_;
   OnTextFunction on_text_;
+  bool idle_ = true;
   std::atomic<int>&alive_, &closed_;
   std::atomic<size_t>& binary_;
 };
@@ -123,7 +126,7 @@ bool RawClient::Ended() {
   return got == 0 || errno != EAGAIN;
 }
 
-void RawClient::SendFrame(uint8_t first, std::string_view payload) {
+std::string RawClient::ClientFrame(uint8_t first, std::string_view payload) {
   std::string frame(1, static_cast<char>(first));
   constexpr uint8_t kMasked = 0x80;
   if (payload.size() < 126) {
@@ -136,8 +139,7 @@ void RawClient::SendFrame(uint8_t first, std::string_view payload) {
     }
   }
   frame.append(4, '\0');  // a mask of zeros
-  frame += payload;
-  Send(frame);
+  return frame.append(payload);
 }
 
 uint16_t RawClient::Frame::close_code() const {

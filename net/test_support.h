@@ -60,7 +60,8 @@ class RawClient {
   /// Whether the peer has ended or reset the connection, waiting for it and dropping what is read.
   bool Ended();
   /// One masked client frame; `opcode` without FIN bit may be given by `first` = 0x01 and so on.
-  void SendFrame(uint8_t first, std::string_view payload);
+  void SendFrame(uint8_t first, std::string_view payload) { Send(ClientFrame(first, payload)); }
+  static std::string ClientFrame(uint8_t first, std::string_view payload);
   struct Frame {
     uint8_t first = 0;  // FIN and opcode; 0 at the end of stream
     std::string payload;

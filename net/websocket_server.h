@@ -69,6 +69,8 @@ class WebSocketSession {
   virtual void OnText(std::string_view message) = 0;
   /// A binary message; Nostr has none.
   virtual void OnBinary(size_t bytes) = 0;
+  /// Whether the client waits for nothing, so that little is lost if it has to go.
+  [[nodiscard]] virtual bool IsIdle() const { return false; }
   /// The connection has ended, for whatever reason. Called exactly once, last.
   virtual void OnClosed() = 0;
 };
@@ -94,9 +96,10 @@ struct WebSocketServerOptions {
 
 /// Accepts connections, spreads them over the I/O threads, answers plain HTTP with `http` and
 /// upgrades with sessions from `make_session` (called on the connection's thread). A peer that
-/// sends nothing is pinged, then cut; one that takes nothing is cut; so is one that floods with
-/// pings. No compression. `connections` is lowered to what the descriptor limit of the process
-/// allows.
+/// sends nothing is pinged, then cut; one that takes nothing is cut. One that breaks the protocol
+/// is closed with 1002, 1007 or 1009; one that floods with pings, with 1008. A message has at most
+/// 64 fragments. No compression. `connections` is lowered to what the descriptor limit of the
+/// process allows.
 ///
 /// An upgrade is accepted on every path, also on one where `http` answers 404: a relay's URL may
 /// have a path, and what a proxy makes of it before it comes here is the proxy's business.
@@ -115,6 +118,17 @@ class WebSocketServer {
   virtual ~WebSocketServer() = default;
   [[nodiscard]] virtual std::vector<ListenAddress> addresses() const = 0;
   [[nodiscard]] virtual size_t connection_count() const = 0;
+  /// Bytes that wait in the output buffers of all connections.
+  [[nodiscard]] virtual size_t outbound_bytes() const = 0;
+
+  // What an overloaded server can do without. Thread-safe; at once, or soon after.
+  /// Whether new connections are answered 503, as they are past the limit of connections.
+  virtual void RefuseNew(bool refuse) = 0;
+  /// Closes (1013) those that do not read, and those silent for so long whose sessions are idle.
+  virtual void CloseIdle(base::Duration silent) = 0;
+  /// Cuts the connection whose output buffer is the largest.
+  virtual void EvictLargest() = 0;
+
   /// No new connections; existing ones go on. Thread-safe.
   virtual void StopAccepting() = 0;
   /// StopAccepting(), then Close(code, reason) on every connection; returns once all are gone or

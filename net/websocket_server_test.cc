@@ -70,18 +70,121 @@ TEST_F(WebSocketServerTest, PrefixAndBodyArriveAsOneMessageInOrder) {
   }
 }
 
-TEST_F(WebSocketServerTest, PingsAreAnsweredInOrderWithTheirPayload) {
+TEST_F(WebSocketServerTest, APingIsAnsweredWithItsPayloadBeforeWhatCameBehindIt) {
   StartServer();
   RawClient client(address());
   client.Upgrade();
-  for (const auto* payload : {"a", "b", ""}) client.SendFrame(kPing, payload);
-  client.SendFrame(kText, "after");
-  for (const auto* payload : {"a", "b", ""}) {
+  for (const auto* payload : {"a", ""}) {
+    client.Send(RawClient::ClientFrame(kPing, payload) + RawClient::ClientFrame(kText, "after"));
     const auto frame = client.ReadFrame();
     EXPECT_EQ(frame.first, kPong);
     EXPECT_EQ(frame.payload, payload);
+    EXPECT_EQ(client.ReadFrame().payload, "after");
   }
+}
+
+TEST_F(WebSocketServerTest, OfPingsThatComeTogetherTheLastIsAnswered) {
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  std::string pings;
+  for (int i = 1; i <= 50; ++i) pings += RawClient::ClientFrame(kPing, std::to_string(i));
+  client.Send(pings + RawClient::ClientFrame(kText, "after"));
+  EXPECT_EQ(client.ReadFrame().payload, "50");
   EXPECT_EQ(client.ReadFrame().payload, "after");
+}
+
+TEST_F(WebSocketServerTest, AFloodOfPingsOrPongsIsClosed1008) {
+  StartServer();
+  for (const uint8_t opcode : {kPing, kPong}) {
+    RawClient client(address());
+    client.Upgrade();
+    std::string flood;
+    for (int i = 0; i < 5'000; ++i) flood += RawClient::ClientFrame(opcode, "");
+    client.Send(flood);
+    RawClient::Frame frame;
+    int pongs = 0;
+    while ((frame = client.ReadFrame()).first == kPong) ++pongs;
+    EXPECT_EQ(frame.close_code(), 1008);
+    EXPECT_LE(pongs, 100);
+  }
+}
+
+TEST_F(WebSocketServerTest, WhatComesBehindAPauseInTheSameBytesIsKept) {
+  std::atomic<int> delivered{0};
+  StartServer([&](WebSocketConnection& connection, std::string_view message) {
+    if (++delivered == 1) connection.PauseReading();
+    connection.SendText(message);
+  });
+  RawClient client(address());
+  client.Upgrade();
+  const auto paused = *connections.Pop();
+  const std::string long_one(10'000, 'x');
+  client.Send(RawClient::ClientFrame(kText, "first") + RawClient::ClientFrame(kText, "second") +
+              RawClient::ClientFrame(kText, long_one).substr(0, 5'000));
+  EXPECT_EQ(client.ReadFrame().payload, "first");
+  client.Send(RawClient::ClientFrame(kText, long_one).substr(5'000));
+  On(paused->thread(), [&] { return paused->ResumeReading(), 0; });
+  EXPECT_EQ(client.ReadFrame().payload, "second");
+  EXPECT_EQ(client.ReadFrame().payload, long_one);
+}
+
+TEST_F(WebSocketServerTest, APausedConnectionThatIsClosedStillEndsInOrder) {
+  StartServer([](WebSocketConnection& connection, std::string_view) { connection.PauseReading(); });
+  RawClient client(address());
+  client.Upgrade();
+  const auto paused = *connections.Pop();
+  client.SendFrame(kText, "stop");
+  client.SendFrame(kText, "never delivered");
+  On(paused->thread(), [&] { return paused->Close(1008, "enough"), 0; });
+  EXPECT_EQ(client.ReadFrame().close_code(), 1008);
+  client.SendFrame(kClose, std::string("\x03\xf0", 2));
+  EXPECT_TRUE(client.Ended());
+  AwaitClosedSessions(1);
+}
+
+TEST_F(WebSocketServerTest, WhileNewOnesAreRefusedThoseConnectedGoOn) {
+  StartServer();
+  RawClient first(address());
+  first.Upgrade();
+  server->RefuseNew(true);
+  EXPECT_TRUE(RawClient(address()).Upgrade().starts_with("HTTP/1.1 503"));
+  first.SendFrame(kText, "still here");
+  EXPECT_EQ(first.ReadFrame().payload, "still here");
+  server->RefuseNew(false);
+  EXPECT_TRUE(RawClient(address()).Upgrade().starts_with("HTTP/1.1 101"));
+}
+
+TEST_F(WebSocketServerTest, CloseIdleSparesSessionsThatWaitForSomething) {
+  StartServer();
+  RawClient idle(address()), waiting(address());
+  idle.Upgrade();
+  waiting.Upgrade();
+  waiting.SendFrame(kText, "wait");  // not idle from here on (TestSession)
+  EXPECT_EQ(waiting.ReadFrame().payload, "wait");
+  server->CloseIdle(std::chrono::hours(1));  // nobody has been silent so long
+  server->CloseIdle(base::Duration::zero());
+  EXPECT_EQ(idle.ReadFrame().close_code(), 1013);
+  waiting.SendFrame(kText, "still here");
+  EXPECT_EQ(waiting.ReadFrame().payload, "still here");
+}
+
+TEST_F(WebSocketServerTest, EvictLargestCutsTheFullestBuffer) {
+  options.outbound_bytes = 64 << 20;
+  StartServer([](WebSocketConnection& connection, std::string_view message) {
+    const std::string piece(100'000, 'x');
+    for (int i = 0; i < std::stoi(std::string(message)); ++i) connection.SendText(piece);
+  });
+  RawClient small(address(), 4096), large(address(), 4096);
+  small.Upgrade();
+  large.Upgrade();
+  small.SendFrame(kText, "40");
+  large.SendFrame(kText, "120");
+  while (server->outbound_bytes() < 13'000'000) std::this_thread::yield();
+  server->EvictLargest();
+  AwaitClosedSessions(1);
+  EXPECT_TRUE(large.Ended());
+  for (int i = 0; i < 40; ++i) ASSERT_EQ(small.ReadFrame().payload.size(), 100'000u);
 }
 
 TEST_F(WebSocketServerTest, OversizedMessageCloses1009) {
@@ -293,6 +396,65 @@ TEST_F(WebSocketServerTest, PlainHttpIsAnsweredByTheHandler) {
   EXPECT_TRUE(ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
   EXPECT_TRUE(ask(Get("/", "Content-Length: 3\r\n")).starts_with("HTTP/1.1 413 "));
   EXPECT_TRUE(ask(Get("/", "X: " + std::string(9000, 'x') + "\r\n")).starts_with("HTTP/1.1 431 "));
+}
+
+TEST_F(WebSocketServerTest, RequestsThatAreNoHandshakeAreRefused) {
+  StartServer();
+  const auto status = [&](const std::string& request) {
+    RawClient client(address());
+    client.Send(request);
+    return client.ReadUntil("\r\n\r\n").substr(9, 3);
+  };
+  const std::string upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  const std::string version = "Sec-WebSocket-Version: 13\r\n";
+  const std::string key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  EXPECT_EQ(status(Get("/", upgrade + version + key)), "101");
+  EXPECT_EQ(
+      status(Get("/", "connection: x ,UPGRADE\r\nupgrade: h2c, WebSocket\r\n" + version + key)),
+      "101");
+  EXPECT_EQ(status(Get("/", upgrade + version)), "400") << "no key";
+  EXPECT_EQ(status(Get("/", upgrade + version + key + key)), "400") << "two keys";
+  EXPECT_EQ(status(Get("/", upgrade + version + "Sec-WebSocket-Key: c2hvcnQ=\r\n")), "400");
+  EXPECT_EQ(status(Get("/", upgrade + version + "Sec-WebSocket-Key: !!hlIHNhbXBsZSBub25jZQ==\r\n")),
+            "400");
+  EXPECT_EQ(status(Get("/", upgrade + key)), "426") << "no version";
+  EXPECT_EQ(status(Get("/", upgrade + key + "Sec-WebSocket-Version: 8\r\n")), "426");
+  EXPECT_EQ(status(Get("/", upgrade + version + key, "POST")), "400");
+  EXPECT_EQ(status(Get("/", upgrade + version + key) + RawClient::ClientFrame(kText, "early")),
+            "400");
+  EXPECT_EQ(status(Get("/", "Upgrade: websocket\r\n" + version + key)), "200") << "no upgrade";
+  EXPECT_EQ(status(Get("/", "Connection: Upgrade\r\n" + version + key)), "200") << "no upgrade";
+  EXPECT_EQ(status("GET / HTTP/1.0\r\nHost: test\r\n" + upgrade + version + key + "\r\n"), "200");
+  EXPECT_EQ(status("GET / HTTP/1.0\r\n\r\n"), "200");
+  EXPECT_EQ(status("GET / HTTP/1.1\r\n\r\n"), "400") << "no host";
+  EXPECT_EQ(status(Get("/", "Host: other\r\n")), "400") << "two hosts";
+}
+
+TEST_F(WebSocketServerTest, OfPipelinedRequestsTheFirstIsAnsweredAndTheConnectionEnds) {
+  StartServer();
+  RawClient client(address());
+  client.Send(Get("/first") + Get("/second"));
+  const std::string answers = client.ReadToEnd();
+  EXPECT_NE(answers.find("GET /first"), std::string::npos) << answers;
+  EXPECT_NE(answers.find("Connection: close"), std::string::npos) << answers;
+  EXPECT_EQ(answers.find("/second"), std::string::npos) << answers;
+}
+
+TEST_F(WebSocketServerTest, NoExtensionIsEverTakenUp) {
+  StartServer();
+  for (const std::string offer :
+       {"permessage-deflate",
+        "permessage-deflate; client_max_window_bits=15, x-webkit-deflate-frame",
+        "permessage-deflate;server_no_context_takeover;=,;;,", ",,,", "\"", ""}) {
+    RawClient client(address());
+    const std::string head = client.Upgrade("Sec-WebSocket-Extensions: " + offer + "\r\n" +
+                                            "Sec-WebSocket-Protocol: nostr\r\n");
+    EXPECT_TRUE(head.starts_with("HTTP/1.1 101")) << head;
+    EXPECT_EQ(head.find("Sec-WebSocket-Extensions"), std::string::npos) << head;
+    EXPECT_EQ(head.find("Sec-WebSocket-Protocol"), std::string::npos) << head;
+    client.SendFrame(0xc1, "compressed?");  // RSV1
+    EXPECT_EQ(client.ReadFrame().close_code(), 1002);
+  }
 }
 
 TEST_F(WebSocketServerTest, ResponseHeadersAreOnTheUpgradeToo) {
