@@ -6,27 +6,33 @@
 #include "nostr/rules.h"
 
 namespace graspd::ingest {
+namespace {
 
-Checker::Checked Checker::Check(nostr::Event event) const {
+// A client's session lets only the author's own protected events through; a file is the operator's.
+bool IsRemote(storage::Source source) {
+  return source != storage::Source::kDirect && source != storage::Source::kImport;
+}
+
+}  // namespace
+
+Checker::Checked Checker::Check(nostr::Event event, storage::Source source) const {
   Checked out;
   nostr::EventPtr record = nostr::MakeRecord(std::move(event));
-  out.result = Verdict(*record);
+  out.result = Verdict(*record, source);
   if (out.result.code == Code::kStored) out.event = std::move(record);
   return out;
 }
 
 // Cheap refusals first; kStored stands for "nothing against it so far".
-Result Checker::Verdict(const nostr::EventRecord& record) const {
+Result Checker::Verdict(const nostr::EventRecord& record, storage::Source source) const {
   const nostr::Event& event = record.event;
   const auto limits = nostr::CheckEventLimits(event, record.json.size(), limits_, clock_.UnixNow());
   if (!limits.ok()) return {event.id, Code::kInvalid, std::string(limits.message())};
   if (event.kind == nostr::kAuthKind) {
     return {event.id, Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"};
   }
-  // Only its authenticated author may publish it (NIP-70), and this relay authenticates nobody:
-  // "auth-required:" would make clients wait for a challenge that never comes.
-  if (nostr::IsProtected(event)) {
-    return {event.id, Code::kRefused, "blocked: protected events are not taken here"};
+  if (nostr::IsProtected(event) && IsRemote(source)) {
+    return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
   }
   if (nostr::ComputeId(event) != event.id) {
     return {event.id, Code::kInvalid, "invalid: id is not the hash of the event"};
@@ -39,6 +45,9 @@ Result Checker::Verdict(const nostr::EventRecord& record) const {
   }
   if (!nostr::VerifySignature(event)) {
     return {event.id, Code::kInvalid, "invalid: bad signature"};
+  }
+  if (nostr::EmbedsProtected(event)) {
+    return {event.id, Code::kRefused, "blocked: a repost must not hold a protected event"};
   }
   return {event.id, Code::kStored, ""};
 }

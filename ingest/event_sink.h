@@ -49,7 +49,8 @@ class Submitter {
  public:
   virtual ~Submitter() = default;
   /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0
-  /// would grow the queue without bound, so it must first stop reading its socket.
+  /// would grow the queue without bound, so it must first stop reading its socket. Who hands in a
+  /// protected event (NIP-70) as kDirect has authenticated its author; a remote's is refused.
   virtual void Submit(nostr::Event event, storage::Source source) = 0;
   /// How many more events may be in flight; rises again before each callback. Never 0 while nothing
   /// of this submitter is in flight, so whoever waits for credits will be called back.

@@ -111,7 +111,7 @@ Arrival Inbox::Check(Waiting waiting) {
     arrival.result = {waiting.event.id, Code::kError, "error: the relay is shutting down"};
     return arrival;
   }
-  Checker::Checked checked = shared_->checker.Check(std::move(waiting.event));
+  Checker::Checked checked = shared_->checker.Check(std::move(waiting.event), waiting.source);
   arrival.event = std::move(checked.event);
   arrival.result = std::move(checked.result);
   return arrival;

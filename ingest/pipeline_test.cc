@@ -215,6 +215,23 @@ TEST_F(PipelineTest, ResultsAndCommitsKeepTheOrderOfSubmission) {
   EXPECT_EQ(published, valid);
 }
 
+TEST_F(PipelineTest, AProtectedEventIsTakenFromClientsAndFilesButNeverFromRemotes) {
+  Start();
+  const auto event = [this](std::string_view content) {
+    return EventBuilder(1, clock_.UnixNow()).Tag({"-"}).Content(content).Sign(key_);
+  };
+  for (const Source source :
+       {Source::kLive, Source::kStartup, Source::kReconnect, Source::kDaily, Source::kManual}) {
+    const Result result = One(*sync_, sync_results_, event("x"), source);
+    EXPECT_EQ(result.code, Code::kRefused) << SourceName(source);  // for good: not parked
+    EXPECT_THAT(result.message, StartsWith("restricted: "));
+  }
+  const Event repost = Note(nostr::EventJson(event("x")), 6);
+  EXPECT_EQ(FromSync(repost).code, Code::kRefused);
+  EXPECT_EQ(FromClient(event("x")).code, Code::kStored);
+  EXPECT_EQ(One(*client_, client_results_, event("y"), Source::kImport).code, Code::kStored);
+}
+
 TEST_F(PipelineTest, AChildPipelinedBehindItsParentIsAccepted) {
   PolicyOptions options;
   options.own_hosts = {{"relay.example", 443}};
@@ -306,8 +323,6 @@ TEST_F(PipelineTest, WhatMayNotBeStoredIsRefusedWithItsPrefix) {
   const uint64_t now = clock_.UnixNow();
   EXPECT_THAT(FromClient(build(1, now + 901).Sign(key_)).message, StartsWith("invalid: "));
   EXPECT_THAT(FromClient(build(22242, now).Sign(key_)).message, StartsWith("invalid: "));
-  EXPECT_THAT(FromClient(build(1, now).Tag({"-"}).Sign(key_)).message, StartsWith("blocked: "));
-  EXPECT_THAT(FromSync(build(1, now).Tag({"-"}).Sign(key_)).message, StartsWith("blocked: "));
   const Result expired =
       FromClient(build(1, now).Tag({"expiration", std::to_string(now)}).Sign(key_));
   EXPECT_EQ(expired.code, Code::kExpired);

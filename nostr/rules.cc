@@ -100,4 +100,10 @@ bool IsExpired(const Event& event, uint64_t unix_now) {
 
 bool IsProtected(const Event& event) { return event.tags.Has("-"); }
 
+bool EmbedsProtected(const Event& repost) {
+  if (repost.kind != kRepostKind && repost.kind != kGenericRepostKind) return false;
+  const auto embedded = ParseEvent(repost.content);
+  return embedded.ok() && IsProtected(*embedded);
+}
+
 }  // namespace graspd::nostr

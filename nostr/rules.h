@@ -16,7 +16,8 @@ enum class KindClass { kRegular, kReplaceable, kEphemeral, kAddressable };
 [[nodiscard]] KindClass ClassOf(Kind kind);
 
 inline constexpr Kind kDeletionKind = 5;
-inline constexpr Kind kAuthKind = 22242;  // NIP-42, never stored
+inline constexpr Kind kRepostKind = 6, kGenericRepostKind = 16;  // NIP-18
+inline constexpr Kind kAuthKind = 22242;                         // NIP-42, never stored
 
 /// What identifies all versions of a replaceable or addressable event. `identifier` is the value of
 /// the first `d` tag, empty for replaceable kinds and where there is none.
@@ -57,5 +58,7 @@ struct DeletionTargets {
 
 /// NIP-70: carries a tag `-`.
 [[nodiscard]] bool IsProtected(const Event& event);
+/// NIP-70: a repost whose content is the JSON of a protected event, which no relay should take.
+[[nodiscard]] bool EmbedsProtected(const Event& repost);
 
 }  // namespace graspd::nostr

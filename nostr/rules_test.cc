@@ -119,5 +119,23 @@ TEST(Protected, IsADashTag) {
   EXPECT_FALSE(IsProtected(MakeEvent(1, {{"t", "-"}})));
 }
 
+TEST(Protected, IsNotToBeEmbeddedInARepost) {
+  const std::string open = EventJson(MakeEvent(1, {{"t", "x"}}));
+  const std::string closed = EventJson(MakeEvent(1, {{"-"}}));
+  const auto embeds = [](Kind kind, std::string content) {
+    Event repost = MakeEvent(kind, {});
+    repost.content = std::move(content);
+    return EmbedsProtected(repost);
+  };
+  for (const Kind kind : {6, 16}) {
+    EXPECT_TRUE(embeds(kind, closed));
+    EXPECT_TRUE(embeds(kind, " " + closed + "\n"));
+    for (const std::string& content : {open, std::string(), std::string("[\"-\"]")}) {
+      EXPECT_FALSE(embeds(kind, content)) << content;
+    }
+  }
+  EXPECT_FALSE(embeds(1, closed));
+}
+
 }  // namespace
 }  // namespace graspd::nostr

@@ -230,6 +230,7 @@ absl::Status Daemon::Parts::StartRelay() {
   options.info.sync_enabled = settings.sync_enabled;
   options.limits = settings.limits;
   options.listen = settings.relay_listen;
+  options.own_hosts = HostsOf(settings.relay_urls);
   options.trusted_proxies = settings.relay_trusted_proxies;
   options.instance = instance;
   options.secret_header = secret_header;
@@ -243,6 +244,7 @@ absl::Status Daemon::Parts::StartRelay() {
   if (settings.relay_urls.empty()) {
     GRASPD_ASSIGN_OR_RETURN(settings.relay_urls, DefaultRelayUrls(relay->addresses()));
     policy->SetOwnHosts(HostsOf(settings.relay_urls));
+    relay->SetOwnHosts(HostsOf(settings.relay_urls));
   }
   return absl::OkStatus();
 }

@@ -15,6 +15,9 @@ constexpr double kStrikesPerSecond = 1, kStrikes = 100;
 
 constexpr char kBusy[] = "error: the relay is busy, try again later";
 constexpr char kSlowDown[] = "rate-limited: slow down";
+constexpr char kAuthRequired[] =
+    "auth-required: only its authenticated author may publish a protected event";
+constexpr char kNotTheAuthor[] = "restricted: only its author may publish a protected event";
 constexpr uint16_t kPolicyViolation = 1008, kTooBig = 1009, kUnsupportedData = 1003;
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -126,6 +129,10 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       submitter_(context.sink.Open(
           ingest::EventSink::Lane::kClient, hub.executor(),
           [this](std::span<const ingest::Result> results) { OnResults(results); })),
+      auth_(context_, *connection_, hub.executor(),
+            [this](const nostr::EventId& id, std::string_view refusal) {
+              OnAuthenticated(id, refusal);
+            }),
       reads_(context.reads, hub.executor()),
       neg_(context_, *connection_, hub.executor(), reads_) {}
 
@@ -136,6 +143,7 @@ void ClientSession::OnClosed() {
   hub_.Leave(*this);
   while (!subscriptions_.empty()) EndSubscription(std::string(subscriptions_.begin()->first));
   stalled_.clear();
+  auth_.Close();
   reads_.Close();
   submitter_.reset();
 }
@@ -167,10 +175,17 @@ void ClientSession::Handle(nostr::ClientEvent message) {
   if (!own_ && !event_budget_.TryTake(context_.clock.Now())) {
     return SendOk(message.event.id.ToHex(), false, kSlowDown);
   }
+  if (nostr::IsProtected(message.event) && !auth_.state().Has(message.event.pubkey)) {
+    return RefuseProtected(message.event);
+  }
   submitter_->Submit(std::move(message.event), storage::Source::kDirect);
-  if (submitter_->credits() > 0 || paused_) return;
-  paused_ = true;
-  connection_->PauseReading();
+  UpdateReading();
+}
+
+void ClientSession::RefuseProtected(const nostr::Event& event) {
+  auth_.SendChallenge();
+  const bool anybody = !auth_.state().empty();
+  SendOk(event.id.ToHex(), false, anybody ? kNotTheAuthor : kAuthRequired);
 }
 
 void ClientSession::OnResults(std::span<const ingest::Result> results) {
@@ -178,9 +193,18 @@ void ClientSession::OnResults(std::span<const ingest::Result> results) {
     SendOk(result.id.ToHex(), result.accepted(), result.message);
     if (result.code == ingest::Code::kInvalid) Strike();
   }
-  if (!paused_ || submitter_->credits() == 0) return;
-  paused_ = false;
-  connection_->ResumeReading();
+  UpdateReading();
+}
+
+void ClientSession::UpdateReading() {
+  const bool wait = submitter_->credits() == 0 || auth_.busy();
+  if (wait == paused_) return;
+  paused_ = wait;
+  if (wait) {
+    connection_->PauseReading();
+  } else {
+    connection_->ResumeReading();
+  }
 }
 
 void ClientSession::SendOk(std::string_view id, bool accepted, std::string_view message) {
@@ -194,7 +218,17 @@ void ClientSession::Strike() {
 }
 
 void ClientSession::Handle(nostr::ClientAuth message) {
-  SendOk(message.event.id.ToHex(), false, "unsupported: this relay asks nobody to authenticate");
+  if (!own_ && !event_budget_.TryTake(context_.clock.Now())) {
+    return SendOk(message.event.id.ToHex(), false, kSlowDown);
+  }
+  auth_.Authenticate(std::move(message.event));
+  UpdateReading();
+}
+
+void ClientSession::OnAuthenticated(const nostr::EventId& id, std::string_view refusal) {
+  SendOk(id.ToHex(), refusal.empty(), refusal);
+  if (refusal.starts_with("invalid:")) Strike();
+  UpdateReading();
 }
 
 void ClientSession::Handle(nostr::ClientRefused message) {

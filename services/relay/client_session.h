@@ -10,6 +10,7 @@
 #include "base/token_bucket.h"
 #include "net/websocket_server.h"
 #include "nostr/message.h"
+#include "services/relay/auth_endpoint.h"
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
 #include "services/relay/session_context.h"
@@ -63,6 +64,10 @@ class ClientSession final : public LiveHub::Member,
 
   // Events.
   void OnResults(std::span<const ingest::Result> results);
+  /// Stops or goes on reading: events in flight and a pending AUTH hold back what follows.
+  void UpdateReading();
+  void OnAuthenticated(const nostr::EventId& id, std::string_view refusal);
+  void RefuseProtected(const nostr::Event& event);
   void SendOk(std::string_view id, bool accepted, std::string_view message);
   /// Counts a message that no honest client sends; the last one closes the connection.
   void Strike();
@@ -97,6 +102,7 @@ class ClientSession final : public LiveHub::Member,
   size_t filter_values_ = 0;              // of all subscriptions
   std::vector<SubscriptionPtr> stalled_;  // scans that wait for the output to drain
 
+  AuthEndpoint auth_;
   SessionReads reads_;  // before neg_, which uses it
   NegEndpoint neg_;
 };

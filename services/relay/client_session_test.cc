@@ -53,9 +53,6 @@ TEST_F(SessionTest, EveryRefusalHasTheFormThatItsMessageAsksFor) {
   Publish(forged);
   EXPECT_THAT(Receive(1),
               ElementsAre(nostr::OkMessage(forged.id.ToHex(), false, "invalid: bad signature")));
-  const Event auth = Note("", 22242);
-  EXPECT_THAT(Ask(nostr::ClientAuthMessage(nostr::EventJson(auth)), 1),
-              ElementsAre(StartsWith("[\"OK\",\"" + auth.id.ToHex() + "\",false,\"unsupported: ")));
 }
 
 TEST_F(SessionTest, ClientsHaveBudgetsAndOurOwnConnectionHasNone) {

@@ -26,7 +26,7 @@ TEST(InfoPages, TheDocumentNamesWhatIsEnabledAndTheRealLimits) {
   limits.subscriptions = 7;
   EXPECT_EQ(RelayInformationDocument(info, limits),
             R"({"name":"a \"relay\"","version":"1.2",)"
-            R"("supported_nips":[1,9,11,34,40,45,77],"supported_grasps":["GRASP-02"],)"
+            R"("supported_nips":[1,9,11,34,40,42,45,70,77],"supported_grasps":["GRASP-02"],)"
             R"("repo_acceptance_criteria":"Repository announcements that list this service, and )"
             R"(events that refer to them.","limitation":{"max_message_length":1234,)"
             R"("max_subscriptions":7,"max_filters":20,"max_limit":5000,"default_limit":500,)"

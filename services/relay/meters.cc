@@ -8,9 +8,9 @@ namespace {
 constexpr std::array<std::string_view, Meters::kVerbs> kVerbNames = {
     "EVENT", "REQ", "CLOSE", "COUNT", "AUTH", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE", "malformed"};
 constexpr std::string_view kOther = "other";  // last
-constexpr std::array<std::string_view, 9> kPrefixes = {"duplicate",   "blocked",    "rate-limited",
-                                                       "invalid",     "restricted", "error",
-                                                       "unsupported", "closed",     kOther};
+constexpr std::array<std::string_view, 10> kPrefixes = {
+    "duplicate", "blocked",     "rate-limited", "invalid",       "restricted",
+    "error",     "unsupported", "closed",       "auth-required", kOther};
 
 prometheus::Counter& Sent(base::Metrics& metrics, const char* phase) {
   return metrics.MakeCounter("graspd_relay_events_sent_total", "EVENT messages to clients.",

@@ -9,7 +9,7 @@
 namespace graspd::relay {
 
 /// The NIPs that the relay port speaks, as NIP-11 lists them.
-inline constexpr std::array<uint32_t, 7> kSupportedNips = {1, 9, 11, 34, 40, 45, 77};
+inline constexpr std::array<uint32_t, 9> kSupportedNips = {1, 9, 11, 34, 40, 42, 45, 70, 77};
 
 /// What the relay tells about itself: NIP-11 and the landing page. Empty texts are left out.
 struct RelayInfo {

@@ -70,6 +70,7 @@ net::WebSocketServerOptions ServerOptions(const RelayService::Options& options) 
 struct RelayService::Impl {
   Impl(const Options& options, const Dependencies& deps)
       : pages(options.info, options.limits),
+        own_hosts(options.own_hosts),
         meters(deps.metrics),
         context{options.limits,
                 deps.sink,
@@ -79,7 +80,8 @@ struct RelayService::Impl {
                 deps.clock,
                 meters,
                 std::make_shared<NegSets>(deps.store, options.limits.neg_set_items,
-                                          options.limits.neg_memory_bytes)} {}
+                                          options.limits.neg_memory_bytes),
+                own_hosts} {}
 
   // The sessions first, then what feeds them; the timers end on their own threads.
   ~Impl() {
@@ -95,6 +97,7 @@ struct RelayService::Impl {
   void AddGauges(base::Metrics& metrics);
 
   const InfoPages pages;
+  OwnHosts own_hosts;
   Meters meters;
   const SessionContext context;
   std::vector<HubThreadPtr> hubs;
@@ -159,6 +162,10 @@ RelayService::~RelayService() = default;
 
 std::vector<net::ListenAddress> RelayService::addresses() const {
   return impl_->server->addresses();
+}
+
+void RelayService::SetOwnHosts(std::vector<nostr::HostPort> hosts) {
+  impl_->own_hosts.Set(std::move(hosts));
 }
 
 size_t RelayService::connection_count() const { return impl_->server->connection_count(); }

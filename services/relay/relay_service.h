@@ -14,13 +14,14 @@
 #include "net/io_pool.h"
 #include "net/socket_address.h"
 #include "nostr/limits.h"
+#include "nostr/relay_url.h"
 #include "services/relay/relay_info.h"
 #include "storage/commit_feed.h"
 #include "storage/event_store.h"
 
 namespace graspd::relay {
 
-/// The relay port: WebSocket (NIP-01, 45, 77), NIP-11 and a landing page.
+/// The relay port: WebSocket (NIP-01, 42, 45, 77), NIP-11 and a landing page.
 ///
 /// Events go into the EventSink; stored ones come from the EventStore, read on the `reads` pool;
 /// new ones from the CommitFeed, delivered on the I/O thread of each connection. Threading:
@@ -33,6 +34,8 @@ class RelayService {
     RelayInfo info;
     nostr::Limits limits;
     std::vector<net::ListenAddress> listen;
+    /// What the `relay` tag of an AUTH event may name (NIP-42).
+    std::vector<nostr::HostPort> own_hosts;
     std::vector<net::Cidr> trusted_proxies;
     /// This process's nonce, sent with every response as `Graspd-Instance`, by which graspd
     /// recognises that it has dialled itself.
@@ -62,6 +65,10 @@ class RelayService {
   /// What is really listened on: port 0 has become a port.
   [[nodiscard]] std::vector<net::ListenAddress> addresses() const;
   [[nodiscard]] size_t connection_count() const;
+
+  /// Replaces Options::own_hosts: for a port that is known only once it is listened on.
+  /// Thread-safe.
+  void SetOwnHosts(std::vector<nostr::HostPort> hosts);
 
   /// No new connections; existing ones go on.
   void StopAccepting();

@@ -225,6 +225,27 @@ TEST_F(RelayServiceTest, OnlyTheSecretHeaderLiftsTheRates) {
   }
 }
 
+TEST_F(RelayServiceTest, AClientAuthenticatesUnderAPortThatIsKnownLate) {
+  Start();
+  const std::string url = "ws://127.0.0.1:" + std::to_string(port());
+  service_->SetOwnHosts({*nostr::ParseHostPort(url)});
+  const uint64_t now = base::SystemClock::Instance().UnixNow();
+  const Event event = EventBuilder(1, now).Tag({"-"}).Sign(key_);
+  const auto client = Connect();
+  Send(EventMessage(event));
+  const auto challenged = client->Receive(2);
+  const auto message = nostr::ParseRelayMessage(challenged.at(0));
+  ASSERT_TRUE(std::holds_alternative<nostr::RelayAuth>(message)) << challenged[0];
+  const Event auth = EventBuilder(22242, now)
+                         .Tag({"relay", url})
+                         .Tag({"challenge", std::get<nostr::RelayAuth>(message).challenge})
+                         .Sign(key_);
+  Send(nostr::ClientAuthMessage(nostr::EventJson(auth)));
+  Send(EventMessage(event));  // without waiting for the answer
+  EXPECT_THAT(client->Receive(2), ElementsAre(nostr::OkMessage(auth.id.ToHex(), true, ""),
+                                              nostr::OkMessage(event.id.ToHex(), true, "")));
+}
+
 TEST_F(RelayServiceTest, DrainEndsSubscriptionsThenConnections) {
   Start();
   const auto client = Connect();

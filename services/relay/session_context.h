@@ -9,6 +9,7 @@
 #include "nostr/limits.h"
 #include "services/relay/meters.h"
 #include "services/relay/neg_sets.h"
+#include "services/relay/own_hosts.h"
 #include "storage/event_store.h"
 
 namespace graspd::relay {
@@ -25,6 +26,7 @@ struct SessionContext {
   const base::Clock& clock;
   Meters& meters;
   std::shared_ptr<NegSets> neg_sets;
+  const OwnHosts& own_hosts;
 };
 
 }  // namespace graspd::relay
