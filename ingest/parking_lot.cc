@@ -23,9 +23,8 @@ std::string WantsNaming(const nostr::PublicKey& maintainer, std::string_view ide
 void AddRepositoryKeys(const nostr::Event& event, std::vector<std::string>& keys) {
   const std::string identifier(event.tags.FirstValue("d"));
   keys.push_back(WantsNaming(event.pubkey, identifier));
-  if (event.kind == nostr::kRepositoryState) {
-    keys.push_back(WantsAddress({nostr::kRepositoryAnnouncement, event.pubkey, identifier}));
-  }
+  // A state: its author's announcement. An announcement: the version that it would replace.
+  keys.push_back(WantsAddress({nostr::kRepositoryAnnouncement, event.pubkey, identifier}));
 }
 
 void AddDeletionKeys(const nostr::Event& event, std::vector<std::string>& keys) {
@@ -87,6 +86,7 @@ void ParkingLot::Park(storage::WriteRequest request, base::SteadyTime now) {
     index_.emplace(key, next_);
   }
   bytes_ += parked.bytes;
+  if (index_of_ids_) index_of_ids_->Hold(id);
   parked_.emplace(next_++, std::move(parked));
   while (parked_.size() > limits_.events || bytes_ > limits_.bytes) Remove(parked_.begin());
 }
@@ -107,6 +107,12 @@ std::vector<storage::WriteRequest> ParkingLot::TakeWaitingFor(const nostr::Event
   return out;
 }
 
+std::vector<storage::WriteRequest> ParkingLot::TakeAll() {
+  std::vector<storage::WriteRequest> out;
+  while (!parked_.empty()) out.push_back(Remove(parked_.begin()).request);
+  return out;
+}
+
 void ParkingLot::Expire(base::SteadyTime now) {
   while (!parked_.empty() && now - parked_.begin()->second.since >= limits_.keep) {
     Remove(parked_.begin());
@@ -117,6 +123,7 @@ ParkingLot::Parked ParkingLot::Remove(std::map<Number, Parked>::iterator parked)
   Parked out = std::move(parked->second);
   for (const std::string& key : out.keys) index_.erase({key, parked->first});
   by_id_.erase(out.request.event->event.id);
+  if (index_of_ids_) index_of_ids_->Release(out.request.event->event.id);
   bytes_ -= out.bytes;
   parked_.erase(parked);
   return out;

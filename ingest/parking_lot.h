@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "ingest/rejected_index.h"
 #include "storage/event_store.h"
 
 namespace graspd::ingest {
@@ -17,7 +18,8 @@ namespace graspd::ingest {
 /// stored.
 ///
 /// What an event waits for is read from it: what it refers to, or a reference to it; a deletion
-/// also waits for anything by its author, an announcement or a state for being named as maintainer.
+/// also waits for anything by its author, an announcement or a state for being named as maintainer,
+/// an announcement for an older version of its address.
 /// Each is one index key, so finding who waits costs the number of those who do. Bounds: `events`,
 /// `bytes` (estimated, keys included): the oldest leave first; `keep` by the clock. Threading:
 /// thread-compatible (the writer's thread).
@@ -28,13 +30,17 @@ class ParkingLot {
     size_t bytes = 32u << 20;
     base::Duration keep = std::chrono::hours(24);
   };
-  explicit ParkingLot(Limits limits) : limits_(limits) {}
+  /// `index`, which may be null, is told what is here; it outlives the lot.
+  explicit ParkingLot(Limits limits, RejectedIndex* index = nullptr)
+      : limits_(limits), index_of_ids_(index) {}
 
   /// Keeps `request`; one that is here already stays as it is.
   void Park(storage::WriteRequest request, base::SteadyTime now);
   /// Takes out the events whose wait `stored` may have ended, oldest first. Forgets `stored`
   /// itself.
   [[nodiscard]] std::vector<storage::WriteRequest> TakeWaitingFor(const nostr::Event& stored);
+  /// Takes out everything, oldest first.
+  [[nodiscard]] std::vector<storage::WriteRequest> TakeAll();
   /// Forgets what has waited too long.
   void Expire(base::SteadyTime now);
 
@@ -52,6 +58,7 @@ class ParkingLot {
   Parked Remove(std::map<Number, Parked>::iterator parked);
 
   const Limits limits_;
+  RejectedIndex* const index_of_ids_;
   std::map<Number, Parked> parked_;
   std::unordered_map<nostr::EventId, Number> by_id_;
   std::set<std::pair<std::string, Number>> index_;

@@ -8,6 +8,7 @@
 #include "ingest/checker.h"
 #include "ingest/gate.h"
 #include "ingest/inbox.h"
+#include "ingest/rejected_index.h"
 #include "ingest/writer.h"
 
 namespace graspd::ingest {
@@ -65,7 +66,8 @@ std::string_view CodeName(Code code) {
 struct Pipeline::Impl {
   Impl(const Dependencies& deps, const nostr::Limits& limits)
       : checker(deps.store, deps.clock, limits),
-        writer({deps.store, deps.feed, deps.judge, deps.clock, deps.metrics, gate}),
+        rejected(deps.clock, {}),
+        writer({deps.store, deps.feed, deps.judge, deps.clock, deps.metrics, gate, rejected}),
         shared{checker, deps.cpu, writer, gate} {
     for (size_t i = 0; i < kSources; ++i) {
       received[i] = &deps.metrics.MakeCounter(
@@ -91,10 +93,17 @@ struct Pipeline::Impl {
     add("graspd_ingest_in_flight_bytes", "Their size.", [this] { return double(gate.bytes()); });
     add("graspd_ingest_parked_events", "Events that wait for what they refer to.",
         [this] { return double(writer.parked()); });
+    add("graspd_ingest_rejected_ids", "Refused events that sync does not fetch again.",
+        [this] { return double(rejected.size()); });
+    gauges.push_back(metrics.SampleCounter(
+        "graspd_ingest_rejected_hits_total",
+        "Events that were not fetched: refused before, or in the parking lot.",
+        [this] { return double(rejected.hits()); }));
   }
 
   Gate gate;
   const Checker checker;
+  RejectedIndex rejected;
   Writer writer;
   const Inbox::Shared shared;
   SourceCounters received{};
@@ -119,6 +128,10 @@ std::unique_ptr<Submitter> Pipeline::Open(Lane lane, base::Executor& executor,
 }
 
 void Pipeline::SweepExpired() { impl_->writer.SweepExpired(); }
+
+void Pipeline::PolicyChanged() { impl_->writer.PolicyChanged(); }
+
+KnownRefusals& Pipeline::known_refusals() { return impl_->rejected; }
 
 void Pipeline::Drain() { impl_->gate.CloseAndWait(); }
 

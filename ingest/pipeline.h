@@ -6,6 +6,7 @@
 #include "base/cpu_pool.h"
 #include "base/metrics.h"
 #include "ingest/event_sink.h"
+#include "ingest/known_refusals.h"
 #include "nostr/limits.h"
 #include "storage/commit_feed.h"
 #include "storage/event_store.h"
@@ -40,6 +41,13 @@ class Pipeline final : public EventSink {
   /// Has the writer remove what has expired (NIP-40), between two batches. Thread-safe, never
   /// blocks.
   void SweepExpired();
+
+  /// Tells that the policy would now decide differently: what it refused is forgotten, what waits
+  /// for another event is judged again. Thread-safe, never blocks.
+  void PolicyChanged();
+
+  /// What sync need not fetch. As long-lived as the pipeline.
+  [[nodiscard]] KnownRefusals& known_refusals();
 
   /// Takes nothing more (further events get kError), finishes and answers what is queued. Blocks.
   void Drain();

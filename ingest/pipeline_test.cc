@@ -76,7 +76,9 @@ class ControlledStore final : public storage::EventStore {
     ++writes_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return !held_; });
-    if (!failure_.ok()) return failure_;
+    if (!failure_.ok() || writes_ == failing_write_) {
+      return failure_.ok() ? absl::ResourceExhaustedError("disk full") : failure_;
+    }
     return store_->Write(batch, judge, now);
   }
   void Hold() {
@@ -87,6 +89,10 @@ class ControlledStore final : public storage::EventStore {
   }
   void FailWith(absl::Status status) {
     Set([this, &status] { failure_ = status; });
+  }
+  // The write of this number, counted from 1, and only this one.
+  void FailWrite(int number) {
+    Set([this, number] { failing_write_ = number; });
   }
   void WaitForWrites(int count) {
     std::unique_lock lock(mutex_);
@@ -142,7 +148,7 @@ class ControlledStore final : public storage::EventStore {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool held_ = false;
-  int writes_ = 0;
+  int writes_ = 0, failing_write_ = 0;
   absl::Status failure_;
 };
 
@@ -519,8 +525,9 @@ class ParkingTest : public PipelineTest {
         .Tag({"relays", "wss://relay.example"})
         .Sign(key_);
   }
+  bool InVain(const nostr::EventId& id) { return pipeline_->known_refusals().InVain({{id}})[0]; }
   std::unique_ptr<storage::CommitFeed::Subscription> subscription_;
-  std::vector<nostr::EventId> stored_;
+  std::vector<nostr::EventId> stored_;  // and removed
 };
 
 TEST_F(ParkingTest, ASyncedOrphanIsStoredWhenItsParentComesByWhateverWay) {
@@ -550,6 +557,112 @@ TEST_F(ParkingTest, AMaintainersAnnouncementWaitsForTheOneThatNamesThem) {
                            .Sign(key_);
   EXPECT_EQ(FromSync(naming).code, Code::kStored);
   thread_.RunUntil([&] { return Stored(theirs.id) && Stored(state.id); });
+}
+
+TEST_F(ParkingTest, AWokenEventWhoseWriteFailsIsTriedAgainAfterTheNextOneThatWorks) {
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  store_.FailWrite(3);  // of the woken issue, behind its parent's
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  store_.WaitForWrites(3);
+  EXPECT_EQ(FromClient(Note("refused")).code, Code::kRefused);
+  thread_.RunUntil([&] { return stored_.size() == 2; });
+  EXPECT_EQ(stored_.back(), Issue().id);
+}
+
+TEST_F(ParkingTest, AWokenEventWhoseWriteFailsIsTriedAgainWhenNothingElseComes) {
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  store_.FailWrite(3);
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  store_.WaitForWrites(3);
+  pipeline_->SweepExpired();
+  thread_.RunUntil([&] { return stored_.size() == 2; });
+  EXPECT_EQ(stored_.back(), Issue().id);
+}
+
+TEST_F(ParkingTest, WhatIsParkedNeedNotBeFetchedAgainWhileItIs) {
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  EXPECT_TRUE(InVain(Issue().id));
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  thread_.RunUntil([&] { return stored_.size() == 2; });
+  EXPECT_FALSE(InVain(Issue().id));
+}
+
+TEST_F(ParkingTest, WhatSyncBringsInVainIsNotFetchedAgainButAClientMaySendIt) {
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kStored);
+  const Event older = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow() - 1)
+                          .Tag({"d", "repo"})
+                          .Tag({"relays", "wss://relay.example"})
+                          .Sign(key_);
+  const Event malformed = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow()).Sign(key_);
+  const Event expired = EventBuilder(1, clock_.UnixNow()).Tag({"expiration", "1"}).Sign(key_);
+  EXPECT_EQ(FromClient(malformed).code, Code::kRefused);
+  EXPECT_FALSE(InVain(malformed.id)) << "a client's";
+  EXPECT_EQ(FromSync(older).code, Code::kOlder);
+  EXPECT_EQ(FromSync(malformed).code, Code::kRefused);
+  EXPECT_EQ(FromSync(expired).code, Code::kExpired);
+  for (const Event& event : {older, malformed, expired}) EXPECT_TRUE(InVain(event.id));
+  EXPECT_EQ(FromClient(older).code, Code::kOlder);
+  EXPECT_EQ(FromClient(malformed).code, Code::kRefused);
+}
+
+TEST_F(ParkingTest, RubbishUnderTheIdOfAGoodEventDoesNotKeepThatOneOut) {
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kStored);
+  Event forged = Issue();
+  forged.sig.bytes[7] ^= 1;
+  EXPECT_EQ(FromSync(forged).code, Code::kInvalid);
+  Event other = Issue();
+  other.content = "something else";
+  EXPECT_EQ(FromSync(other).code, Code::kInvalid);
+  EXPECT_FALSE(InVain(Issue().id));
+}
+
+TEST_F(ParkingTest, AnOlderVersionIsWantedAgainWhenTheNewerOneHasExpired) {
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kStored);
+  const auto list = [&](uint64_t at, std::string expiration) {
+    EventBuilder builder(nostr::kUserGraspList, at);
+    if (!expiration.empty()) builder.Tag({"expiration", expiration});
+    return builder.Sign(key_);
+  };
+  const Event older = list(clock_.UnixNow() - 1, "");
+  EXPECT_EQ(FromSync(list(clock_.UnixNow(), std::to_string(clock_.UnixNow() + 60))).code,
+            Code::kStored);
+  EXPECT_EQ(FromSync(older).code, Code::kOlder);
+  EXPECT_TRUE(InVain(older.id));
+  clock_.Advance(std::chrono::seconds(60));
+  pipeline_->SweepExpired();
+  thread_.RunUntil([&] { return stored_.size() == 3; });  // the list's removal
+  EXPECT_FALSE(InVain(older.id));
+  EXPECT_EQ(FromSync(older).code, Code::kStored);
+}
+
+TEST_F(ParkingTest, AChangeOfThePolicyForgetsRefusalsAndJudgesWhatIsParkedAgain) {
+  const Event malformed = EventBuilder(nostr::kRepositoryAnnouncement, clock_.UnixNow()).Sign(key_);
+  EXPECT_EQ(FromSync(malformed).code, Code::kRefused);
+  policy_->SetOwnHosts({{"other.example", 443}});
+  EXPECT_EQ(FromSync(Announcement()).code, Code::kParked);
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  policy_->SetOwnHosts({{"relay.example", 443}});
+  pipeline_->PolicyChanged();
+  thread_.RunUntil([&] { return stored_.size() == 2; });
+  EXPECT_THAT(stored_, ElementsAre(Announcement().id, Issue().id));
+  EXPECT_FALSE(InVain(malformed.id));
+}
+
+TEST_F(ParkingTest, AClientsDeletionFindsItsTargetThoughItComesFirst) {
+  const SecretKey bob = SecretKey::FromSeed("bob");
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  const Event issue = EventBuilder(nostr::kIssue, clock_.UnixNow())
+                          .Tag({"a", "30617:" + key_.public_key().ToHex() + ":repo"})
+                          .Sign(bob);
+  const Event deletion =
+      EventBuilder(nostr::kDeletionKind, clock_.UnixNow()).Tag({"e", issue.id.ToHex()}).Sign(bob);
+  const Result answer = FromClient(deletion);
+  EXPECT_FALSE(answer.accepted());  // it is only in memory
+  EXPECT_THAT(answer.message, StartsWith("restricted: "));
+  EXPECT_EQ(FromClient(issue).code, Code::kStored);
+  thread_.RunUntil([&] { return stored_.size() == 4; });  // announcement, issue, deletion, removal
+  EXPECT_EQ(FromClient(issue).code, Code::kDeleted);
+  EXPECT_EQ(FromClient(deletion).code, Code::kDuplicate);
 }
 
 TEST_F(ParkingTest, AClientIsToldAtOnceAndNothingIsKept) {

@@ -18,6 +18,9 @@ namespace {
 constexpr size_t kBatchEvents = 1000, kBatchBytes = 8u << 20;
 constexpr size_t kSweepEvents = 1000;
 constexpr char kUnavailable[] = "error: could not store the event now, try again later";
+constexpr char kDeletionWaits[] =
+    "restricted: deletes nothing that is stored here, by nobody known here; it is kept in memory "
+    "for what may come";
 constexpr char kBroken[] = "error: the store has failed, nothing can be stored";
 
 // Passes on what the judge says and remembers which refusals may be lifted by a later event.
@@ -36,12 +39,6 @@ class NotingJudge final : public storage::Judge {
   storage::Judge& judge_;
   std::unordered_set<nostr::EventId> waiting_;
 };
-
-// A client is told at once, and may always come back; an ephemeral event means nothing later.
-bool MayPark(const Arrival& arrival) {
-  return arrival.source != storage::Source::kDirect &&
-         nostr::ClassOf(arrival.event->event.kind) != nostr::KindClass::kEphemeral;
-}
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -73,12 +70,14 @@ struct Writer::Meters {
 };
 
 // Announcements wait apart: a remote has thousands that do not concern us, and they would push out
-// the patches that wait for the next message.
+// the patches that wait for the next message. So do the deletions of clients, which cost them
+// nothing to send.
 Writer::Writer(Dependencies dependencies)
     : deps_(dependencies),
       meters_(std::make_unique<Meters>(dependencies.metrics)),
-      orphans_(ParkingLot::Limits{}),
-      announcements_(ParkingLot::Limits{.bytes = 16u << 20}),
+      orphans_(ParkingLot::Limits{}, &dependencies.rejected),
+      announcements_(ParkingLot::Limits{.bytes = 16u << 20}, &dependencies.rejected),
+      client_deletions_(ParkingLot::Limits{.events = 1000, .bytes = 2u << 20}),
       thread_([this] {
         base::SetThreadName("writer");
         Run();
@@ -113,44 +112,59 @@ size_t Writer::queued(EventSink::Lane lane) const {
   return lanes_[static_cast<size_t>(lane)].size();
 }
 
-void Writer::SweepExpired() {
+void Writer::SweepExpired() { Ask(&Chores::sweep); }
+void Writer::PolicyChanged() { Ask(&Chores::rejudge); }
+
+void Writer::Ask(bool Chores::*chore) {
   {
     base::MutexLock lock(mutex_);
-    sweep_due_ = true;
+    due_.*chore = true;
   }
   available_.NotifyOne();
-}
-
-bool Writer::TakeSweep() {
-  base::MutexLock lock(mutex_);
-  return std::exchange(sweep_due_, false);
 }
 
 void Writer::Run() {
   for (;;) {
     Batch batch = TakeBatch();
-    if (TakeSweep()) {
-      Sweep();
-    } else if (batch.empty()) {
-      return;  // stopped
+    Chores chores;
+    {
+      base::MutexLock lock(mutex_);
+      chores = std::exchange(due_, {});
     }
+    if (chores.rejudge) JudgeParkedAgain();
+    if (chores.sweep) Sweep();
+    if (batch.empty() && !chores.any()) return;  // stopped
     if (batch.empty()) continue;
     Process(batch);
     Answer(std::move(batch));
   }
 }
 
+// Between two batches: what was refused by the old policy is in the index by now, and what is
+// judged from now on is judged by the new one.
+void Writer::JudgeParkedAgain() {
+  deps_.rejected.Clear();
+  for (ParkingLot* lot : {&announcements_, &orphans_, &client_deletions_}) Wake(lot->TakeAll());
+}
+
+// Where an expired version was, an older one may be stored again.
 void Writer::Sweep() {
+  RetryStalled();
   if (!broken_.ok()) return;
   auto removed = deps_.store.RemoveExpired(deps_.clock.UnixNow(), kSweepEvents);
   if (removed.ok() && removed->changes.empty()) return;  // says nothing about writing
   NoteHealth(removed.status());
   if (!removed.ok()) return;
   if (removed->changes.size() >= kSweepEvents) SweepExpired();
+  for (const storage::Change& change : removed->changes) {
+    if (nostr::ClassOf(change.kind) == nostr::KindClass::kRegular) continue;
+    deps_.rejected.Clear();
+    break;
+  }
   deps_.feed.Publish(std::make_shared<const storage::Commit>(*std::move(removed)));
 }
 
-// One event from each lane in turn. Empty: stopped, or a sweep is due.
+// One event from each lane in turn. Empty: stopped, or a chore is due.
 Writer::Batch Writer::TakeBatch() {
   const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return lanes_[0].empty() && lanes_[1].empty() && lanes_[2].empty();
@@ -158,7 +172,7 @@ Writer::Batch Writer::TakeBatch() {
   Batch batch;
   size_t bytes = 0;
   base::MutexLock lock(mutex_);
-  while (idle() && !stopping_ && !sweep_due_) available_.Wait(mutex_);
+  while (idle() && !stopping_ && !due_.any()) available_.Wait(mutex_);
   for (size_t lane = 0; !idle() && batch.size() < kBatchEvents && bytes < kBatchBytes;
        lane = (lane + 1) % kLanes) {
     if (lanes_[lane].empty()) continue;
@@ -166,20 +180,21 @@ Writer::Batch Writer::TakeBatch() {
     lanes_[lane].pop_front();
     if (batch.back().event) bytes += batch.back().event->json.size();
   }
-  stopped_ = batch.empty() && !sweep_due_;
+  stopped_ = batch.empty() && !due_.any();
   return batch;
 }
 
 void Writer::Process(Batch& batch) {
   const auto now = deps_.clock.Now();
-  orphans_.Expire(now);
-  announcements_.Expire(now);
+  for (ParkingLot* lot : {&announcements_, &orphans_, &client_deletions_}) lot->Expire(now);
   if (broken_.ok()) {
     Write(batch);
   } else {
     Fail(batch, broken_);
   }
-  parked_.store(orphans_.size() + announcements_.size(), std::memory_order_relaxed);
+  parked_.store(
+      orphans_.size() + announcements_.size() + client_deletions_.size() + stalled_.size(),
+      std::memory_order_relaxed);
 }
 
 void Writer::Write(Batch& batch) {
@@ -205,6 +220,7 @@ void Writer::Write(Batch& batch) {
     const bool waits = judge.waits(arrival.event->event.id);
     Settle(arrival, std::move(written->results[i]), waits);
   }
+  RetryStalled();
   if (written->commit.changes.empty()) return;
   const auto commit = std::make_shared<const storage::Commit>(std::move(written->commit));
   deps_.feed.Publish(commit);
@@ -222,6 +238,7 @@ void Writer::Settle(Arrival& arrival, storage::WriteResult outcome, bool waits) 
       result.message = "duplicate: already have this event";
       return;
     case storage::Outcome::kOlder:
+      if (arrival.source != storage::Source::kDirect) deps_.rejected.Add(result.id);
       result.code = Code::kOlder;
       result.message = "duplicate: have a newer version";
       return;
@@ -230,46 +247,77 @@ void Writer::Settle(Arrival& arrival, storage::WriteResult outcome, bool waits) 
       result.message = "blocked: deleted";
       return;
     case storage::Outcome::kExpired:
+      if (arrival.source != storage::Source::kDirect) deps_.rejected.Add(result.id);
       result.code = Code::kExpired;
       result.message = "invalid: the event has expired";
       return;
     case storage::Outcome::kRefused:
       result.code = Code::kRefused;
       result.message = std::move(outcome.message);
-      break;
+      SettleRefused(arrival, waits);
+      return;
   }
-  if (!waits || !MayPark(arrival)) return;
-  result.code = Code::kParked;
-  auto& lot =
-      arrival.event->event.kind == nostr::kRepositoryAnnouncement ? announcements_ : orphans_;
-  lot.Park({arrival.event, arrival.source}, deps_.clock.Now());
+}
+
+void Writer::SettleRefused(Arrival& arrival, bool waits) {
+  const bool client = arrival.source == storage::Source::kDirect;
+  ParkingLot* const lot = waits ? LotFor(arrival) : nullptr;
+  if (lot) {
+    lot->Park({arrival.event, arrival.source}, deps_.clock.Now());
+    // What is only in memory must not be acknowledged.
+    if (client) {
+      arrival.result.message = kDeletionWaits;
+    } else {
+      arrival.result.code = Code::kParked;
+    }
+  } else if (!waits && !client) {
+    deps_.rejected.Add(arrival.result.id);
+  }
+}
+
+// A client is told at once, and may always come back; but a deletion has to find its target in
+// whatever order the two arrive. An ephemeral event means nothing later.
+ParkingLot* Writer::LotFor(const Arrival& arrival) {
+  const nostr::Kind kind = arrival.event->event.kind;
+  if (nostr::ClassOf(kind) == nostr::KindClass::kEphemeral) return nullptr;
+  if (arrival.source == storage::Source::kDirect) {
+    return kind == nostr::kDeletionKind ? &client_deletions_ : nullptr;
+  }
+  return kind == nostr::kRepositoryAnnouncement ? &announcements_ : &orphans_;
 }
 
 // In the same batch a child may have been judged, and parked, before its parent was stored.
 void Writer::WakeParked(const storage::Commit& commit) {
-  std::vector<Arrival> woken;
   for (const storage::Change& change : commit.changes) {
     if (change.type != storage::Change::Type::kAdded || change.ephemeral) continue;
-    for (ParkingLot* lot : {&announcements_, &orphans_}) {
-      for (auto& request : lot->TakeWaitingFor(change.event->event)) {
-        Arrival& arrival = woken.emplace_back();
-        arrival.result.id = request.event->event.id;
-        arrival.event = std::move(request.event);
-        arrival.source = request.source;
-      }
+    for (ParkingLot* lot : {&announcements_, &orphans_, &client_deletions_}) {
+      Wake(lot->TakeWaitingFor(change.event->event));
     }
   }
-  if (woken.empty()) return;
-  meters_->woken.Increment(static_cast<double>(woken.size()));
-  base::MutexLock lock(mutex_);
-  for (Arrival& arrival : woken) lanes_[kAgainLane].push_back(std::move(arrival));
 }
 
-// What came from the parking lot is lost with its batch: catch-up will find it again.
+// Queues them to be judged again.
+void Writer::Wake(std::vector<storage::WriteRequest> requests) {
+  if (requests.empty()) return;
+  meters_->woken.Increment(static_cast<double>(requests.size()));
+  base::MutexLock lock(mutex_);
+  for (storage::WriteRequest& request : requests) {
+    Arrival& arrival = lanes_[kAgainLane].emplace_back();
+    arrival.result.id = request.event->event.id;
+    arrival.event = std::move(request.event);
+    arrival.source = request.source;
+  }
+}
+
+// Not at once after a failure: a full disk would be asked in a loop. At most what the lots held.
+void Writer::RetryStalled() { Wake(std::exchange(stalled_, {})); }
+
+// What was woken has nobody who would send it again.
 void Writer::Fail(Batch& batch, const absl::Status& status) {
   meters_->failures.Increment();
   for (Arrival& arrival : batch) {
     if (!arrival.event) continue;
+    if (!arrival.inbox && broken_.ok()) stalled_.push_back({arrival.event, arrival.source});
     arrival.result.code = Code::kError;
     arrival.result.message = absl::IsDataLoss(status) ? kBroken : kUnavailable;
   }

@@ -13,6 +13,7 @@
 #include "ingest/event_sink.h"
 #include "ingest/gate.h"
 #include "ingest/parking_lot.h"
+#include "ingest/rejected_index.h"
 #include "storage/commit_feed.h"
 #include "storage/event_store.h"
 
@@ -35,9 +36,10 @@ struct Arrival {
 ///
 /// A batch has at most 1,000 events or 8 MiB, taken in turn from clients, sync and the parking lot,
 /// so that none waits behind another's backlog. Failures: what the store cannot take now is
-/// answered kError; after kDataLoss nothing is written any more. Threading: Push and the sizes from
-/// any thread. Lifetime: Stop() before destruction. What the Gate let in must have been answered
-/// before Stop().
+/// answered kError, and what came from the parking lot is tried again after the next write that
+/// works or the next sweep; after kDataLoss nothing is written any more. Threading: Push and the
+/// sizes from any thread. Lifetime: Stop() before destruction. What the Gate let in must have been
+/// answered before Stop().
 class Writer {
  public:
   struct Dependencies {
@@ -47,6 +49,7 @@ class Writer {
     const base::Clock& clock;
     base::Metrics& metrics;
     Gate& gate;
+    RejectedIndex& rejected;
   };
   explicit Writer(Dependencies dependencies);
   ~Writer();
@@ -56,6 +59,8 @@ class Writer {
   void Push(EventSink::Lane lane, std::vector<Arrival> arrivals);
   /// Removes expired events soon, at most 1,000 between two batches until there are no more.
   void SweepExpired();
+  /// The policy has changed: what it refused is forgotten, what is parked is judged again.
+  void PolicyChanged();
   /// Writes and answers what is queued, then ends the thread. Later pushes are only answered.
   void Stop();
 
@@ -68,14 +73,24 @@ class Writer {
   using Batch = std::vector<Arrival>;
   struct Meters;
 
+  struct Chores {
+    bool sweep = false, rejudge = false;
+    [[nodiscard]] bool any() const { return sweep || rejudge; }
+  };
+
   void Run();
   [[nodiscard]] Batch TakeBatch();
-  [[nodiscard]] bool TakeSweep();
+  void Ask(bool Chores::*chore);
   void Sweep();
+  void JudgeParkedAgain();
   void Process(Batch& batch);
   void Write(Batch& batch);
   void Settle(Arrival& arrival, storage::WriteResult outcome, bool waits);
+  void SettleRefused(Arrival& arrival, bool waits);
+  [[nodiscard]] ParkingLot* LotFor(const Arrival& arrival);
   void WakeParked(const storage::Commit& commit);
+  void Wake(std::vector<storage::WriteRequest> requests);
+  void RetryStalled();
   void Fail(Batch& batch, const absl::Status& status);
   void NoteHealth(const absl::Status& status);
   void Answer(Batch batch);
@@ -85,16 +100,17 @@ class Writer {
   const std::unique_ptr<Meters> meters_;
 
   // The writer's thread only.
-  ParkingLot orphans_, announcements_;
-  bool failing_ = false;  // the last write failed
-  absl::Status broken_;   // why nothing is written any more
+  ParkingLot orphans_, announcements_, client_deletions_;
+  std::vector<storage::WriteRequest> stalled_;  // woken, but the store did not take them
+  bool failing_ = false;                        // the last write failed
+  absl::Status broken_;                         // why nothing is written any more
   std::atomic<size_t> parked_{0};
 
   mutable base::Mutex mutex_;
   base::CondVar available_;
   std::array<std::deque<Arrival>, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  bool sweep_due_ ABSL_GUARDED_BY(mutex_) = false;
+  Chores due_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: uses everything above
 };

@@ -16,6 +16,7 @@ struct NegentropyPool::Session {
 // What steps on other threads need, alive as long as any of them runs.
 struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   storage::EventStore& store;
+  ingest::KnownRefusals& refusals;
   base::BlockingPool& reads;
   base::CpuPool& cpu;
   const base::Clock& clock;
@@ -23,9 +24,9 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   // Called on the executor; null once the pool is gone.
   std::function<void(const Session&, absl::StatusOr<ReconcileStep>)> report;
 
-  Shared(storage::EventStore& s, base::BlockingPool& r, base::CpuPool& c, const base::Clock& k,
-         base::Executor& e)
-      : store(s), reads(r), cpu(c), clock(k), executor(e) {}
+  Shared(storage::EventStore& s, ingest::KnownRefusals& f, base::BlockingPool& r, base::CpuPool& c,
+         const base::Clock& k, base::Executor& e)
+      : store(s), refusals(f), reads(r), cpu(c), clock(k), executor(e) {}
 
   void Deliver(std::shared_ptr<Session> session, absl::StatusOr<ReconcileStep> step) {
     executor.Post([self = shared_from_this(), session, step = std::move(step)]() mutable {
@@ -81,8 +82,8 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
     });
   }
 
-  // Events that were deleted here stay on other relays: they must not be fetched
-  // again and again.
+  // Events that were deleted or refused here stay on other relays: they must not be fetched again
+  // and again.
   void LeaveOutKnown(std::shared_ptr<Session> session, ReconcileStep step,
                      std::vector<nostr::EventId> ids) {
     auto self = shared_from_this();
@@ -92,18 +93,23 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
         self->Deliver(session, known.status());
         return;
       }
+      std::vector<nostr::EventId> unknown;
       for (size_t i = 0; i < ids.size(); ++i) {
-        if (!(*known)[i]) step.wanted.push_back(ids[i]);
+        if (!(*known)[i]) unknown.push_back(ids[i]);
+      }
+      const auto in_vain = self->refusals.InVain(unknown);
+      for (size_t i = 0; i < unknown.size(); ++i) {
+        if (!in_vain[i]) step.wanted.push_back(unknown[i]);
       }
       self->Deliver(session, std::move(step));
     });
   }
 };
 
-NegentropyPool::NegentropyPool(storage::EventStore& store, base::BlockingPool& reads,
-                               base::CpuPool& cpu, const base::Clock& clock,
-                               base::Executor& executor, Callback on_step)
-    : shared_(std::make_shared<Shared>(store, reads, cpu, clock, executor)) {
+NegentropyPool::NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
+                               base::BlockingPool& reads, base::CpuPool& cpu,
+                               const base::Clock& clock, base::Executor& executor, Callback on_step)
+    : shared_(std::make_shared<Shared>(store, refusals, reads, cpu, clock, executor)) {
   shared_->report = [this, on_step = std::move(on_step)](const Session& session,
                                                          absl::StatusOr<ReconcileStep> step) {
     // Another session may have been started under the same number since.

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/cpu_pool.h"
 #include "base/executor.h"
+#include "ingest/known_refusals.h"
 #include "nostr/filter.h"
 #include "storage/event_store.h"
 #include "sync/catchup_job.h"
@@ -18,7 +19,8 @@
 namespace graspd::sync {
 
 /// Computes the rounds of reconciliations off the sync thread: lists and seals our real set, turns
-/// each reply into the next message, and leaves out of the wanted ids what is known here already.
+/// each reply into the next message, and leaves out of the wanted ids what is known here already
+/// and what was refused before.
 ///
 /// Bounds: one step at a time per session; a session holds at most kMaxItems items (40 bytes each)
 /// and collects at most kMaxIds ids. How many sessions exist is the engine's business. Threading:
@@ -33,8 +35,9 @@ class NegentropyPool {
 
   using Callback = std::function<void(uint64_t session, absl::StatusOr<ReconcileStep>)>;
 
-  NegentropyPool(storage::EventStore& store, base::BlockingPool& reads, base::CpuPool& cpu,
-                 const base::Clock& clock, base::Executor& executor, Callback on_step);
+  NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
+                 base::BlockingPool& reads, base::CpuPool& cpu, const base::Clock& clock,
+                 base::Executor& executor, Callback on_step);
   ~NegentropyPool();
 
   void Start(uint64_t session, const nostr::Filter& filter);

@@ -6,6 +6,8 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -49,6 +51,16 @@ class QueueExecutor final : public base::Executor {
   std::deque<std::function<void()>> tasks_;
 };
 
+class Refusals final : public ingest::KnownRefusals {
+ public:
+  std::vector<bool> InVain(std::span<const nostr::EventId> ids) override {
+    std::vector<bool> out;
+    for (const auto& id : ids) out.push_back(refused.contains(id));
+    return out;
+  }
+  std::set<nostr::EventId> refused;
+};
+
 class NegentropyPoolTest : public ::testing::Test {
  protected:
   nostr::Event MakeIssue(int i) {
@@ -64,9 +76,10 @@ class NegentropyPoolTest : public ::testing::Test {
   QueueExecutor executor_;
   base::BlockingPool reads_{1, 16, "reads"};
   base::CpuPool cpu_{1};
+  Refusals refusals_;
   std::vector<std::pair<uint64_t, absl::StatusOr<ReconcileStep>>> steps_;
   std::unique_ptr<NegentropyPool> pool_ = std::make_unique<NegentropyPool>(
-      *store_, reads_, cpu_, base::SystemClock::Instance(), executor_,
+      *store_, refusals_, reads_, cpu_, base::SystemClock::Instance(), executor_,
       [this](uint64_t session, absl::StatusOr<ReconcileStep> step) {
         steps_.emplace_back(session, std::move(step));
       });
@@ -108,6 +121,21 @@ TEST_F(NegentropyPoolTest, AnIdThatCameMeanwhileByAnotherWayIsNotWanted) {
   executor_.RunNext();
   EXPECT_EQ(steps_.back().second->need, 2u);
   EXPECT_EQ(steps_.back().second->wanted, std::vector{MakeIssue(2).id});
+}
+
+TEST_F(NegentropyPoolTest, AnIdThatWasRefusedBeforeIsNotWanted) {
+  Store(MakeIssue(3));
+  negentropy::Responder remote(
+      std::make_shared<negentropy::SealedSet>(
+          std::vector<negentropy::Item>{{1000, MakeIssue(1).id}, {1000, MakeIssue(2).id}}),
+      {});
+  refusals_.refused = {MakeIssue(2).id};
+  pool_->Start(5, {});
+  executor_.RunNext();
+  pool_->Continue(5, remote.Answer(steps_.back().second->message).value());
+  executor_.RunNext();
+  EXPECT_EQ(steps_.back().second->need, 2u);
+  EXPECT_EQ(steps_.back().second->wanted, std::vector{MakeIssue(1).id});
 }
 
 TEST_F(NegentropyPoolTest, AStepOfADroppedSessionIsNotTakenForItsSuccessors) {

@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "ingest/event_sink.h"
+#include "ingest/known_refusals.h"
 #include "net/dialer.h"
 #include "net/io_pool.h"
 #include "storage/event_store.h"
@@ -38,6 +39,7 @@ class SyncManager {
   struct Dependencies {
     storage::EventStore& store;
     ingest::EventSink& sink;
+    ingest::KnownRefusals& refusals;  // of that sink
     net::Dialer& dialer;
     net::IoPool& io;
     net::IoThread& sync_thread;

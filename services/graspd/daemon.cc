@@ -215,6 +215,8 @@ absl::Status Daemon::Parts::StartRelay() {
   pipeline = std::make_unique<ingest::Pipeline>(
       ingest::Pipeline::Dependencies{*store, feed, *policy, cpu, clock, metrics}, settings.limits);
 
+  lists->OnChange([this] { pipeline->PolicyChanged(); });
+
   // Expired events are never served; this frees their place.
   expiry = std::make_unique<Periodic>(sync_io.thread(0), kExpiryInterval,
                                       [this] { pipeline->SweepExpired(); });
@@ -278,8 +280,8 @@ absl::Status Daemon::Parts::StartSync() {
   options.engine.instance = instance;
   options.engine.startup_delay = settings.sync_startup_delay;
   sync = std::make_unique<sync::SyncManager>(
-      sync::SyncManager::Dependencies{*store, *pipeline, *dialer, io, sync_io.thread(0), reads, cpu,
-                                      clock, random, metrics},
+      sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
+                                      sync_io.thread(0), reads, cpu, clock, random, metrics},
       std::move(options));
   return sync->Start();
 }

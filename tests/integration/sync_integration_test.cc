@@ -130,10 +130,10 @@ class SyncIntegrationTest : public ::testing::Test {
          TestRelay::SecretHeader()}};
     options.engine.instance = "ours";
     manager_ = std::make_unique<sync::SyncManager>(
-        sync::SyncManager::Dependencies{ours_.store(), *ours_.pipeline, *dialer_, ours_.io,
-                                        sync_io_.thread(0), *ours_.reads, *ours_.cpu,
-                                        base::SystemClock::Instance(),
-                                        base::SystemRandom::Instance(), ours_.metrics},
+        sync::SyncManager::Dependencies{
+            ours_.store(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_, ours_.io,
+            sync_io_.thread(0), *ours_.reads, *ours_.cpu, base::SystemClock::Instance(),
+            base::SystemRandom::Instance(), ours_.metrics},
         std::move(options));
     EXPECT_TRUE(manager_->Start().ok());
   }
