@@ -22,7 +22,7 @@ enum class Code : uint8_t {
   kExpired,
   kInvalid,  // limits, id or signature
   kRefused,  // the acceptance policy
-  kParked,   // not a client's: waits in the parking lot for what it refers to
+  kParked,   // a remote's: waits in the parking lot for what it refers to
   kError,    // the store could not take it now; nothing is known to be stored
 };
 inline constexpr size_t kCodes = 9;

@@ -276,10 +276,12 @@ void Writer::SettleRefused(Arrival& arrival, bool waits) {
 }
 
 // A client is told at once, and may always come back; but a deletion has to find its target in
-// whatever order the two arrive. An ephemeral event means nothing later.
+// whatever order the two arrive. Who imports a file keeps what is refused and hands it in again. An
+// ephemeral event means nothing later.
 ParkingLot* Writer::LotFor(const Arrival& arrival) {
   const nostr::Kind kind = arrival.event->event.kind;
   if (nostr::ClassOf(kind) == nostr::KindClass::kEphemeral) return nullptr;
+  if (arrival.source == storage::Source::kImport) return nullptr;
   if (arrival.source == storage::Source::kDirect) {
     return kind == nostr::kDeletionKind ? &client_deletions_ : nullptr;
   }

@@ -25,6 +25,7 @@
 #include "net/resolver.h"
 #include "services/admin/admin_server.h"
 #include "services/graspd/admin_controls.h"
+#include "services/graspd/assembly.h"
 #include "services/graspd/health.h"
 #include "services/graspd/periodic.h"
 #include "services/ops/ops_server.h"
@@ -32,8 +33,6 @@
 #include "services/relay/relay_service.h"
 #include "storage/commit_feed.h"
 #include "storage/lmdb/lmdb_store.h"
-#include "storage/memory/memory_store.h"
-#include "storage/store_uri.h"
 #include "sync/sync_manager.h"
 
 namespace graspd::daemon {
@@ -51,32 +50,12 @@ absl::Status Prefixed(std::string_view what, const absl::Status& status) {
   return absl::Status(status.code(), std::string(what) + ": " + std::string(status.message()));
 }
 
-storage::StoreFactory MakeStoreFactory() {
-  storage::StoreFactory factory;
-  factory.Register("memory",
-                   [](std::string_view) -> absl::StatusOr<std::unique_ptr<storage::EventStore>> {
-                     return storage::OpenMemoryStore();
-                   });
-  factory.Register("lmdb", [](std::string_view path) {
-    storage::LmdbOptions options;
-    options.directory = path;
-    return storage::OpenLmdbStore(options);
-  });
-  return factory;
-}
-
 // Thousands of connections need as many descriptors; the soft limit is often 1,024.
 void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-std::vector<nostr::HostPort> HostsOf(const std::vector<nostr::RelayUrl>& urls) {
-  std::vector<nostr::HostPort> hosts;
-  for (const auto& url : urls) hosts.push_back({url.host(), url.port()});
-  return hosts;
 }
 
 // Where our own relay port is reached from this machine: a wildcard is reached over loopback.
@@ -178,9 +157,7 @@ struct Daemon::Parts {
 
 absl::Status Daemon::Parts::Start() {
   RaiseDescriptorLimit();
-  auto opened = MakeStoreFactory().Open(settings.store);
-  GRASPD_RETURN_IF_ERROR(Prefixed("store " + settings.store, opened.status()));
-  store = *std::move(opened);
+  GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings));
   GRASPD_RETURN_IF_ERROR(Prefixed("policy", StartPolicy()));
   GRASPD_RETURN_IF_ERROR(StartRelay());
   GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
@@ -198,16 +175,8 @@ std::vector<net::IoThread*> Daemon::Parts::Loops() {
 }
 
 absl::Status Daemon::Parts::StartPolicy() {
-  const ingest::PolicyLists::Configured entries = {
-      settings.policy_author_blacklist, settings.policy_repository_blacklist,
-      settings.policy_repository_whitelist, settings.policy_archive_repositories,
-      settings.policy_archive_hosts};
-  GRASPD_ASSIGN_OR_RETURN(lists, ingest::PolicyLists::Load(*store, entries));
-  policy.emplace(ingest::PolicyOptions{.mode = settings.policy_mode,
-                                       .own_hosts = HostsOf(settings.relay_urls),
-                                       .require_clone = settings.policy_require_clone,
-                                       .lists = lists.get(),
-                                       .metrics = &metrics});
+  GRASPD_ASSIGN_OR_RETURN(lists, LoadPolicyLists(settings, *store));
+  policy.emplace(PolicyOptionsOf(settings, *lists, metrics));
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-// graspd: reads its settings, runs until told to stop.
+// graspd: reads its settings, does what the command line says.
 
 #include <unistd.h>
 
@@ -8,36 +8,20 @@
 #include <vector>
 
 #include "base/log.h"
+#include "services/graspd/commands.h"
 #include "services/graspd/daemon.h"
 #include "services/graspd/settings.h"
+#include "services/graspd/signals.h"
 
 namespace graspd::daemon {
 namespace {
 
 constexpr int kUsageError = 2;
 
-// Signals are taken by sigwait in main's thread; every other thread inherits the mask.
-sigset_t BlockSignals() {
-  std::signal(SIGPIPE, SIG_IGN);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return set;
-}
-
-std::string WaitForSignal(const sigset_t& set) {
-  int signal = 0;
-  sigwait(&set, &signal);
-  return signal == SIGINT ? "SIGINT" : "SIGTERM";
-}
-
-int Serve(const Settings& settings) {
+int Serve(const Settings& settings, Signals& signals) {
   const base::LogFormat by_terminal =
       isatty(STDERR_FILENO) ? base::LogFormat::kText : base::LogFormat::kJson;
   base::ConfigureLog(settings.log_level, settings.log_format.value_or(by_terminal));
-  const sigset_t signals = BlockSignals();
 
   auto daemon = Daemon::Start(settings);
   if (!daemon.ok()) {
@@ -48,9 +32,10 @@ int Serve(const Settings& settings) {
   std::printf("%s\n", (*daemon)->ReadyLine().c_str());
   std::fflush(stdout);
 
-  base::LogInfo("graspd", "draining", {{"signal", WaitForSignal(signals)}});
+  const bool interrupted = signals.Wait() == SIGINT;
+  base::LogInfo("graspd", "draining", {{"signal", interrupted ? "SIGINT" : "SIGTERM"}});
   // A second signal ends us at once; what was acknowledged is durable all the same.
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  signals.Release();
   (*daemon)->Drain();
   base::LogInfo("graspd", "stopped");
   return 0;
@@ -67,7 +52,10 @@ int Main(int argc, char** argv) {
     std::fputs(output->c_str(), stdout);
     return 0;
   }
-  return Serve(invocation->settings);
+  Signals signals;
+  if (invocation->command == Command::kExport) return RunExport(*invocation, signals);
+  if (invocation->command == Command::kImport) return RunImport(*invocation, signals);
+  return Serve(invocation->settings, signals);
 }
 
 }  // namespace

@@ -39,13 +39,16 @@ class Assembly {
     }
     if (!problems_.empty()) return absl::InvalidArgumentError(Join(problems_));
     out.effective = Effective();
+    out.export_request = arguments_.export_request;
+    out.import_request = arguments_.import_request;
     out.settings = std::move(settings_);
     return out;
   }
 
  private:
   static bool ReadsSettings(Command command) {
-    return command == Command::kServe || command == Command::kConfigCheck ||
+    return command == Command::kServe || command == Command::kExport ||
+           command == Command::kImport || command == Command::kConfigCheck ||
            command == Command::kConfigDump;
   }
 
@@ -184,6 +187,8 @@ std::vector<std::string> EnvironmentStrings(const char* const* environ) {
 std::optional<std::string> CommandOutput(const Invocation& invocation) {
   switch (invocation.command) {
     case Command::kServe:
+    case Command::kExport:
+    case Command::kImport:
       return std::nullopt;
     case Command::kConfigCheck:
       return "the configuration is valid\n";

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "ingest/policy/policy.h"
 #include "net/socket_address.h"
+#include "nostr/filter.h"
 #include "nostr/limits.h"
 #include "nostr/relay_url.h"
 
@@ -29,6 +30,7 @@ namespace graspd::daemon {
 /// table.
 struct Settings {
   std::string store = "lmdb:./data";
+  size_t lmdb_map_size = size_t{1} << 40;
 
   std::vector<net::ListenAddress> relay_listen = {LoopbackPort(7334)};  // never empty
   /// The first is the canonical one. If none was set they follow from relay_listen, and are empty
@@ -75,7 +77,29 @@ struct EffectiveSetting {
   std::string origin;  // "graspd.toml:12", "GRASPD_STORE", "--store"; empty for a default
 };
 
-enum class Command : uint8_t { kServe, kConfigCheck, kConfigDump, kConfigDocs, kVersion, kHelp };
+enum class Command : uint8_t {
+  kServe,
+  kExport,
+  kImport,
+  kConfigCheck,
+  kConfigDump,
+  kConfigDocs,
+  kVersion,
+  kHelp
+};
+
+/// What `export` is asked to do.
+struct ExportRequest {
+  std::string output = "-";  // a file; "-" = standard output
+  nostr::Filter filter;      // normalised, without limit
+};
+
+/// What `import` is asked to do.
+struct ImportRequest {
+  std::vector<std::string> files = {"-"};  // "-" = standard input; never empty
+  std::optional<nostr::RelayUrl> url;      // through this relay instead of into the store
+  bool strict = false;
+};
 
 /// What one start of the program asks for. For kConfigDocs, kVersion and kHelp the settings are not
 /// read: they work whatever the environment holds.
@@ -83,6 +107,8 @@ struct Invocation {
   Command command = Command::kServe;
   Settings settings;
   std::vector<EffectiveSetting> effective;  // in the table's order
+  ExportRequest export_request;             // for kExport
+  ImportRequest import_request;             // for kImport
 };
 
 /// Reads arguments (without the program's name), environment ("NAME=value") and the file that
@@ -94,7 +120,8 @@ absl::StatusOr<Invocation> ParseInvocation(const std::vector<std::string>& argum
 /// The null-terminated `environ` as ParseInvocation() takes it.
 [[nodiscard]] std::vector<std::string> EnvironmentStrings(const char* const* environ);
 
-/// What a command other than kServe prints to standard output; nullopt for kServe.
+/// What a command prints to standard output; nullopt for kServe, kExport and kImport, which do
+/// more.
 [[nodiscard]] std::optional<std::string> CommandOutput(const Invocation& invocation);
 
 /// `ws://` and each listening address: what relay.urls is when not set. Empty when an address has

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "services/graspd/command_options.h"
 #include "services/graspd/settings.h"
 #include "services/graspd/settings_table.h"
 
@@ -19,6 +21,10 @@ Usage: graspd [COMMAND] [--config FILE] [--SETTING VALUE]...
 
 Commands:
   serve         run the relay (the default)
+  export        write the stored events to a file, one JSON object per line; also while graspd runs
+  import FILE.. store the events of files (plain or gzip, - is standard input); while graspd runs
+                with --url. What is refused is named on standard error, one line per event; exits
+                with 1 if not everything could be read and answered
   config check  read the settings as `serve` would, and say what is wrong with them
   config dump   print the settings in effect, and where each comes from, as TOML
   config docs   print the reference of all settings as Markdown
@@ -28,8 +34,6 @@ Commands:
 A flag wins over its environment variable, that over the file, that over the default. The variable
 of --relay-listen is GRASPD_RELAY_LISTEN, its key in the file relay.listen. The items of a list are
 separated by commas.
-
-Settings:
 )";
 
 constexpr std::string_view kIntroduction = R"(# Configuration
@@ -83,6 +87,16 @@ std::string Wrapped(std::string_view text, std::string_view indent) {
 
 std::string HelpText() {
   std::string out(kUsage);
+  for (const auto& [command, title] : {std::pair(Command::kExport, "\nOptions of export:\n"),
+                                       std::pair(Command::kImport, "\nOptions of import:\n")}) {
+    out += title;
+    for (const CommandOption& option : CommandOptions()) {
+      if (option.command != command) continue;
+      out += fmt::format("  {}{}{}\n", option.name, option.value.empty() ? "" : " ", option.value);
+      out += Wrapped(option.help, "      ");
+    }
+  }
+  out += "\nSettings:\n";
   out += "  --config FILE\n" + Wrapped("A TOML file with settings.", "      ");
   for (const SettingSpec& spec : SettingTable()) {
     out += fmt::format("  {}\n", spec.Flag());

@@ -1,6 +1,7 @@
 #include "services/graspd/settings_sources.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <regex>
 #include <utility>
 
+#include "services/graspd/command_options.h"
 #include "services/graspd/settings_values.h"
 
 namespace graspd::daemon {
@@ -47,6 +49,8 @@ struct NamedCommand {
   Command command;
 };
 constexpr NamedCommand kCommands[] = {{"serve", Command::kServe},
+                                      {"export", Command::kExport},
+                                      {"import", Command::kImport},
                                       {"config check", Command::kConfigCheck},
                                       {"config dump", Command::kConfigDump},
                                       {"config docs", Command::kConfigDocs},
@@ -63,10 +67,10 @@ class ArgumentReader {
       const std::string& argument = arguments_[next_];
       if (argument == "--help" || argument == "-h") return Only(Command::kHelp);
       if (argument == "--version") return Only(Command::kVersion);
-      if (argument.starts_with("-")) {
+      if (argument.starts_with("-") && argument != "-") {
         ReadFlag(argument);
       } else {
-        words_ += (words_.empty() ? "" : " ") + argument;
+        words_.push_back(argument);
       }
     }
     ReadCommand();
@@ -84,10 +88,14 @@ class ArgumentReader {
   void ReadFlag(const std::string& argument) {
     const size_t equals = std::min(argument.find('='), argument.size());
     const std::string flag = argument.substr(0, equals);
+    if (const CommandOption* option = FindCommandOption(flag)) {
+      return ReadOption(*option, argument, equals);
+    }
     const SettingSpec* spec = Find(flag, FlagOf);
     if (spec == nullptr && flag != "--config") {
       std::vector<std::string> names = Names(FlagOf);
       names.insert(names.end(), {"--config", "--help", "--version"});
+      for (const CommandOption& option : CommandOptions()) names.emplace_back(option.name);
       out_.problems.push_back(
           fmt::format("unknown flag {}{}", flag, Suggestion(flag, std::move(names))));
       SkipValueOfUnknown(argument);
@@ -101,6 +109,19 @@ class ArgumentReader {
       out_.config_file = *std::move(value);
     } else {
       Give(*spec, flag, *std::move(value));
+    }
+  }
+
+  void ReadOption(const CommandOption& option, const std::string& argument, size_t equals) {
+    if (option.value.empty()) {
+      if (equals < argument.size()) {
+        out_.problems.push_back(fmt::format("{} takes no value", option.name));
+      }
+      options_.emplace_back(&option, "");
+    } else if (auto value = TakeValue(argument, equals)) {
+      options_.emplace_back(&option, *std::move(value));
+    } else {
+      out_.problems.push_back(fmt::format("{} needs a value: {}", option.name, option.value));
     }
   }
 
@@ -134,24 +155,36 @@ class ArgumentReader {
   }
 
   void ReadCommand() {
-    if (words_.empty()) return;
+    if (!words_.empty() && words_.front() == "import") {
+      out_.command = Command::kImport;
+      if (words_.size() > 1) out_.import_request.files.assign(words_.begin() + 1, words_.end());
+    } else {
+      ReadNamedCommand(fmt::format("{}", fmt::join(words_, " ")));
+    }
+    const auto problems = ApplyCommandOptions(options_, out_);
+    out_.problems.insert(out_.problems.end(), problems.begin(), problems.end());
+  }
+
+  void ReadNamedCommand(const std::string& given) {
+    if (given.empty()) return;
     std::vector<std::string> names;
     for (const auto& [words, command] : kCommands) {
-      if (words == words_) {
+      if (words == given) {
         out_.command = command;
         return;
       }
       names.emplace_back(words);
     }
-    const bool config = words_ == "config";
+    const bool config = given == "config";
     out_.problems.push_back(fmt::format(
-        "unknown command \"{}\"{}", words_,
-        config ? "; it needs check, dump or docs" : Suggestion(words_, std::move(names))));
+        "unknown command \"{}\"{}", given,
+        config ? "; it needs check, dump or docs" : Suggestion(given, std::move(names))));
   }
 
   const std::vector<std::string>& arguments_;
   size_t next_ = 0;
-  std::string words_;
+  std::vector<std::string> words_;
+  GivenOptions options_;
   GivenArguments out_;
 };
 

@@ -28,6 +28,8 @@ struct Given {
 struct GivenArguments : Given {
   Command command = Command::kServe;
   std::string config_file;  // of --config; empty = none
+  ExportRequest export_request;
+  ImportRequest import_request;
 };
 
 /// Flags are `--name value` or `--name=value`; a scalar given twice counts once, the last, and

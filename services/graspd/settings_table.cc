@@ -243,6 +243,9 @@ std::vector<SettingSpec> ServiceRows() {
       Row("store", &S::store, Text("memory: or lmdb:DIRECTORY", IsStoreUri),
           "Where events are kept: `lmdb:DIRECTORY` (made if absent) or `memory:` (gone at "
           "exit)."),
+      Row("lmdb.map_size", &S::lmdb_map_size, Bytes(kMiB, 128 * kTiB),
+          "How large the file of the LMDB store may grow. It takes address space from the start, "
+          "but disk only as events come."),
       ListRow("relay.listen", &S::relay_listen, Listen(), 1,
               "Where the relay listens: WebSocket, NIP-11 and the landing page."),
       ListRow("relay.urls", &S::relay_urls, Relay(), 0,
