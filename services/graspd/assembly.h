@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "base/metrics.h"
+#include "ingest/policy/lists.h"
 #include "ingest/policy/policy.h"
-#include "ingest/policy/policy_lists.h"
 #include "nostr/relay_url.h"
 #include "services/graspd/settings.h"
 #include "storage/event_store.h"

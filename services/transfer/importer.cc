@@ -39,6 +39,7 @@ void Importer::Start() {
 void Importer::Stop() {
   if (done_) return;
   if (status_.ok()) status_ = absl::CancelledError("interrupted");
+  target_.Hurry();
   Pump();
 }
 

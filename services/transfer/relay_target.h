@@ -31,6 +31,8 @@ class RelayTarget final : public Target {
   void SetOnAnswers(OnAnswers on_answers) override { on_answers_ = std::move(on_answers); }
   void Submit(uint64_t ticket, nostr::Event event, const std::string& json) override;
   bool HasRoom() const override;
+  /// Answers kFailed what the relay has not answered; it may store that all the same.
+  void Hurry() override { Fail("interrupted"); }
 
   /// Ends the connection; `closed` comes once nothing is left of it.
   void Close(std::function<void()> closed);

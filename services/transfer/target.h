@@ -34,6 +34,8 @@ class Target {
   virtual void Submit(uint64_t ticket, nostr::Event event, const std::string& json) = 0;
   /// False: wait for answers. Never while nothing is in flight.
   [[nodiscard]] virtual bool HasRoom() const = 0;
+  /// Nothing more will be submitted, and answers that take long are not worth waiting for.
+  virtual void Hurry() {}
 };
 
 }  // namespace graspd::transfer
