@@ -40,7 +40,7 @@ bool IsUnknownMessageText(std::string_view text) {
 }  // namespace
 
 SyncEngine::SyncEngine(EngineOptions options, base::Random& random)
-    : options_(std::move(options)), random_(random) {}
+    : options_(std::move(options)), random_(random), index_(options_.lists_us) {}
 SyncEngine::~SyncEngine() = default;
 
 // The prefix is what NIP-01 defines; relays that only say it in a NOTICE use words like these.

@@ -112,6 +112,9 @@ struct EngineOptions {
   std::vector<nostr::RelayUrl> bootstrap;
   /// Hosts of our own public URLs: never dialled.
   std::vector<nostr::HostPort> own_hosts;
+  /// Tells which announcements list us, where only their repositories concern us (RepoIndex); null
+  /// where every stored one does. Called on the sync thread and in Load().
+  RepoIndex::ListsUs lists_us;
   /// The value of our own Graspd-Instance header: who answers with it is ourselves by another name.
   std::string instance;
   base::Duration startup_delay = std::chrono::seconds(5);

@@ -50,6 +50,7 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   if (!announcement.ok()) return {};
   const Address& address = announcement->address;
   std::set<RelayUrl> before;
+  bool in_scope = true;
   if (const auto known = repos_.find(address); known != repos_.end()) {
     Repo& old = known->second;
     if (old.announcement == event.id ||
@@ -57,21 +58,71 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
       return {};
     }
     Unlink(address, old);
-    before = std::move(old.relays);
+    announcements_.erase(old.announcement);
+    before = old.scope();
+    in_scope = old.in_scope;
   }
   auto relays = ParseRelays(announcement->relays);
-  for (const auto& relay : relays.usable) repos_of_[relay].insert(address);
+  const bool lists_us = !lists_us_ || lists_us_(*announcement);
+  const Repo& repo = repos_[address] = {event.id,
+                                        event.created_at,
+                                        std::move(relays.usable),
+                                        std::move(relays.unusable),
+                                        std::move(announcement->maintainers),
+                                        lists_us,
+                                        in_scope};
   announcements_[event.id] = address;
-  const Repo& repo = repos_[address] = {event.id, event.created_at, std::move(relays.usable),
-                                        std::move(relays.unusable)};
+  Link(address, repo);
   Affected affected;
   for (const auto& relay : before) {
-    if (!repo.relays.contains(relay)) NoteScope(address, relay, affected);
+    if (!repo.scope().contains(relay)) NoteScope(address, relay, affected);
   }
-  for (const auto& relay : repo.relays) {
+  for (const auto& relay : repo.scope()) {
     if (!before.contains(relay)) NoteScope(address, relay, affected);
   }
+  if (lists_us_) {
+    of_name_[address.identifier].insert(address);
+    Rescope(address.identifier, affected);
+  }
   return affected;
+}
+
+const std::set<RelayUrl>& RepoIndex::Repo::scope() const {
+  static const std::set<RelayUrl> none;
+  return in_scope ? relays : none;
+}
+
+// The authors, of announcements of one identifier, that those who list us lead to.
+std::set<nostr::PublicKey> RepoIndex::Concerning(const std::set<Address>& group) const {
+  std::set<nostr::PublicKey> reached;
+  std::vector<Address> todo;
+  for (const Address& address : group) {
+    if (repos_.at(address).lists_us) todo.push_back(address);
+  }
+  while (!todo.empty()) {
+    Address address = std::move(todo.back());
+    todo.pop_back();
+    if (!reached.insert(address.author).second) continue;
+    for (const auto& maintainer : repos_.at(address).maintainers) {
+      address.author = maintainer;
+      if (group.contains(address)) todo.push_back(address);
+    }
+  }
+  return reached;
+}
+
+void RepoIndex::Rescope(const std::string& identifier, Affected& affected) {
+  const auto group = of_name_.find(identifier);
+  if (group == of_name_.end()) return;
+  const auto concerning = Concerning(group->second);
+  for (const Address& address : group->second) {
+    Repo& repo = repos_.at(address);
+    if (repo.in_scope == concerning.contains(address.author)) continue;
+    Unlink(address, repo);
+    repo.in_scope = !repo.in_scope;
+    Link(address, repo);
+    for (const auto& relay : repo.relays) NoteScope(address, relay, affected);
+  }
 }
 
 RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
@@ -85,7 +136,7 @@ RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
     roots_of_[address].insert(event.id);
     const auto repo = repos_.find(address);
     if (repo == repos_.end()) continue;
-    for (const auto& relay : repo->second.relays) affected[relay].roots[event.id] = true;
+    for (const auto& relay : repo->second.scope()) affected[relay].roots[event.id] = true;
   }
   if (!addresses.empty()) roots_[event.id] = std::move(addresses);
   return affected;
@@ -97,8 +148,15 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
     const Address address = found->second;
     const Repo repo = std::move(repos_.at(address));
     Unlink(address, repo);
+    announcements_.erase(id);
     repos_.erase(address);
-    for (const auto& relay : repo.relays) NoteScope(address, relay, affected);
+    for (const auto& relay : repo.scope()) NoteScope(address, relay, affected);
+    if (lists_us_) {
+      auto& group = of_name_.at(address.identifier);
+      group.erase(address);
+      if (group.empty()) of_name_.erase(address.identifier);
+      Rescope(address.identifier, affected);
+    }
   } else if (const auto root = roots_.find(id); root != roots_.end()) {
     for (const auto& address : root->second) {
       const auto siblings = roots_of_.find(address);
@@ -106,7 +164,7 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
       if (siblings->second.empty()) roots_of_.erase(siblings);
       const auto repo = repos_.find(address);
       if (repo == repos_.end()) continue;
-      for (const auto& relay : repo->second.relays) affected[relay].roots[id] = false;
+      for (const auto& relay : repo->second.scope()) affected[relay].roots[id] = false;
     }
     roots_.erase(root);
   }
@@ -125,7 +183,7 @@ void RepoIndex::NoteScope(const Address& address, const RelayUrl& relay, Affecte
 
 bool RepoIndex::Carries(const RelayUrl& relay, const Address& address) const {
   const auto repo = repos_.find(address);
-  return repo != repos_.end() && repo->second.relays.contains(relay);
+  return repo != repos_.end() && repo->second.scope().contains(relay);
 }
 
 bool RepoIndex::Carries(const RelayUrl& relay, const nostr::EventId& root) const {
@@ -134,13 +192,16 @@ bool RepoIndex::Carries(const RelayUrl& relay, const nostr::EventId& root) const
                      [&](const Address& address) { return Carries(relay, address); });
 }
 
+void RepoIndex::Link(const Address& address, const Repo& repo) {
+  for (const auto& relay : repo.scope()) repos_of_[relay].insert(address);
+}
+
 void RepoIndex::Unlink(const Address& address, const Repo& repo) {
-  for (const auto& relay : repo.relays) {
+  for (const auto& relay : repo.scope()) {
     const auto entry = repos_of_.find(relay);
     entry->second.erase(address);
     if (entry->second.empty()) repos_of_.erase(entry);
   }
-  announcements_.erase(repo.announcement);
 }
 
 std::vector<RelayUrl> RepoIndex::Relays() const {

@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nostr/event.h"
 #include "nostr/fixed_bytes.h"
+#include "nostr/nip34.h"
 #include "nostr/relay_url.h"
 #include "nostr/rules.h"
 #include "sync/scope.h"
@@ -27,11 +30,21 @@ struct UnusableRelay {
 /// what a change means for relays is reported, so that work grows with the change and not with the
 /// index.
 ///
+/// With a ListsUs, only repositories that concern us are in the scope of relays: those whose
+/// announcement lists us, and those of the same identifier whose authors such an announcement names
+/// as maintainers, or whom one of these names in turn. The others are kept, but name no relay: a
+/// stored announcement whose owner has left us. A change then costs as much as there are
+/// announcements of that identifier.
+///
 /// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo
 /// relays from one announcement. Threading: thread-compatible; lives on the sync thread.
 class RepoIndex {
  public:
   static constexpr size_t kRelaysPerRepo = 20;
+
+  using ListsUs = std::function<bool(const nostr::RepositoryAnnouncement&)>;
+  /// Null: every repository concerns us.
+  explicit RepoIndex(ListsUs lists_us = nullptr) : lists_us_(std::move(lists_us)) {}
 
   /// What an input changes in the scopes of relays: no more than those it concerns.
   using Affected = std::map<nostr::RelayUrl, ScopeDelta>;
@@ -68,17 +81,26 @@ class RepoIndex {
     uint64_t created_at = 0;
     std::set<nostr::RelayUrl> relays;
     std::vector<UnusableRelay> unusable;
+    std::vector<nostr::PublicKey> maintainers;
+    bool lists_us = true, in_scope = true;
+    /// The relays that carry it, as far as it concerns us.
+    [[nodiscard]] const std::set<nostr::RelayUrl>& scope() const;
   };
 
   Affected AddAnnouncement(const nostr::Event& event);
   Affected AddRoot(const nostr::Event& event);
+  void Link(const nostr::Address& address, const Repo& repo);
   void Unlink(const nostr::Address& address, const Repo& repo);
+  [[nodiscard]] std::set<nostr::PublicKey> Concerning(const std::set<nostr::Address>& group) const;
+  void Rescope(const std::string& identifier, Affected& affected);
   void NoteScope(const nostr::Address& address, const nostr::RelayUrl& relay,
                  Affected& affected) const;
   [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::Address& address) const;
   [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::EventId& root) const;
 
+  const ListsUs lists_us_;
   std::map<nostr::Address, Repo> repos_;
+  std::map<std::string, std::set<nostr::Address>> of_name_;  // by identifier, with a ListsUs
   std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of_;
   std::unordered_map<nostr::EventId, nostr::Address> announcements_;
   std::unordered_map<nostr::EventId, std::vector<nostr::Address>> roots_;

@@ -253,5 +253,97 @@ TEST(RepoIndex, ChangesAddUpToTheScope) {
   }
 }
 
+// Lists us if it names our relay, and names `maintainers`.
+nostr::Event Naming(const nostr::Address& repo, uint64_t created_at,
+                    const std::vector<std::string>& relays,
+                    const std::vector<std::string_view>& maintainers) {
+  nostr::Event event = Announcement(repo, created_at, relays);
+  event.tags.AddElement("maintainers");
+  for (const auto& name : maintainers) event.tags.AddElement(testing::Author(name).ToHex());
+  event.tags.EndTag();
+  return testing::Finish(std::move(event));
+}
+
+bool NamesUs(const nostr::RepositoryAnnouncement& announcement) {
+  return !announcement.relays.empty() && announcement.relays.front() == "wss://us.example";
+}
+
+TEST(RepoIndexScope, ARepositoryWhoseOwnerLeavesUsIsOutOfScopeUntilTheyAreBack) {
+  RepoIndex index(NamesUs);
+  index.Add(Announcement(kRepo, 100, {"wss://us.example", "wss://a.example"}));
+  const auto issue = Issue({kRepo}, 50, "issue");
+  index.Add(issue);
+  EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
+
+  const auto left = index.Add(Announcement(kRepo, 101, {"wss://a.example"}));
+  EXPECT_THAT(left.at(kA).repos, ElementsAre(Pair(kRepo, false)));
+  EXPECT_THAT(left.at(kA).roots, ElementsAre(Pair(issue.id, false)));
+  EXPECT_THAT(index.Relays(), IsEmpty());
+  EXPECT_THAT(index.Add(Issue({kRepo}, 51, "later")), IsEmpty());
+
+  const auto back = index.Add(Announcement(kRepo, 102, {"wss://us.example", "wss://a.example"}));
+  EXPECT_THAT(back.at(kA).repos, ElementsAre(Pair(kRepo, true)));
+  EXPECT_EQ(index.Roots(kA).size(), 2u);
+}
+
+TEST(RepoIndexScope, MaintainersAreInScopeAsLongAsWhoListsUsLeadsToThem) {
+  const auto alice = Repo("alice", "tool"), bob = Repo("bob", "tool"),
+             carol = Repo("carol", "tool");
+  const auto bobs = Naming(bob, 100, {"wss://a.example"}, {"carol", "alice"});
+  const auto carols = Announcement(carol, 100, {"wss://b.example"});
+  RepoIndex index(NamesUs);
+  index.Add(carols);
+  index.Add(bobs);
+  EXPECT_THAT(index.Relays(), IsEmpty());
+  const auto named = index.Add(Naming(alice, 100, {"wss://us.example"}, {"bob"}));
+  EXPECT_THAT(named.at(kA).repos, ElementsAre(Pair(bob, true)));
+  EXPECT_THAT(named.at(kB).repos, ElementsAre(Pair(carol, true)));
+
+  index.Remove(bobs.id);
+  EXPECT_THAT(index.Repos(kB), IsEmpty());
+  index.Add(bobs);
+  EXPECT_THAT(index.Repos(kB), ElementsAre(carol));
+  // Those who name each other do not hold each other when nobody lists us any more.
+  index.Add(Naming(alice, 101, {"wss://b.example"}, {"bob"}));
+  EXPECT_THAT(index.Relays(), IsEmpty());
+}
+
+TEST(RepoIndexScope, TheSameNameOfAStrangerIsNotInScope) {
+  RepoIndex index(NamesUs);
+  index.Add(Announcement(kRepo, 100, {"wss://us.example"}));
+  index.Add(Announcement(Repo("eve", "tool"), 100, {"wss://a.example"}));
+  EXPECT_THAT(index.Repos(kA), IsEmpty());
+}
+
+TEST(RepoIndexScope, IsTheSameInWhateverOrderAnnouncementsComeAndGo) {
+  const std::vector<std::string_view> names = {"alice", "bob", "carol", "dave"};
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    base::SeededRandom random(seed);
+    std::vector<nostr::Event> latest;
+    RepoIndex grown(NamesUs);
+    for (uint64_t at = 100; at < 130; ++at) {
+      const size_t who = random.Below(names.size());
+      std::vector<std::string> relays = {"wss://" + std::string(names[who]) + ".example"};
+      if (random.Below(3) == 0) relays.insert(relays.begin(), "wss://us.example");
+      const auto event =
+          Naming(Repo(names[who], "tool"), at, relays, {names[random.Below(names.size())]});
+      std::erase_if(latest, [&](const auto& e) { return e.pubkey == event.pubkey; });
+      if (random.Below(4) > 0) {
+        grown.Add(event);
+        latest.push_back(event);
+      } else {
+        grown.Add(event);
+        grown.Remove(event.id);
+      }
+    }
+    RepoIndex fresh(NamesUs);
+    for (auto it = latest.rbegin(); it != latest.rend(); ++it) fresh.Add(*it);
+    EXPECT_EQ(grown.Relays(), fresh.Relays()) << seed;
+    for (const auto& relay : fresh.Relays()) {
+      EXPECT_EQ(grown.Repos(relay), fresh.Repos(relay)) << seed;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace graspd::sync

@@ -246,6 +246,11 @@ absl::Status Daemon::Parts::StartSync() {
                                               .secret_header = secret_header}};
   options.engine.bootstrap = settings.sync_bootstrap;
   options.engine.own_hosts = HostsOf(settings.relay_urls);
+  if (settings.policy_mode == ingest::PolicyMode::kGrasp) {
+    options.engine.lists_us = [this](const auto& announcement) {
+      return policy->ListsUs(announcement);
+    };
+  }
   options.engine.instance = instance;
   options.engine.startup_delay = settings.sync_startup_delay;
   sync = std::make_unique<sync::SyncManager>(
