@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -103,6 +104,13 @@ class Dialer {
   virtual std::shared_ptr<DialledConnection> Dial(DialOptions options,
                                                   std::shared_ptr<DialHandler> handler,
                                                   IoThread& thread) = 0;
+
+  using DocumentCallback = std::function<void(absl::StatusOr<std::string>)>;
+  /// Fetches the relay's information document (NIP-11) over HTTP from the same URL, by the same
+  /// rules and with the same deadlines (upgrade_timeout for request and answer). `done` is called
+  /// once, on `thread`, with at most 64 KiB of text. Errors: kUnavailable, naming the phase;
+  /// kNotFound for a status other than 200.
+  virtual void FetchDocument(DialOptions options, DocumentCallback done, IoThread& thread) = 0;
 };
 std::unique_ptr<Dialer> MakeDialer(const AddressGuard& guard, Resolver& resolver,
                                    DialerOptions options);

@@ -283,5 +283,80 @@ TEST_F(DialerTest, CloseEndsADialInEveryPhase) {
   EXPECT_EQ(handler->Closed().error, DialError::kNone);
 }
 
+// ---- the relay's document ----
+
+class RelayDocumentTest : public DialerTest {
+ protected:
+  absl::StatusOr<std::string> Fetch(DialOptions dial) {
+    auto promise = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
+    auto future = promise->get_future();
+    if (!dialer) dialer = MakeDialer(guard, resolver, dialer_options);
+    dialer->FetchDocument(
+        std::move(dial), [promise](auto document) { promise->set_value(std::move(document)); },
+        pool.thread(0));
+    return Await(std::move(future));
+  }
+  /// What a server that answers `answer` and closes makes of it.
+  absl::StatusOr<std::string> FetchAnswer(std::string answer) {
+    RawServer remote([&](int fd) {
+      request = ReadHead(fd);
+      WriteAll(fd, answer);
+    });
+    return Fetch(To(remote));
+  }
+  std::string request;
+};
+
+TEST_F(RelayDocumentTest, IsAskedForByItsTypeAndReturned) {
+  const auto document =
+      FetchAnswer("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"name\":\"here\"}");
+  ASSERT_TRUE(document.ok()) << document.status();
+  EXPECT_EQ(*document, R"({"name":"here"})");
+  EXPECT_TRUE(request.starts_with("GET / HTTP/1.1\r\n")) << request;
+  EXPECT_NE(request.find("Accept: application/nostr+json\r\n"), std::string::npos) << request;
+}
+
+TEST_F(RelayDocumentTest, MayEndWithTheStream) {
+  const auto document = FetchAnswer("HTTP/1.1 200 OK\r\n\r\n{}");
+  ASSERT_TRUE(document.ok()) << document.status();
+  EXPECT_EQ(*document, "{}");
+}
+
+TEST_F(RelayDocumentTest, RedirectsAreNotFollowed) {
+  RawServer target;
+  const auto document = FetchAnswer("HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://" +
+                                    target.address().ToString() + "/\r\n\r\n");
+  EXPECT_TRUE(absl::IsNotFound(document.status())) << document.status();
+  EXPECT_EQ(target.accepted(), 0);
+}
+
+TEST_F(RelayDocumentTest, TooLongIsRefused) {
+  const auto endless = FetchAnswer("HTTP/1.1 200 OK\r\n\r\n" + std::string(1 << 20, 'x'));
+  EXPECT_TRUE(absl::IsUnavailable(endless.status())) << endless.status();
+  const auto head = FetchAnswer("HTTP/1.1 200 OK\r\nX: " + std::string(1 << 20, 'x'));
+  EXPECT_TRUE(absl::IsUnavailable(head.status())) << head.status();
+}
+
+TEST_F(RelayDocumentTest, SilenceTimesOut) {
+  RawServer remote([](int fd) {
+    ReadHead(fd);
+    ReadHead(fd);
+  });
+  auto dial = To(remote);
+  dial.upgrade_timeout = std::chrono::milliseconds(50);
+  const auto document = Fetch(std::move(dial));
+  EXPECT_TRUE(absl::IsUnavailable(document.status())) << document.status();
+  EXPECT_NE(document.status().message().find("timeout"), absl::string_view::npos);
+}
+
+TEST_F(RelayDocumentTest, ForbiddenAddressesAreNotAsked) {
+  RawServer remote;
+  resolver.names["mixed.example"] = {"127.0.0.1", "10.0.0.1"};
+  const auto document =
+      Fetch(DialOptions(Url("ws://mixed.example:" + std::to_string(remote.address().port))));
+  EXPECT_TRUE(absl::IsUnavailable(document.status())) << document.status();
+  EXPECT_EQ(remote.accepted(), 0);
+}
+
 }  // namespace
 }  // namespace graspd::net

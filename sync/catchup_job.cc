@@ -5,8 +5,13 @@
 
 namespace graspd::sync {
 
-CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy)
-    : id_(id), filter_(std::move(filter)), neg_subscription_("neg-" + std::to_string(id)) {
+CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits)
+    : id_(id),
+      filter_(std::move(filter)),
+      neg_subscription_("neg-" + std::to_string(id)),
+      limits_(limits),
+      ids_per_req_(limits.ids_per_request),
+      page_size_(std::min(kPageSize, limits.page)) {
   if (!try_negentropy) support_ = NegentropySupport::kNo;
 }
 
@@ -109,7 +114,7 @@ void CatchUpJob::CloseNegentropy(Actions& out) {
 // ---- fetching what is missing ----------------------------------------------------------------
 
 void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
-  while (!pending_.empty() && fetches_.size() < kReqsInFlight) {
+  while (!pending_.empty() && fetches_.size() < limits_.requests) {
     Fetch fetch;
     nostr::Filter filter;
     filter.ids.emplace();
@@ -132,7 +137,8 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
 void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions& out) {
   out.push_back(SendClose{fetch->first});
   if (fetch->second.delivered > 0 && !fetch->second.outstanding.empty()) {
-    ids_per_req_ = std::clamp(fetch->second.delivered, kLeastIdsPerReq, ids_per_req_);
+    ids_per_req_ =
+        std::clamp(fetch->second.delivered, std::min(kLeastIdsPerReq, ids_per_req_), ids_per_req_);
   }
   for (const auto& id : fetch->second.outstanding) {
     const auto attempts = attempts_.find(id);
@@ -205,19 +211,19 @@ void CatchUpJob::EndPage(base::SteadyTime now, Actions& out) {
     // Inclusive: the second may go on in the next page.
     if (!page_bounded_ || oldest != page_until_) {
       seen_at_until_.clear();
-      page_size_ = kPageSize;
+      page_size_ = std::min(kPageSize, limits_.page);
     }
     seen_at_until_.merge(seen_at_oldest_);
     page_until_ = oldest;
-  } else if (page_events_ >= page_size_ && page_size_ < kLargePageSize) {
-    page_size_ = kLargePageSize;  // one second fills the page: there may be more of it
+  } else if (page_events_ >= page_size_ && page_size_ < limits_.page) {
+    page_size_ = limits_.page;  // one second fills the page: there may be more of it
   } else if (oldest == 0) {
     phase_ = Phase::kDone;
     return;
   } else {
     // The same again and nothing else: step below it, or we would ask for it for ever.
     page_until_ = oldest - 1;
-    page_size_ = kPageSize;
+    page_size_ = std::min(kPageSize, limits_.page);
     seen_at_until_.clear();
   }
   page_bounded_ = true;

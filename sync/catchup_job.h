@@ -75,9 +75,18 @@ class CatchUpJob {
   /// How long a remote may stay below an event a second.
   static constexpr base::Duration kPatience = std::chrono::seconds(120);
 
+  /// What the remote lets us do at a time.
+  struct Limits {
+    size_t requests = kReqsInFlight;      // REQs for ids
+    size_t ids_per_request = kIdsPerReq;  // in one of them
+    size_t page = kLargePageSize;         // events to ask for at most
+  };
+
   enum class NegentropySupport { kUnknown, kYes, kNo };
 
-  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy);
+  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits);
+  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy)
+      : CatchUpJob(id, std::move(filter), try_negentropy, Limits()) {}
 
   using Actions = std::vector<JobAction>;
   void Start(base::SteadyTime now, Actions& out);
@@ -147,6 +156,7 @@ class CatchUpJob {
   const uint64_t id_;
   const nostr::Filter filter_;
   const std::string neg_subscription_;
+  const Limits limits_;
   Phase phase_ = Phase::kNew;
   NegentropySupport support_ = NegentropySupport::kUnknown;
   base::SteadyTime last_progress_{};
@@ -159,14 +169,14 @@ class CatchUpJob {
   std::deque<nostr::EventId> pending_;
   std::unordered_map<nostr::EventId, int> attempts_;  // of ids pending or being fetched
   Fetches fetches_;
-  size_t ids_per_req_ = kIdsPerReq;  // fewer for a remote that serves fewer than it is asked for
-  int stalls_ = 0;                   // deadlines in a row at which no fetch had brought anything
+  size_t ids_per_req_;  // fewer for a remote that serves fewer than it is asked for
+  int stalls_ = 0;      // deadlines in a row at which no fetch had brought anything
 
   // Pages.
   std::string page_subscription_;
   uint64_t page_until_ = 0;
   bool page_bounded_ = false;  // page_until_ is set
-  size_t page_size_ = kPageSize;
+  size_t page_size_;
   size_t page_events_ = 0, page_new_ = 0, pages_ = 0;
   uint64_t page_oldest_ = 0;
   // Pages overlap by one second: of that second, what earlier pages brought, and of the oldest

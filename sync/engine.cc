@@ -129,7 +129,7 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
     return;
   }
   // Whoever is not connected gets the whole scope when it is.
-  if (!remote->connected()) return;
+  if (!remote->connected() || remote->awaits_information) return;
   remote->changes.Merge(delta);
   if (remote->dirty) return;
   const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
@@ -265,6 +265,8 @@ void SyncEngine::PumpDials(const Instant& now) {
     ++dialling_;
     SetState(now, *remote, RemoteState::kConnecting);
     Emit(Dial{remote->url, connection});
+    remote->information_on_its_way = now.steady >= remote->information_until;
+    if (remote->information_on_its_way) Emit(FetchInformation{remote->url, connection});
   }
   if (!later.empty()) {
     if (dial_timer_ <= now.steady) {
@@ -283,7 +285,7 @@ void SyncEngine::Disconnect(Remote& remote) {
   Emit(HangUp{*remote.connection});
   remote.connection.reset();
   remote.is_open = false;
-  remote.dirty = false;
+  remote.dirty = remote.awaits_information = false;
   remote.changes = {};
 }
 
@@ -306,17 +308,40 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
       known != candidates_.end() && known->second.decision != Decision::kAccepted) {
     RecordCandidate(now, known->first, Decision::kAccepted, "may be dialled by now");
   }
-  const bool reconnect = remote->last_contact != 0;
   remote->connected_at = now.unix_seconds;
   remote->health.Connected(now.steady);
   // Whether it reconciles is found out anew on each connection, unless it refused not long ago.
   remote->method =
       now.steady < remote->no_negentropy_until ? SyncMethod::kReq : SyncMethod::kUnknown;
   SetState(now, *remote, RemoteState::kSyncing);
-
-  CatchUpAll(now, *remote, reconnect ? storage::Source::kReconnect : storage::Source::kStartup);
+  if (remote->information_on_its_way) {
+    remote->awaits_information = true;
+    Arm(now.steady + options_.information_patience, Timer::Type::kInformation, *remote);
+  } else {
+    BeginSync(now, *remote);
+  }
   if (!remote->timers.contains(Timer::Type::kDaily)) ScheduleDaily(now, *remote);
   PumpDials(now);
+}
+
+void SyncEngine::OnInformation(const Instant& now, ConnectionId connection,
+                               const absl::StatusOr<nostr::RelayInformation>& information) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  remote->information_on_its_way = false;
+  if (information.ok()) {
+    remote->limits = LimitsOf(*information);
+    remote->information_until = now.steady + options_.information_lifetime;
+  } else {
+    base::LogDebug("sync", "no information document",
+                   {{"remote", remote->url.ToString()}, {"reason", information.status()}});
+  }
+  if (remote->awaits_information) BeginSync(now, *remote);
+}
+
+void SyncEngine::BeginSync(const Instant& now, Remote& remote) {
+  CatchUpAll(now, remote,
+             remote.last_contact != 0 ? storage::Source::kReconnect : storage::Source::kStartup);
 }
 
 void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
@@ -329,7 +354,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   connections_.erase(connection);
   remote->connection.reset();
   remote->is_open = false;
-  remote->dirty = false;
+  remote->dirty = remote->awaits_information = false;
   remote->changes = {};
   AbandonJobs(now, *remote, "the connection ended");
   remote->last_error = failure.detail;
@@ -369,7 +394,9 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = false;
   remote.changes = {};
+  remote.awaits_information = false;
   remote.last_update = now.steady;
+  remote.plan.SetLimits(remote.limits.plan);
   auto added = remote.plan.Update(index_.Scope(remote.url));
   auto all = remote.plan.OpenAll();
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
@@ -535,6 +562,9 @@ void SyncEngine::OnTimer(const Instant& now) {
             remote->next_attempt <= now.steady) {
           QueueDial(now, *remote);
         }
+        break;
+      case Timer::Type::kInformation:
+        if (remote && remote->connected() && remote->awaits_information) BeginSync(now, *remote);
         break;
       case Timer::Type::kDialQueue:
         PumpDials(now);

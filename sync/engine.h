@@ -21,6 +21,7 @@
 #include "ingest/event_sink.h"
 #include "net/dialer.h"
 #include "nostr/filter.h"
+#include "nostr/nip11.h"
 #include "nostr/relay_url.h"
 #include "storage/event_store.h"
 #include "sync/catchup_job.h"
@@ -47,6 +48,11 @@ struct ConnectionId {
 // ---- what the engine asks for ----------------------------------------------------------------
 
 struct Dial {
+  nostr::RelayUrl remote;
+  ConnectionId connection;
+};
+/// Fetch what the relay says of itself (NIP-11).
+struct FetchInformation {
   nostr::RelayUrl remote;
   ConnectionId connection;
 };
@@ -90,8 +96,8 @@ struct ReconcileContinue {
 struct ReconcileDrop {
   uint64_t job;
 };
-using Action = std::variant<Dial, HangUp, Subscribe, Unsubscribe, NegOpen, NegMsg, NegClose,
-                            ReconcileStart, ReconcileContinue, ReconcileDrop>;
+using Action = std::variant<Dial, FetchInformation, HangUp, Subscribe, Unsubscribe, NegOpen, NegMsg,
+                            NegClose, ReconcileStart, ReconcileContinue, ReconcileDrop>;
 
 // ---- what the engine is told -----------------------------------------------------------------
 
@@ -134,6 +140,10 @@ struct EngineOptions {
   /// many are remembered.
   base::Duration undelivered_retry = std::chrono::hours(24);
   size_t undelivered_per_remote = 10'000;
+  /// A connection begins with what the relay says of itself, if it says so within this time; else
+  /// with what relays commonly allow. What it said holds for so long.
+  base::Duration information_patience = std::chrono::seconds(2);
+  base::Duration information_lifetime = std::chrono::hours(24);
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
   base::Duration repair_after = std::chrono::seconds(65);   // a gap is tried again, doubling to
   base::Duration repair_at_most = std::chrono::hours(1);    // this
@@ -172,6 +182,8 @@ class SyncEngine {
 
   // Connections. Inputs for a connection that is no longer the remote's present one are ignored.
   void OnConnected(const Instant& now, ConnectionId connection, const net::DialSuccess& success);
+  void OnInformation(const Instant& now, ConnectionId connection,
+                     const absl::StatusOr<nostr::RelayInformation>& information);
   void OnDisconnected(const Instant& now, ConnectionId connection, const net::DialFailure& failure);
   void OnDelivered(const Instant& now, ConnectionId connection, std::span<const Delivered> events);
   void OnJudged(const Instant& now, ConnectionId connection, std::span<const Judged> events);
@@ -219,7 +231,7 @@ class SyncEngine {
   struct Remote;
   struct Job;
   struct Timer {
-    enum class Type { kDial, kUpdate, kJobs, kDialQueue, kRepair, kDaily } type;
+    enum class Type { kDial, kInformation, kUpdate, kJobs, kDialQueue, kRepair, kDaily } type;
     std::optional<nostr::RelayUrl> remote;
   };
   using Timers = std::multimap<base::SteadyTime, Timer>;
@@ -243,6 +255,7 @@ class SyncEngine {
   void PumpDials(const Instant& now);
   void Disconnect(Remote& remote);
   void UpdateScope(const Instant& now, Remote& remote);
+  void BeginSync(const Instant& now, Remote& remote);
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
   void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
              storage::Source source);

@@ -42,7 +42,7 @@ void SyncEngine::PumpJobs(const Instant& now) {
 
 bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   if (remote.waiting.empty() || !remote.connected() || remote.rate_limited(now.steady) ||
-      remote.running.size() >= options_.jobs_per_remote) {
+      remote.running.size() >= std::min(options_.jobs_per_remote, remote.limits.jobs)) {
     return false;
   }
   // Until the first NEG-OPEN of a connection is answered, one job finds out for all.
@@ -56,7 +56,8 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   base::LogDebug(
       "sync", "catch-up begins",
       {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
-  job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until);
+  job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until,
+                  remote.limits.job);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
   if (!remote.timers.contains(Timer::Type::kJobs)) {
@@ -225,7 +226,7 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
 
 // The state that follows from what is still to do.
 void SyncEngine::SettleState(const Instant& now, Remote& remote) {
-  if (!remote.connected() || remote.rate_limited(now.steady)) return;
+  if (!remote.connected() || remote.awaits_information || remote.rate_limited(now.steady)) return;
   if (!remote.running.empty() || !remote.waiting.empty()) {
     SetState(now, remote, RemoteState::kSyncing);
     return;
@@ -233,10 +234,11 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   // Live means stored, not only delivered.
   if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
   remote.claimed.clear();
-  if (remote.failed_job || remote.closed_subscription) {
+  if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
     SetState(now, remote, RemoteState::kLiveWithGaps,
              remote.closed_subscription ? "the remote closed a live subscription"
-                                        : "a catch-up did not succeed");
+             : remote.failed_job        ? "a catch-up did not succeed"
+                                 : "the remote allows too few subscriptions to follow everything");
     ScheduleRepair(now, remote);
     return;
   }
@@ -344,6 +346,7 @@ absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
     return absl::FailedPreconditionError("the remote is not connected, its state is " +
                                          std::string(RemoteStateName(remote->state)));
   }
+  if (remote->awaits_information) BeginSync(now, *remote);
   std::vector<nostr::Filter> filters;
   if (filter) {
     filters.push_back(*filter);

@@ -187,5 +187,74 @@ TEST_F(SyncEngineTest, NegentropyIsTriedAgainADayAfterARefusal) {
   EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
 }
 
+// ---- what a relay says of itself -------------------------------------------------------------
+
+TEST_F(SyncEngineTest, ARelayWithFewSubscriptionsGetsNoMoreThanItAllows) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.subscriptions = 6;
+  behaviour.information->max_subscriptions = 6;
+  behaviour.information->max_filters = 10;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  std::vector<nostr::Event> comments;
+  for (int i = 0; i < 500; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    sim.StoredBefore(issue);
+    comments.push_back(Comment(issue.id, kLongAgo + 1000 + i, "re"));
+    sim.At(kA).relay.Store(comments.back());
+  }
+  sim.Start();
+  sim.RunFor(std::chrono::seconds(30));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_LE(sim.Remote(kA)->subscriptions, 4u);
+}
+
+TEST_F(SyncEngineTest, WhatARelayDoesNotLetUsFollowIsCaughtUpAgainAndAgain) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.subscriptions = 2;
+  behaviour.information->max_subscriptions = 2;
+  behaviour.information->max_filters = 3;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  const auto issue = Issue({kRepo}, kLongAgo, "an issue");
+  sim.StoredBefore(issue);
+  sim.Start();
+  sim.RunFor(std::chrono::seconds(30));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  const auto comment = Comment(issue.id, UnixNow(), "re");
+  sim.Publish(kA, comment);
+  sim.RunFor(std::chrono::seconds(30));
+  EXPECT_FALSE(sim.Has(comment.id)) << "it was followed after all";
+  sim.RunFor(std::chrono::hours(2));
+  EXPECT_TRUE(sim.Has(comment.id));
+}
+
+TEST_F(SyncEngineTest, ARelayThatSaysNothingOfItselfIsNotWaitedForLong) {
+  auto& sim = Begin();
+  sim.At(kA).relay.behaviour.information.reset();
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(std::chrono::seconds(12));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, ShortMessagesAndSmallLimitsAreRespected) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.negentropy = FakeRelay::Negentropy::kNotice;
+  behaviour.serves_at_most = 50;
+  behaviour.information->max_limit = 50;
+  behaviour.information->max_message_length = 8192;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 300; ++i) {
+    sim.At(kA).relay.Store(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+  }
+  sim.Start();
+  sim.RunFor(std::chrono::seconds(60));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.HasAllOf(kA));
+}
+
 }  // namespace
 }  // namespace graspd::sync::testing

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "sync/engine.h"
+#include "sync/remote_limits.h"
 
 namespace graspd::sync {
 
@@ -52,6 +53,12 @@ struct SyncEngine::Remote {
   uint64_t last_contact = 0;  // when we last knew that nothing was missing, 0 = never
   std::string last_error, last_error_code;
   uint64_t last_error_at = 0, next_attempt_at = 0;
+
+  // What it says of itself (NIP-11).
+  bool information_on_its_way = false;
+  bool awaits_information = false;  // connected, but nothing is asked yet
+  base::SteadyTime information_until{};
+  RemoteLimits limits = LimitsOf({});
 
   // What is asked of it.
   SubscriptionPlan plan;

@@ -153,7 +153,9 @@ std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
 void SubscriptionPlan::Place(GroupId group) {
   const size_t filters = ShapeOf(group.layer).filters, bytes = GroupBytes(group.layer);
   auto chosen = reqs_.end();
-  if (reqs_.size() < limits_.subscriptions) {
+  if (filters > limits_.filters_per_req) {
+    // too many even for a REQ of its own
+  } else if (reqs_.size() < limits_.subscriptions) {
     chosen = reqs_.emplace(reqs_.rbegin()->first + 1, Req{{}, 0, kReqBytes}).first;
   } else {
     for (auto req = reqs_.begin(); req != reqs_.end(); ++req) {

@@ -18,8 +18,8 @@ namespace graspd::sync {
 
 /// How much of what we want a remote lets us follow live.
 struct PlanLimits {
-  size_t subscriptions = SIZE_MAX;    // at least 1
-  size_t filters_per_req = 10;        // at least 5
+  size_t subscriptions = SIZE_MAX;  // at least 1
+  size_t filters_per_req = 10;
   size_t message_bytes = 128 * 1024;  // of one REQ
   bool operator==(const PlanLimits&) const = default;
 };

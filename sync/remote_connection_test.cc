@@ -52,6 +52,7 @@ class FakeDialer final : public net::Dialer {
     connection = std::make_shared<FakeConnection>(thread);
     return connection;
   }
+  void FetchDocument(net::DialOptions, DocumentCallback, net::IoThread&) override {}
   std::shared_ptr<net::DialHandler> handler;
   std::shared_ptr<FakeConnection> connection;
 };

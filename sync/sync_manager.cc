@@ -184,6 +184,12 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     Settle();
   }
 
+  void OnInformation(ConnectionId id, const absl::StatusOr<nostr::RelayInformation>& information) {
+    if (stopped_) return;
+    engine_.OnInformation(Now(), id, information);
+    Settle();
+  }
+
   // ---- the feed -------------------------------------------------------------------------------
 
   void ReadFeed() {
@@ -301,6 +307,21 @@ void SyncManager::Core::Carry(Action action) {
                        a.connection, d_.io.Next(), d_.sync_thread, weak_from_this());
                    connections_.emplace(a.connection, connection);
                    connection->Start(d_.dialer, d_.sink, net::DialOptions(a.remote));
+                 },
+                 [this](FetchInformation& a) {
+                   d_.dialer.FetchDocument(
+                       net::DialOptions(a.remote),
+                       [weak = weak_from_this(), &sync_thread = d_.sync_thread,
+                        id = a.connection](absl::StatusOr<std::string> document) {
+                         auto information =
+                             document.ok()
+                                 ? nostr::ParseRelayInformation(*document)
+                                 : absl::StatusOr<nostr::RelayInformation>(document.status());
+                         sync_thread.Post([weak, id, information = std::move(information)] {
+                           if (auto self = weak.lock()) self->OnInformation(id, information);
+                         });
+                       },
+                       d_.io.Next());
                  },
                  [this](HangUp& a) {
                    const auto found = connections_.find(a.connection);

@@ -45,6 +45,9 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
     --relay_.behaviour.rate_limited_requests;
     return {Closed{subscription, "rate-limited: slow down"}};
   }
+  if (!open_.contains(subscription) && open_.size() >= relay_.behaviour.subscriptions) {
+    return {Closed{subscription, "error: too many concurrent REQs"}};
+  }
   open_[subscription] = filters;
   if (!relay_.behaviour.answers_requests) return {};
   Replies replies;

@@ -11,6 +11,7 @@
 #include "nostr/event.h"
 #include "nostr/filter.h"
 #include "nostr/negentropy/reconciler.h"
+#include "nostr/nip11.h"
 #include "sync/remote_connection.h"
 
 namespace graspd::sync::testing {
@@ -32,6 +33,9 @@ class FakeRelay {
     size_t rate_limited_requests =
         0;                 // so many REQs are answered CLOSED rate-limited, then no more
     std::string instance;  // header of its upgrade response
+    /// Nothing: who asks gets no answer.
+    std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
+    size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
   };
   Behaviour behaviour;
 

@@ -103,6 +103,13 @@ void Simulation::Carry(Action& action) {
               return FakeRelay::Replies();
             });
           },
+          [this](FetchInformation& a) {
+            const auto& information = At(a.remote.ToString()).relay.behaviour.information;
+            if (!information) return;
+            After(kLatency, [this, id = a.connection, information = *information] {
+              engine.OnInformation(now(), id, information);
+            });
+          },
           [this](ReconcileStart& a) {
             std::vector<negentropy::Item> items;
             for (const auto& [id, event] : store_) {

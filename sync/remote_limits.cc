@@ -1,0 +1,31 @@
+#include "sync/remote_limits.h"
+
+#include <algorithm>
+
+namespace graspd::sync {
+namespace {
+
+constexpr uint64_t kSubscriptions = 20, kFilters = 10, kMessageBytes = 128 * 1024;
+// A remote that allows more gains nothing by more requests at a time: they would only wait there.
+constexpr uint64_t kRequests = 12, kJobs = 3;
+constexpr size_t kBytesPerId = 80;  // in a REQ, with some room to spare
+
+}  // namespace
+
+RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
+  const uint64_t subscriptions = information.max_subscriptions.value_or(kSubscriptions);
+  const uint64_t requests = std::clamp<uint64_t>(subscriptions / 3, 1, kRequests);
+  const uint64_t bytes =
+      std::min(information.max_message_length.value_or(kMessageBytes), kMessageBytes);
+  RemoteLimits limits;
+  limits.plan.subscriptions = std::max<uint64_t>(subscriptions - requests, 1);
+  limits.plan.filters_per_req = information.max_filters.value_or(kFilters);
+  limits.plan.message_bytes = bytes;
+  limits.jobs = std::min(requests, kJobs);
+  limits.job.requests = requests / limits.jobs;
+  limits.job.ids_per_request = std::clamp<size_t>(bytes / kBytesPerId, 1, CatchUpJob::kIdsPerReq);
+  limits.job.page = information.max_limit.value_or(CatchUpJob::kLargePageSize);
+  return limits;
+}
+
+}  // namespace graspd::sync

@@ -1,0 +1,22 @@
+// What a remote lets us ask, from what it says of itself (NIP-11).
+#pragma once
+
+#include "nostr/nip11.h"
+#include "sync/catchup_job.h"
+#include "sync/filter_service.h"
+
+namespace graspd::sync {
+
+/// How the subscriptions that a remote allows are divided: most follow live, the rest carry the
+/// requests of catch-up, which come and go.
+struct RemoteLimits {
+  PlanLimits plan;
+  CatchUpJob::Limits job;
+  size_t jobs = SIZE_MAX;  // at a time
+};
+
+/// Where the document is silent, what relays commonly allow is assumed: 20 subscriptions, 10
+/// filters in a REQ, messages of 128 KiB.
+[[nodiscard]] RemoteLimits LimitsOf(const nostr::RelayInformation& information);
+
+}  // namespace graspd::sync
