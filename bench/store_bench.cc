@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <cstring>
 #include <filesystem>
@@ -34,15 +35,16 @@ void Fill(Bytes& out, base::Random& random) {
   }
 }
 
-// Unsigned: the store never verifies. Every second one refers to another event.
-nostr::EventPtr RandomEvent(base::Random& random) {
+// The JSON has 423 bytes on average. Unsigned: the store never verifies. Every second one refers to
+// another event.
+nostr::EventPtr RandomEvent(base::Random& random, uint64_t created_at) {
   nostr::Event event;
   Fill(event.id, random);
   Fill(event.sig, random);
   base::SeededRandom author(random.Below(kAuthors));
   Fill(event.pubkey, author);
   event.kind = 1;
-  event.created_at = kNow - random.Below(10'000'000);
+  event.created_at = created_at;
   nostr::EventId parent;
   Fill(parent, random);
   if (random.Below(2) == 0) event.tags.Add({"e", parent.ToHex()});
@@ -50,9 +52,42 @@ nostr::EventPtr RandomEvent(base::Random& random) {
   return nostr::MakeRecord(std::move(event));
 }
 
+/// In which order events come: those of clients are new, those of a first synchronisation of any
+/// age.
+enum class Order : int64_t { kLive, kAnyAge };
+
+class Events {
+ public:
+  explicit Events(Order order) : order_(order) {}
+  std::vector<WriteRequest> Batch(size_t size) {
+    std::vector<WriteRequest> batch;
+    batch.reserve(size);
+    while (batch.size() < size)
+      batch.push_back({RandomEvent(random_, NextTime()), Source::kDirect});
+    return batch;
+  }
+
+ private:
+  uint64_t NextTime() {
+    if (order_ == Order::kAnyAge) return kNow - random_.Below(10'000'000);
+    return kNow - 100'000'000 + count_++ / 20;
+  }
+  const Order order_;
+  uint64_t count_ = 0;
+  base::SeededRandom random_{1};
+};
+
+/// CPU time of the process, the kernel's included, in seconds.
+double CpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 class Store {
  public:
-  Store() {
+  explicit Store(Order order = Order::kAnyAge) : events_(order) {
     char path[] = "/tmp/graspd-store-bench-XXXXXX";
     directory_ = mkdtemp(path);
     store_ = *OpenLmdbStore({.directory = directory_});
@@ -62,41 +97,54 @@ class Store {
     std::filesystem::remove_all(directory_);
   }
   EventStore& operator*() { return *store_; }
+  [[nodiscard]] std::vector<WriteRequest> NextBatch(size_t size) { return events_.Batch(size); }
 
-  void Write(size_t events) {
-    std::vector<WriteRequest> batch;
-    for (size_t i = 0; i < events; ++i) batch.push_back({RandomEvent(random_), Source::kDirect});
+  void Write(const std::vector<WriteRequest>& batch) {
     if (!store_->Write(batch, judge_, kNow).ok()) std::abort();
+  }
+  void Fill(size_t events) {
+    for (size_t i = 0; i < events; i += kBatch) Write(NextBatch(kBatch));
   }
 
  private:
   std::string directory_;
   std::unique_ptr<EventStore> store_;
   AcceptAll judge_;
-  base::SeededRandom random_{1};
+  Events events_;
 };
 
-// Argument: events in a batch. Each batch is synced.
+// Arguments: events in a batch, events stored before, order. Each batch is synced; the CPU time
+// includes the kernel's.
 void BM_WriteBatch(benchmark::State& state) {
-  Store store;
-  const auto size = static_cast<size_t>(state.range(0));
-  base::SeededRandom random(7);
-  AcceptAll judge;
+  Store store(static_cast<Order>(state.range(2)));
+  store.Fill(static_cast<size_t>(state.range(1)));
+  double cpu = 0;
   for (auto _ : state) {
     state.PauseTiming();
-    std::vector<WriteRequest> batch;
-    for (size_t i = 0; i < size; ++i) batch.push_back({RandomEvent(random), Source::kDirect});
+    const auto batch = store.NextBatch(static_cast<size_t>(state.range(0)));
     state.ResumeTiming();
-    benchmark::DoNotOptimize((*store).Write(batch, judge, kNow));
+    const double before = CpuSeconds();
+    store.Write(batch);
+    cpu += CpuSeconds() - before;
   }
-  state.SetItemsProcessed(state.iterations() * state.range(0));
+  const auto written = static_cast<double>(state.iterations() * state.range(0));
+  const auto stats = *(*store).GetStats();
+  state.counters["cpu_us_per_event"] = 1e6 * cpu / written;
+  state.counters["bytes_per_event"] =
+      static_cast<double>(stats.bytes) / static_cast<double>(stats.events);
+  state.SetItemsProcessed(static_cast<int64_t>(written));
 }
-BENCHMARK(BM_WriteBatch)->Arg(1)->Arg(100)->Arg(1000)->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_WriteBatch)
+    ->ArgNames({"batch", "stored", "any_age"})
+    ->ArgsProduct({{1, 100, 500}, {0, 100'000}, {0, 1}})
+    ->ArgsProduct({{100, 500}, {1'000'000}, {0, 1}})
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(200);
 
 Store& Filled() {
   static Store store;
   static const bool filled = [] {
-    for (size_t i = 0; i < 100'000 / kBatch; ++i) store.Write(kBatch);
+    store.Fill(100'000);
     return true;
   }();
   benchmark::DoNotOptimize(filled);

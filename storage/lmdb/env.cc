@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -12,21 +13,28 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "storage/lmdb/indexer.h"
 #include "storage/lmdb/keys.h"
 #include "storage/lmdb/lmdb_store.h"
+#include "storage/lmdb/pending.h"
+#include "storage/lmdb/txn.h"
+#include "storage/lmdb/upgrade.h"
 
 namespace graspd::storage {
 namespace {
 
 constexpr std::string_view kLockFile = "graspd.lock";
-constexpr std::string_view kFormatKey = "format";
+// In table meta.
+constexpr std::string_view kFormatKey = "format", kTagKey = "tag_key";
 
 struct TableName {
   const char* name;
   MDB_dbi Tables::*member;
 };
+constexpr MDB_dbi kOldTables = 4;  // that an upgrade opens
 constexpr TableName kTables[] = {
     {"meta", &Tables::meta},
     {"events", &Tables::events},
@@ -34,7 +42,7 @@ constexpr TableName kTables[] = {
     {"by_time", &Tables::by_time},
     {"by_kind", &Tables::by_kind},
     {"by_author", &Tables::by_author},
-    {"by_tag", &Tables::by_tag},
+    {"by_tag_keyed", &Tables::by_tag},  // until format 1: by_tag
     {"addresses", &Tables::addresses},
     {"tombstones", &Tables::tombstones},
     {"expirations", &Tables::expirations},
@@ -81,9 +89,18 @@ absl::StatusOr<std::unique_ptr<Env>> Env::Open(const LmdbOptions& options) {
   }
   GRASPD_RETURN_IF_ERROR(env->OpenMap(options));
   GRASPD_RETURN_IF_ERROR(env->OpenTables());
+  GRASPD_RETURN_IF_ERROR(env->LoadTagKey());
+  GRASPD_RETURN_IF_ERROR(env->LoadPending());
+  env->following_ = options.read_only;
   if (!options.read_only) GRASPD_RETURN_IF_ERROR(env->SyncDirectory());
   return env;
 }
+
+Env::Env(const LmdbOptions& options)
+    : directory_(options.directory),
+      read_only_(options.read_only),
+      upgrade_rows_(options.upgrade_rows),
+      pending_{{0, std::make_shared<const Pending>()}} {}
 
 Env::~Env() {
   for (MDB_txn* txn : idle_readers_) mdb_txn_abort(txn);
@@ -122,7 +139,8 @@ absl::Status Env::OpenMap(const LmdbOptions& options) {
   // None of LMDB's unsafe flags. Read transactions belong to the pool, not to threads: MDB_NOTLS.
   if ((code = mdb_env_set_mapsize(env_, options.map_bytes)) != 0 ||
       (code = mdb_env_set_maxreaders(env_, static_cast<unsigned>(options.max_readers))) != 0 ||
-      (code = mdb_env_set_maxdbs(env_, static_cast<MDB_dbi>(std::size(kTables)))) != 0) {
+      (code = mdb_env_set_maxdbs(env_, static_cast<MDB_dbi>(std::size(kTables)) + kOldTables)) !=
+          0) {
     return ToStatus(code, "configure environment");
   }
   code = mdb_env_open(env_, directory_.c_str(), MDB_NOTLS | (read_only_ ? MDB_RDONLY : 0), 0600);
@@ -141,9 +159,11 @@ absl::Status Env::OpenTables() {
   MDB_txn* txn = nullptr;
   int code = mdb_txn_begin(env_, nullptr, read_only_ ? MDB_RDONLY : 0, &txn);
   if (code != 0) return ToStatus(code, "begin");
-  uint64_t format = kLmdbDataFormat;
-  code = OpenTables(txn, format);
-  if (code == 0 && format == kLmdbDataFormat) {
+  std::optional<uint64_t> format;
+  code = ReadFormat(txn, format);
+  const absl::Status status = code == 0 ? CheckFormat(format) : absl::OkStatus();
+  if (code == 0 && status.ok()) code = OpenTables(txn, format.has_value());
+  if (code == 0 && status.ok()) {
     code = mdb_txn_commit(txn);  // a read too: it would take the table handles with it
   } else {
     mdb_txn_abort(txn);
@@ -151,29 +171,121 @@ absl::Status Env::OpenTables() {
   if (code == MDB_NOTFOUND && read_only_) {
     return absl::NotFoundError(fmt::format("{} holds no store yet", directory_));
   }
-  if (code != 0) return ToStatus(code, "open tables");
-  if (format == kLmdbDataFormat) return absl::OkStatus();
-  if (format == 0) return Damaged("unreadable format record");
-  return absl::FailedPreconditionError(fmt::format(
-      "{} has data format {}, this program knows format {}", directory_, format, kLmdbDataFormat));
+  const bool older = format && *format < kLmdbDataFormat;
+  if (code != 0) {
+    const absl::Status failed = ToStatus(code, "open tables");
+    return older && absl::IsResourceExhausted(failed) ? NeedsRoom(*this, *format, failed) : failed;
+  }
+  GRASPD_RETURN_IF_ERROR(status);
+  return older ? UpgradeFormat(*this, *format, upgrade_rows_) : absl::OkStatus();
 }
 
-// A new store gets its tables and its format; `format` is 0 if the record is unreadable.
-int Env::OpenTables(MDB_txn* txn, uint64_t& format) {
+// Nothing if the store is new; 0 if the record is unreadable.
+int Env::ReadFormat(MDB_txn* txn, std::optional<uint64_t>& format) {
+  int code = mdb_dbi_open(txn, "meta", read_only_ ? 0 : MDB_CREATE, &tables_.meta);
+  if (code != 0) return code;
+  MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
+  MDB_val value{};
+  code = mdb_get(txn, tables_.meta, &key, &value);
+  if (code == 0) format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
+  return code == MDB_NOTFOUND && !read_only_ ? 0 : code;
+}
+
+absl::Status Env::CheckFormat(std::optional<uint64_t> format) {
+  if (!format || *format == kLmdbDataFormat) return absl::OkStatus();
+  if (*format == 0) return Damaged("unreadable format record");
+  if (*format > kLmdbDataFormat) {
+    return absl::FailedPreconditionError(
+        fmt::format("{} has data format {}, this program knows formats up to {}: it was written by "
+                    "a newer version of graspd",
+                    directory_, *format, kLmdbDataFormat));
+  }
+  if (!read_only_) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      fmt::format("{} has data format {}, this program reads format {}: `graspd serve` upgrades it",
+                  directory_, *format, kLmdbDataFormat));
+}
+
+// A new store gets its tables, its format and its key for tags.
+int Env::OpenTables(MDB_txn* txn, bool has_format) {
   for (const auto& table : kTables) {
     const int code =
         mdb_dbi_open(txn, table.name, read_only_ ? 0 : MDB_CREATE, &(tables_.*table.member));
     if (code != 0) return code;
   }
-  MDB_val key{kFormatKey.size(), const_cast<char*>(kFormatKey.data())};
-  MDB_val value{};
-  const int code = mdb_get(txn, tables_.meta, &key, &value);
-  if (code == 0) format = value.mv_size == 8 ? GetUint64(ToView(value)) : 0;
-  if (code != MDB_NOTFOUND || read_only_) return code;
-  std::string bytes;
-  PutUint64(bytes, kLmdbDataFormat);
-  MDB_val written{bytes.size(), bytes.data()};
-  return mdb_put(txn, tables_.meta, &key, &written, 0);
+  const auto put = [&](std::string_view name, std::string_view bytes) {
+    MDB_val key{name.size(), const_cast<char*>(name.data())};
+    MDB_val value{bytes.size(), const_cast<char*>(bytes.data())};
+    return mdb_put(txn, tables_.meta, &key, &value, MDB_NOOVERWRITE);
+  };
+  if (!has_format) {
+    std::string format;
+    PutUint64(format, kLmdbDataFormat);
+    if (const int code = put(kFormatKey, format); code != 0) return code;
+  }
+  if (read_only_) return 0;
+  std::array<uint8_t, TagHasher::kKeyBytes> tag_key;
+  base::SystemRandom::Fill(tag_key);
+  const int code = put(kTagKey, {reinterpret_cast<const char*>(tag_key.data()), tag_key.size()});
+  return code == MDB_KEYEXIST ? 0 : code;
+}
+
+absl::Status Env::LoadTagKey() {
+  GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*this));
+  GRASPD_ASSIGN_OR_RETURN(const auto key, txn.Get(tables_.meta, kTagKey));
+  if (!key || key->size() != TagHasher::kKeyBytes) return Damaged("the key for tags is unreadable");
+  tag_hasher_ = TagHasher(*key);
+  return absl::OkStatus();
+}
+
+absl::Status Env::LoadPending() {
+  GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*this));
+  auto pending = std::make_shared<Pending>(txn.pending());
+  GRASPD_RETURN_IF_ERROR(CatchUp(txn, *pending));
+  PublishPending(mdb_txn_id(txn.handle()), std::move(pending));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const Pending>> Env::PendingAt(const Txn& snapshot) {
+  const uint64_t id = mdb_txn_id(snapshot.handle());
+  if (following_) return FollowPending(snapshot, id);
+  base::MutexLock lock(mutex_);
+  for (auto it = pending_.rbegin(); it != pending_.rend(); ++it) {
+    if (it->id <= id) return it->pending;
+  }
+  return nullptr;
+}
+
+// Beside another process that writes: what that one has in its memory is made here from the rows.
+absl::StatusOr<std::shared_ptr<const Pending>> Env::FollowPending(const Txn& snapshot,
+                                                                  uint64_t id) {
+  base::MutexLock lock(follow_mutex_);
+  if (id < followed_) return nullptr;
+  if (id > followed_) {
+    auto pending = std::make_shared<Pending>(*LatestPending());
+    GRASPD_RETURN_IF_ERROR(CatchUp(snapshot, *pending));
+    PublishPending(id, std::move(pending));
+    followed_ = id;
+  }
+  return LatestPending();
+}
+
+std::shared_ptr<const Pending> Env::LatestPending() {
+  base::MutexLock lock(mutex_);
+  return pending_.back().pending;
+}
+
+void Env::PublishPending(uint64_t id, std::shared_ptr<const Pending> pending) {
+  // Readers that were between beginning and asking find theirs among these, or begin again.
+  constexpr size_t kKept = 4;
+  base::MutexLock lock(mutex_);
+  pending_.push_back({id, std::move(pending)});
+  if (pending_.size() > kKept) pending_.erase(pending_.begin());
+}
+
+void Env::WithdrawPending(uint64_t id) {
+  base::MutexLock lock(mutex_);
+  if (pending_.back().id == id) pending_.pop_back();
 }
 
 // A new data file survives power loss only if its directory entry does.

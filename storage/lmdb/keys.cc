@@ -1,6 +1,8 @@
 #include "storage/lmdb/keys.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
 #include "nostr/keys.h"
 
@@ -27,7 +29,33 @@ nostr::EventId ReadId(std::string_view bytes) {
   return id;
 }
 
-constexpr size_t kPrefixBytes = 8;
+uint64_t RotateLeft(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+
+/// SipHash's state (Aumasson and Bernstein, 2012).
+struct SipState {
+  uint64_t v0, v1, v2, v3;
+
+  void Round() {
+    v0 += v1, v1 = RotateLeft(v1, 13) ^ v0, v0 = RotateLeft(v0, 32);
+    v2 += v3, v3 = RotateLeft(v3, 16) ^ v2;
+    v0 += v3, v3 = RotateLeft(v3, 21) ^ v0;
+    v2 += v1, v1 = RotateLeft(v1, 17) ^ v2, v2 = RotateLeft(v2, 32);
+  }
+  void Take(uint64_t word) {
+    v3 ^= word;
+    Round();
+    Round();
+    v0 ^= word;
+  }
+};
+
+// As SipHash reads them.
+uint64_t LittleEndian(const char* bytes, size_t size) {
+  uint64_t word = 0;
+  std::memcpy(&word, bytes, size);
+  return word;
+}
+static_assert(std::endian::native == std::endian::little);
 
 }  // namespace
 
@@ -55,6 +83,12 @@ std::optional<IndexValue> IndexValue::Decode(std::string_view bytes) {
   return IndexValue{ChangeNumber(GetUint64(bytes)), GetUint16(bytes.substr(8)), bytes[10] != '\0'};
 }
 
+void PutTimeId(uint64_t created_at, const nostr::EventId& id, char* out) {
+  const uint64_t time = __builtin_bswap64(~created_at);
+  std::memcpy(out, &time, sizeof time);
+  std::copy_n(id.view().data(), nostr::EventId::kSize, out + sizeof time);
+}
+
 std::string TimeIdKey(uint64_t created_at, const nostr::EventId& id) {
   std::string key;
   key.reserve(kTimeIdBytes);
@@ -66,31 +100,31 @@ std::string TimeIdKey(uint64_t created_at, const nostr::EventId& id) {
 uint64_t CreatedAtOf(std::string_view time_id) { return ~GetUint64(time_id); }
 nostr::EventId IdOf(std::string_view time_id) { return ReadId(time_id.substr(8)); }
 
-std::string KindPrefix(nostr::Kind kind) {
-  std::string key;
-  PutUint16(key, kind);
-  return key;
+TagHasher::TagHasher(std::string_view key)
+    : key_{LittleEndian(key.data(), 8), LittleEndian(key.data() + 8, 8)} {}
+
+uint64_t TagHasher::operator()(char letter, std::string_view value) const {
+  SipState state{key_[0] ^ 0x736f6d6570736575, key_[1] ^ 0x646f72616e646f6d,
+                 key_[0] ^ 0x6c7967656e657261, key_[1] ^ 0x7465646279746573};
+  state.Take(static_cast<uint8_t>(letter));  // in a word of its own: no copy of the value
+  const uint64_t length = (value.size() + 8) << 56;
+  for (; value.size() >= 8; value.remove_prefix(8)) state.Take(LittleEndian(value.data(), 8));
+  state.Take(length | LittleEndian(value.data(), value.size()));
+  state.v2 ^= 0xff;
+  for (int i = 0; i < 4; ++i) state.Round();
+  return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
 
-std::string AuthorPrefix(const nostr::PublicKey& author) {
-  return std::string(author.view().substr(0, kPrefixBytes));
-}
+uint64_t AuthorPrefix(const nostr::PublicKey& author) { return GetUint64(author.view()); }
 
-std::string TagPrefix(char letter, std::string_view value) {
-  std::string text(1, letter);
-  text += value;
-  const nostr::Digest digest = nostr::Sha256(text);
-  return {digest.begin(), digest.begin() + kPrefixBytes};
-}
-
-std::vector<std::string> TagPrefixes(const nostr::Tags& tags) {
-  std::vector<std::string> prefixes;
+std::vector<uint64_t> TagPrefixes(const nostr::Tags& tags, const TagHasher& hasher) {
+  std::vector<uint64_t> prefixes;
   for (const nostr::Tag tag : tags) {
     const std::string_view name = tag.name();
     if (tag.size() < 2 || name.size() != 1) continue;
     const char lower = static_cast<char>(name[0] | 0x20);
     if (lower < 'a' || lower > 'z') continue;
-    prefixes.push_back(TagPrefix(name[0], tag.value()));
+    prefixes.push_back(hasher(name[0], tag.value()));
   }
   std::sort(prefixes.begin(), prefixes.end());
   prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());

@@ -1,4 +1,4 @@
-// Keys and values of the tables (env.h), format 1. All integers are big-endian, so that LMDB's
+// Keys and values of the tables (env.h). All integers are big-endian, so that LMDB's
 // bytewise order is theirs; created_at is stored as its complement, so that a scan forward goes
 // from the newest to the oldest and, within one second, from the lower id to the higher: the order
 // in which events are served.
@@ -43,6 +43,7 @@ class ChangeNumber {
   static constexpr uint64_t kMaxPerCommit = uint64_t{1} << kBits;
 
   ChangeNumber() = default;
+  bool operator==(const ChangeNumber&) const = default;
   explicit ChangeNumber(uint64_t value) : value_(value) {}
   ChangeNumber(FeedPosition position, uint64_t index) : value_(position.value << kBits | index) {}
   [[nodiscard]] FeedPosition position() const { return {value_ >> kBits}; }
@@ -67,16 +68,29 @@ struct IndexValue {
 /// The end of every index key.
 inline constexpr size_t kTimeIdBytes = 8 + nostr::EventId::kSize;
 [[nodiscard]] std::string TimeIdKey(uint64_t created_at, const nostr::EventId& id);
+void PutTimeId(uint64_t created_at, const nostr::EventId& id, char* out);  // kTimeIdBytes
 [[nodiscard]] uint64_t CreatedAtOf(std::string_view time_id);
 [[nodiscard]] nostr::EventId IdOf(std::string_view time_id);
 
-// The beginnings of index keys.
-[[nodiscard]] std::string KindPrefix(nostr::Kind kind);
-[[nodiscard]] std::string AuthorPrefix(const nostr::PublicKey& author);
-[[nodiscard]] std::string TagPrefix(char letter, std::string_view value);
-/// The prefixes of all indexed tags: those named by one letter that have a value. Without
+/// Hashes tags for the index: SipHash-2-4 with a key that each store draws for itself, so that
+/// nobody can make tags that share a run.
+class TagHasher {
+ public:
+  static constexpr size_t kKeyBytes = 16;
+  TagHasher() = default;
+  /// `key` has kKeyBytes.
+  explicit TagHasher(std::string_view key);
+  [[nodiscard]] uint64_t operator()(char letter, std::string_view value) const;
+
+ private:
+  uint64_t key_[2] = {0, 0};
+};
+
+// The beginnings of index keys, as numbers whose bytes they are.
+[[nodiscard]] uint64_t AuthorPrefix(const nostr::PublicKey& author);
+/// The prefixes of all indexed tags: those named by one letter that have a value. Sorted, without
 /// duplicates.
-[[nodiscard]] std::vector<std::string> TagPrefixes(const nostr::Tags& tags);
+[[nodiscard]] std::vector<uint64_t> TagPrefixes(const nostr::Tags& tags, const TagHasher& hasher);
 
 [[nodiscard]] std::string AddressKey(const nostr::Address& address);
 

@@ -10,6 +10,7 @@
 #include "storage/apply.h"
 #include "storage/lmdb/env.h"
 #include "storage/lmdb/feed.h"
+#include "storage/lmdb/indexer.h"
 #include "storage/lmdb/key_value.h"
 #include "storage/lmdb/keys.h"
 #include "storage/lmdb/scan.h"
@@ -92,8 +93,8 @@ class PageBuilder {
 
 class LmdbStore final : public EventStore {
  public:
-  LmdbStore(std::unique_ptr<Env> env, FeedPosition position)
-      : env_(std::move(env)), position_(position.value) {}
+  LmdbStore(std::unique_ptr<Env> env, FeedPosition position, size_t pending_entries)
+      : env_(std::move(env)), pending_entries_(pending_entries), position_(position.value) {}
 
   absl::StatusOr<BatchResult> Write(std::span<const WriteRequest> batch, Judge& judge,
                                     uint64_t unix_now) override;
@@ -128,6 +129,7 @@ class LmdbStore final : public EventStore {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
   const std::unique_ptr<Env> env_;
+  const size_t pending_entries_;
   base::Mutex write_mutex_;         // held for a whole write
   std::atomic<uint64_t> position_;  // changed under write_mutex_
   mutable base::Mutex health_mutex_;
@@ -158,13 +160,16 @@ absl::StatusOr<Commit> LmdbStore::ChangeEvents(uint64_t unix_now, const EventWor
   base::MutexLock lock(write_mutex_);
   const FeedPosition next{position_.load() + 1};
   Commit commit;
-  GRASPD_RETURN_IF_ERROR(Transact([&](WriteTxn& txn) -> absl::Status {
+  const auto write = [&](WriteTxn& txn) -> absl::Status {
     LmdbWriteTransaction events(txn, unix_now);
     GRASPD_ASSIGN_OR_RETURN(commit, work(events, next));
     // Also when all changes are ephemeral: the position goes out with them and must never be
     // reused.
-    return commit.changes.empty() ? absl::OkStatus() : WritePosition(txn, next);
-  }));
+    if (commit.changes.empty()) return absl::OkStatus();
+    GRASPD_RETURN_IF_ERROR(WritePosition(txn, next));
+    return MovePending(txn, pending_entries_);
+  };
+  GRASPD_RETURN_IF_ERROR(Transact(write));
   if (!commit.changes.empty()) position_ = next.value;
   commit.position = {position_.load()};
   return commit;
@@ -270,11 +275,9 @@ absl::StatusOr<std::vector<negentropy::Item>> LmdbStore::ListItems(const nostr::
 
 absl::StatusOr<std::optional<nostr::Signature>> LmdbStore::FindSignature(const nostr::EventId& id) {
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
-  GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn.Get(txn.tables().ids, id.view()));
-  if (!bytes) return std::nullopt;
-  const ChangeNumber change(GetUint64(*bytes));
-  if (change.value() == 0) return std::nullopt;  // deleted for good
-  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn, change));
+  GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(txn, id));
+  if (!change || change->value() == 0) return std::nullopt;  // never heard of, deleted for good
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn, *change));
   nostr::Signature signature;
   std::copy(row.signature.begin(), row.signature.end(), signature.bytes.begin());
   return signature;
@@ -285,8 +288,8 @@ absl::StatusOr<std::vector<bool>> LmdbStore::Known(std::span<const nostr::EventI
   std::vector<bool> known;
   known.reserve(ids.size());
   for (const nostr::EventId& id : ids) {
-    GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn.Get(txn.tables().ids, id.view()));
-    known.push_back(bytes.has_value());
+    GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(txn, id));
+    known.push_back(change.has_value());
   }
   return known;
 }
@@ -343,7 +346,7 @@ absl::StatusOr<std::unique_ptr<EventStore>> OpenLmdbStore(const LmdbOptions& opt
     GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env));
     GRASPD_ASSIGN_OR_RETURN(position, ReadPosition(txn));
   }
-  return std::make_unique<LmdbStore>(std::move(env), position);
+  return std::make_unique<LmdbStore>(std::move(env), position, options.pending_entries);
 }
 
 }  // namespace graspd::storage

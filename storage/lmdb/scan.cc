@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "nostr/rules.h"
+#include "storage/lmdb/indexer.h"
 
 namespace graspd::storage {
 namespace {
@@ -65,8 +66,8 @@ absl::StatusOr<FilterScan> FilterScan::Open(const Txn& txn, const nostr::Filter&
 
 absl::Status FilterScan::ListIds() {
   for (const nostr::EventId& id : *filter_->ids) {
-    GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_->Get(txn_->tables().ids, id.view()));
-    if (bytes) GRASPD_RETURN_IF_ERROR(List(ChangeNumber(GetUint64(*bytes))));
+    GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(*txn_, id));
+    if (change) GRASPD_RETURN_IF_ERROR(List(*change));
   }
   std::sort(listed_.begin(), listed_.end(),
             [](const Listed& a, const Listed& b) { return a.place > b.place; });
@@ -99,39 +100,72 @@ absl::Status FilterScan::List(ChangeNumber change) {
 }
 
 absl::Status FilterScan::OpenRuns() {
-  const Tables& tables = txn_->tables();
   if (!filter_->tags.empty()) {
     const auto fewest = std::min_element(
         filter_->tags.begin(), filter_->tags.end(),
         [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+    const TagHasher& hasher = txn_->env().tag_hasher();
     for (const std::string& value : fewest->second) {
-      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_tag, TagPrefix(fewest->first, value)));
+      GRASPD_RETURN_IF_ERROR(OpenRun(Index::kTag, hasher(fewest->first, value)));
     }
   } else if (filter_->authors) {
     for (const auto& author : *filter_->authors) {
-      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_author, AuthorPrefix(author)));
+      GRASPD_RETURN_IF_ERROR(OpenRun(Index::kAuthor, AuthorPrefix(author)));
     }
   } else if (filter_->kinds) {
     for (const nostr::Kind kind : *filter_->kinds) {
-      GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_kind, KindPrefix(kind)));
+      GRASPD_RETURN_IF_ERROR(OpenRun(Index::kKind, kind));
     }
   } else {
-    GRASPD_RETURN_IF_ERROR(OpenRun(tables.by_time, ""));
+    GRASPD_RETURN_IF_ERROR(OpenRun(Index::kTime, 0));
   }
-  std::make_heap(runs_.begin(), runs_.end(), LaterRun);
+  std::make_heap(runs_.begin(), runs_.end(),
+                 [](const auto& a, const auto& b) { return a->place > b->place; });
   return absl::OkStatus();
 }
 
-absl::Status FilterScan::OpenRun(MDB_dbi table, std::string prefix) {
-  GRASPD_ASSIGN_OR_RETURN(Cursor cursor, Cursor::Open(*txn_, table));
-  GRASPD_ASSIGN_OR_RETURN(const bool found, cursor.Seek(prefix + first_));
-  Run run{std::move(cursor), std::move(prefix)};
-  if (found && InRange(run)) runs_.push_back(std::move(run));
+absl::Status FilterScan::OpenRun(Index index, uint64_t prefix) {
+  auto stored = std::make_unique<Run>();
+  stored->prefix = IndexPrefix(index, prefix);
+  GRASPD_ASSIGN_OR_RETURN(stored->cursor, Cursor::Open(*txn_, TableOf(txn_->tables(), index)));
+  GRASPD_ASSIGN_OR_RETURN(const bool found, stored->cursor->Seek(stored->prefix + first_));
+  if (found && Settle(*stored)) runs_.push_back(std::move(stored));
+  txn_->pending().FindRanges(index, prefix, first_, [&](Pending::Range range) {
+    auto waiting = std::make_unique<Run>();
+    waiting->range = range;
+    waiting->index = index;
+    waiting->number = prefix;
+    if (Settle(*waiting)) runs_.push_back(std::move(waiting));
+  });
   return absl::OkStatus();
 }
 
-bool FilterScan::InRange(const Run& run) const {
-  return run.cursor.key().starts_with(run.prefix) && run.place() <= last_;
+bool FilterScan::Settle(Run& run) const {
+  if (run.cursor) {
+    const std::string_view key = run.cursor->key();
+    if (!key.starts_with(run.prefix)) return false;
+    run.place = key.substr(run.prefix.size());
+    run.value = run.cursor->value();
+  } else {
+    while (run.range.at != run.range.end && txn_->pending().IsDead(run.range.at->change)) {
+      ++run.range.at;
+    }
+    if (run.range.at == run.range.end) return false;
+    const IndexEntry& entry = *run.range.at;
+    if (entry.index != run.index || entry.prefix != run.number) return false;
+    run.place = entry.place_view();
+  }
+  return run.place <= last_;
+}
+
+absl::StatusOr<bool> FilterScan::Move(Run& run) const {
+  if (run.cursor) {
+    GRASPD_ASSIGN_OR_RETURN(const bool found, run.cursor->Next());
+    if (!found) return false;
+  } else {
+    ++run.range.at;
+  }
+  return Settle(run);
 }
 
 absl::StatusOr<FilterScan::Step> FilterScan::Next(uint64_t& budget) {
@@ -155,31 +189,45 @@ absl::StatusOr<bool> FilterScan::Advance() {
     return true;
   }
   while (!runs_.empty()) {
-    std::pop_heap(runs_.begin(), runs_.end(), LaterRun);
-    Run& run = runs_.back();
-    // An event with two of the wanted values stands in two runs, at the same place in the merge.
-    const bool repeated = started_ && run.place() == place();
-    if (!repeated) {
-      GRASPD_RETURN_IF_ERROR(TakePlace(run));
-    }
-    GRASPD_ASSIGN_OR_RETURN(const bool found, run.cursor.Next());
-    if (found && InRange(run)) {
-      std::push_heap(runs_.begin(), runs_.end(), LaterRun);
-    } else {
+    Run& run = *runs_.front();
+    // An event with two of the wanted values stands in two runs, at the same place in the merge;
+    // an entry that was pending when the snapshot was taken may be in its table as well.
+    const bool repeated = started_ && run.place == place();
+    if (!repeated) GRASPD_RETURN_IF_ERROR(TakePlace(run));
+    GRASPD_ASSIGN_OR_RETURN(const bool found, Move(run));
+    if (!found) {
+      std::swap(runs_.front(), runs_.back());
       runs_.pop_back();
     }
+    SiftDown();
     if (!repeated) return true;
   }
   return false;
 }
 
-absl::Status FilterScan::TakePlace(const Run& run) {
-  const auto value = IndexValue::Decode(run.cursor.value());
-  if (!value || run.place().size() != kTimeIdBytes) {
-    return txn_->env().Damaged("an index entry is unreadable");
+// The front may have moved on: puts it where it belongs in the heap.
+void FilterScan::SiftDown() {
+  for (size_t at = 0;;) {
+    size_t next = 2 * at + 1;
+    if (next >= runs_.size()) return;
+    if (next + 1 < runs_.size() && runs_[next + 1]->place < runs_[next]->place) ++next;
+    if (runs_[at]->place <= runs_[next]->place) return;
+    std::swap(runs_[at], runs_[next]);
+    at = next;
   }
-  std::copy_n(run.place().begin(), kTimeIdBytes, place_.begin());
-  value_ = *value;
+}
+
+absl::Status FilterScan::TakePlace(const Run& run) {
+  if (run.cursor) {
+    const auto value = IndexValue::Decode(run.value);
+    if (!value || run.place.size() != kTimeIdBytes) {
+      return txn_->env().Damaged("an index entry is unreadable");
+    }
+    value_ = *value;
+  } else {
+    value_ = run.range.at->value();
+  }
+  std::copy_n(run.place.begin(), kTimeIdBytes, place_.begin());
   started_ = true;
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "nostr/filter.h"
 #include "storage/lmdb/keys.h"
+#include "storage/lmdb/pending.h"
 #include "storage/lmdb/row.h"
 #include "storage/lmdb/txn.h"
 
@@ -53,13 +55,17 @@ class FilterScan {
   [[nodiscard]] bool started() const { return started_; }
 
  private:
-  /// Index entries with a common prefix, the part that is left.
+  /// Index entries with a common prefix, the part that is left: of a table, or of an array of
+  /// pending ones.
   struct Run {
-    Cursor cursor;
+    std::optional<Cursor> cursor;
     std::string prefix;
-    [[nodiscard]] std::string_view place() const { return cursor.key().substr(prefix.size()); }
+    Pending::Range range{};
+    Index index{};
+    uint64_t number = 0;     // the prefix as a number
+    std::string_view place;  // of the next entry
+    std::string_view value;  // of the table's next entry
   };
-  static bool LaterRun(const Run& a, const Run& b) { return a.place() > b.place(); }
   /// One of the few events that ids or addresses name.
   struct Listed {
     std::string place;
@@ -71,21 +77,24 @@ class FilterScan {
   absl::Status ListAddresses();
   absl::Status List(ChangeNumber change);
   absl::Status OpenRuns();
-  absl::Status OpenRun(MDB_dbi table, std::string prefix);
-  [[nodiscard]] bool InRange(const Run& run) const;
+  absl::Status OpenRun(Index index, uint64_t prefix);
+  /// Sets `place` from where the run stands; false if that is beyond the run or the range.
+  bool Settle(Run& run) const;
+  absl::StatusOr<bool> Move(Run& run) const;
   /// To the next index entry, matching or not; false at the end.
   absl::StatusOr<bool> Advance();
   absl::Status TakePlace(const Run& run);
+  void SiftDown();
   absl::StatusOr<bool> IsMatch() const;
 
   const Txn* txn_;
   const nostr::Filter* filter_;
   ScanOptions options_;
   RowMatcher matcher_;
-  bool row_decides_;            // the index alone does not
-  std::string first_, last_;    // places, inclusive
-  std::vector<Listed> listed_;  // the next one last
-  std::vector<Run> runs_;       // a heap, the next place in front
+  bool row_decides_;                        // the index alone does not
+  std::string first_, last_;                // places, inclusive
+  std::vector<Listed> listed_;              // the next one last
+  std::vector<std::unique_ptr<Run>> runs_;  // a heap, the next place in front
   std::array<char, kTimeIdBytes> place_{};
   IndexValue value_;
   bool started_ = false;

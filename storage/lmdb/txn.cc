@@ -30,8 +30,15 @@ absl::StatusOr<uint64_t> Txn::Entries(MDB_dbi table) const {
 }
 
 absl::StatusOr<ReadTxn> ReadTxn::Begin(Env& env) {
-  GRASPD_ASSIGN_OR_RETURN(MDB_txn * txn, env.AcquireReader());
-  return ReadTxn(env, txn);
+  // The second time at most, unless commits outrun us.
+  constexpr int kAttempts = 100;
+  for (int i = 0; i < kAttempts; ++i) {
+    GRASPD_ASSIGN_OR_RETURN(MDB_txn * handle, env.AcquireReader());
+    ReadTxn txn(env, handle);
+    GRASPD_ASSIGN_OR_RETURN(txn.pending_, env.PendingAt(txn));
+    if (txn.pending_ != nullptr) return txn;
+  }
+  return absl::UnavailableError("no snapshot to read: the store is too busy");
 }
 
 absl::StatusOr<WriteTxn> WriteTxn::Begin(Env& env) {
@@ -39,7 +46,10 @@ absl::StatusOr<WriteTxn> WriteTxn::Begin(Env& env) {
   MDB_txn* txn = nullptr;
   const int code = mdb_txn_begin(env.handle(), nullptr, 0, &txn);
   if (code != 0) return env.ToStatus(code, "begin writing");
-  return WriteTxn(env, txn);
+  WriteTxn begun(env, txn);
+  begun.working_ = std::make_shared<Pending>(*env.LatestPending());
+  begun.pending_ = begun.working_;
+  return begun;
 }
 
 absl::Status WriteTxn::PutWith(MDB_dbi table, std::string_view key, std::string_view value,
@@ -59,6 +69,20 @@ absl::Status WriteTxn::Append(MDB_dbi table, std::string_view key, std::string_v
   return PutWith(table, key, value, MDB_APPEND);
 }
 
+absl::Status WriteTxn::PutAt(Cursor& cursor, std::string_view key, std::string_view value) {
+  has_writes_ = true;
+  MDB_val key_val = ToVal(key);
+  MDB_val value_val = ToVal(value);
+  const int code = mdb_cursor_put(cursor.cursor_, &key_val, &value_val, 0);
+  return code == 0 ? absl::OkStatus() : env_->ToStatus(code, "put");
+}
+
+absl::Status WriteTxn::Drop(MDB_dbi table, bool forget) {
+  has_writes_ = true;
+  const int code = mdb_drop(txn_, table, forget ? 1 : 0);
+  return code == 0 ? absl::OkStatus() : env_->ToStatus(code, "drop table");
+}
+
 absl::StatusOr<bool> WriteTxn::Delete(MDB_dbi table, std::string_view key) {
   has_writes_ = true;
   MDB_val key_val = ToVal(key);
@@ -69,8 +93,13 @@ absl::StatusOr<bool> WriteTxn::Delete(MDB_dbi table, std::string_view key) {
 }
 
 absl::Status WriteTxn::Commit() {
+  // Before the commit, because a reader may see that before this thread goes on.
+  const uint64_t id = mdb_txn_id(txn_);
+  if (pending_changed_) env_->PublishPending(id, std::move(working_));
   const int code = mdb_txn_commit(std::exchange(txn_, nullptr));
-  return code == 0 ? absl::OkStatus() : env_->ToStatus(code, "commit");
+  if (code == 0) return absl::OkStatus();
+  env_->WithdrawPending(id);
+  return env_->ToStatus(code, "commit");
 }
 
 absl::StatusOr<Cursor> Cursor::Open(const Txn& txn, MDB_dbi table) {

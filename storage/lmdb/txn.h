@@ -3,6 +3,7 @@
 
 #include <lmdb.h>
 
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -10,8 +11,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "storage/lmdb/env.h"
+#include "storage/lmdb/pending.h"
 
 namespace graspd::storage {
+
+class Cursor;
 
 /// An open transaction of either kind. What Get() and cursors return points into the map: it is
 /// valid until the transaction ends or, in a write transaction, until its next write. Threading:
@@ -25,16 +29,22 @@ class Txn {
                                                                     std::string_view key) const;
   [[nodiscard]] absl::StatusOr<uint64_t> Entries(MDB_dbi table) const;
   [[nodiscard]] Env& env() const { return *env_; }
+  /// What of this snapshot is not in the index tables.
+  [[nodiscard]] const Pending& pending() const { return *pending_; }
   [[nodiscard]] const Tables& tables() const { return env_->tables(); }
   [[nodiscard]] MDB_txn* handle() const { return txn_; }
 
  protected:
   Txn(Env& env, MDB_txn* txn) : env_(&env), txn_(txn) {}
-  Txn(Txn&& other) noexcept : env_(other.env_), txn_(std::exchange(other.txn_, nullptr)) {}
+  Txn(Txn&& other) noexcept
+      : env_(other.env_),
+        txn_(std::exchange(other.txn_, nullptr)),
+        pending_(std::move(other.pending_)) {}
   ~Txn() = default;
 
   Env* env_;
   MDB_txn* txn_;  // null once moved from or ended
+  std::shared_ptr<const Pending> pending_;
 };
 
 /// A consistent snapshot. Returns to the pool when destroyed.
@@ -62,9 +72,18 @@ class WriteTxn final : public Txn {
   absl::Status Put(MDB_dbi table, std::string_view key, std::string_view value);
   /// Put with a key above all others of the table: fills its pages completely.
   absl::Status Append(MDB_dbi table, std::string_view key, std::string_view value);
+  /// Put with a cursor of the table: quick for ascending keys.
+  absl::Status PutAt(Cursor& cursor, std::string_view key, std::string_view value);
   /// False if there was no such key.
   absl::StatusOr<bool> Delete(MDB_dbi table, std::string_view key);
+  /// Empties a table; with `forget` the table itself goes too.
+  absl::Status Drop(MDB_dbi table, bool forget);
   [[nodiscard]] bool has_writes() const { return has_writes_; }
+  /// Readers see what is done to it from the commit on.
+  [[nodiscard]] Pending& mutable_pending() {
+    pending_changed_ = true;
+    return *working_;
+  }
 
   /// Durable on return. After an error nothing of the transaction is stored.
   absl::Status Commit();
@@ -72,7 +91,8 @@ class WriteTxn final : public Txn {
  private:
   using Txn::Txn;
   absl::Status PutWith(MDB_dbi table, std::string_view key, std::string_view value, unsigned flags);
-  bool has_writes_ = false;
+  bool has_writes_ = false, pending_changed_ = false;
+  std::shared_ptr<Pending> working_;  // what pending_ points to
 };
 
 /// A place in one table. Must not outlive its transaction.
@@ -103,6 +123,7 @@ class Cursor {
   [[nodiscard]] std::string_view value() const { return value_; }
 
  private:
+  friend class WriteTxn;
   Cursor(Env& env, MDB_cursor* cursor) : env_(&env), cursor_(cursor) {}
   absl::StatusOr<bool> Move(std::string_view from, MDB_cursor_op op);
   Env* env_;

@@ -2,16 +2,16 @@
 
 #include "base/status_macros.h"
 #include "nostr/rules.h"
+#include "storage/lmdb/indexer.h"
+#include "storage/lmdb/pending.h"
 #include "storage/lmdb/scan.h"
 
 namespace graspd::storage {
 
 absl::StatusOr<std::optional<ChangeNumber>> LmdbWriteTransaction::FindChange(
     const nostr::EventId& id) const {
-  GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn_.Get(txn_.tables().ids, id.view()));
-  if (!bytes) return std::nullopt;
-  const ChangeNumber change(GetUint64(*bytes));
-  if (change.value() == 0) return std::nullopt;  // deleted for good
+  GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(txn_, id));
+  if (!change || change->value() == 0) return std::nullopt;  // never heard of, deleted for good
   return change;
 }
 
@@ -73,24 +73,13 @@ absl::StatusOr<std::optional<WriteTransaction::Stored>> LmdbWriteTransaction::Fi
   return stored;
 }
 
-std::vector<LmdbWriteTransaction::IndexKey> LmdbWriteTransaction::IndexKeys(
-    const nostr::Event& event) const {
-  const Tables& tables = txn_.tables();
-  const std::string place = TimeIdKey(event.created_at, event.id);
-  std::vector<IndexKey> keys = {{tables.by_time, place},
-                                {tables.by_kind, KindPrefix(event.kind) + place},
-                                {tables.by_author, AuthorPrefix(event.pubkey) + place}};
-  for (const std::string& prefix : TagPrefixes(event.tags)) {
-    keys.push_back({tables.by_tag, prefix + place});
-  }
-  return keys;
-}
-
 absl::StatusOr<ChangeNumber> LmdbWriteTransaction::NextChange(FeedPosition position) {
   if (changes_ == ChangeNumber::kMaxPerCommit) {
     return absl::ResourceExhaustedError("too many changes in one commit");
   }
-  return ChangeNumber(position, changes_++);
+  const ChangeNumber change(position, changes_++);
+  txn_.mutable_pending().set_seen(change);
+  return change;
 }
 
 absl::Status LmdbWriteTransaction::Insert(const nostr::EventRecord& record, Source source,
@@ -102,11 +91,7 @@ absl::Status LmdbWriteTransaction::Insert(const nostr::EventRecord& record, Sour
   const auto expiration = nostr::ExpirationOf(event);
 
   GRASPD_RETURN_IF_ERROR(txn_.Append(tables.events, change.Key(), row));
-  GRASPD_RETURN_IF_ERROR(txn_.Put(tables.ids, event.id.view(), change.Key()));
-  const std::string value = IndexValue{change, event.kind, expiration.has_value()}.Encode();
-  for (const IndexKey& index : IndexKeys(event)) {
-    GRASPD_RETURN_IF_ERROR(txn_.Put(index.table, index.key, value));
-  }
+  txn_.mutable_pending().Add(IndexEntriesOf(event, change, txn_.env().tag_hasher()));
   if (expiration) {
     GRASPD_RETURN_IF_ERROR(
         txn_.Put(tables.expirations, ExpirationKey(*expiration, change), event.id.view()));
@@ -129,9 +114,7 @@ absl::Status LmdbWriteTransaction::Remove(const nostr::EventId& id, Removal reas
   const auto event = nostr::ParseEvent(row.Json());
   if (!event.ok()) return txn_.env().Damaged("a stored event does not parse");
 
-  for (const IndexKey& index : IndexKeys(*event)) {
-    GRASPD_RETURN_IF_ERROR(txn_.Delete(index.table, index.key).status());
-  }
+  GRASPD_RETURN_IF_ERROR(RemoveFromIndexes(*event, *change));
   if (const auto expiration = nostr::ExpirationOf(*event)) {
     GRASPD_RETURN_IF_ERROR(
         txn_.Delete(tables.expirations, ExpirationKey(*expiration, *change)).status());
@@ -143,7 +126,6 @@ absl::Status LmdbWriteTransaction::Remove(const nostr::EventId& id, Removal reas
       GRASPD_RETURN_IF_ERROR(WriteAddress(*address, known));
     }
   }
-  GRASPD_RETURN_IF_ERROR(txn_.Delete(tables.ids, id.view()).status());
   GRASPD_RETURN_IF_ERROR(txn_.Delete(tables.events, change->Key()).status());
 
   GRASPD_ASSIGN_OR_RETURN(const ChangeNumber removal, NextChange(position));
@@ -151,8 +133,20 @@ absl::Status LmdbWriteTransaction::Remove(const nostr::EventId& id, Removal reas
   return txn_.Append(tables.removals, removal.Key(), entry.Encode());
 }
 
+absl::Status LmdbWriteTransaction::RemoveFromIndexes(const nostr::Event& event,
+                                                     ChangeNumber change) {
+  Pending& pending = txn_.mutable_pending();
+  pending.Kill(change);
+  if (change.value() > pending.progress().begun.value()) return absl::OkStatus();
+  for (const IndexEntry& entry : IndexEntriesOf(event, change, txn_.env().tag_hasher())) {
+    GRASPD_RETURN_IF_ERROR(
+        txn_.Delete(TableOf(txn_.tables(), entry.index), IndexKey(entry)).status());
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LmdbWriteTransaction::MarkGone(const nostr::EventId& id) {
-  GRASPD_ASSIGN_OR_RETURN(const auto present, txn_.Get(txn_.tables().ids, id.view()));
+  GRASPD_ASSIGN_OR_RETURN(const auto present, FindId(txn_, id));
   if (present) return absl::OkStatus();
   return txn_.Put(txn_.tables().ids, id.view(), ChangeNumber().Key());
 }

@@ -46,16 +46,12 @@ class LmdbWriteTransaction final : public WriteTransaction {
   absl::StatusOr<std::vector<Stored>> FindExpired(size_t max) const;
 
  private:
-  struct IndexKey {
-    MDB_dbi table;
-    std::string key;
-  };
   absl::StatusOr<std::optional<ChangeNumber>> FindChange(const nostr::EventId& id) const;
   absl::StatusOr<Stored> ReadStored(ChangeNumber change) const;
   absl::StatusOr<AddressRecord> ReadAddress(const nostr::Address& address) const;
   absl::Status WriteAddress(const nostr::Address& address, const AddressRecord& record);
   absl::StatusOr<ChangeNumber> NextChange(FeedPosition position);
-  [[nodiscard]] std::vector<IndexKey> IndexKeys(const nostr::Event& event) const;
+  absl::Status RemoveFromIndexes(const nostr::Event& event, ChangeNumber change);
 
   WriteTxn& txn_;
   const uint64_t unix_now_;

@@ -143,7 +143,10 @@ class Differential : public testing::TestWithParam<uint64_t> {
   void SetUp() override { OpenLmdb(); }
   void OpenLmdb() {
     lmdb_.reset();
-    auto opened = OpenLmdbStore({.directory = directory_.path(), .map_bytes = size_t{1} << 30});
+    // At any time entries wait, are half moved and are in their tables.
+    auto opened = OpenLmdbStore({.directory = directory_.path(),
+                                 .map_bytes = size_t{1} << 30,
+                                 .pending_entries = 20 + universe_.Below(60)});
     ASSERT_TRUE(opened.ok()) << opened.status();
     lmdb_ = *std::move(opened);
   }

@@ -7,8 +7,14 @@ namespace {
 const Backend kLmdb{"lmdb", [](const std::string& directory) {
                       return OpenLmdbStore({.directory = directory, .map_bytes = size_t{1} << 30});
                     }};
-INSTANTIATE_TEST_SUITE_P(Lmdb, EventStoreSuite, testing::Values(kLmdb), BackendName);
-INSTANTIATE_TEST_SUITE_P(Lmdb, DurableEventStoreSuite, testing::Values(kLmdb), BackendName);
+/// Index entries go to their tables all the time.
+const Backend kHasty{
+    "lmdb_without_delay", [](const std::string& directory) {
+      return OpenLmdbStore(
+          {.directory = directory, .map_bytes = size_t{1} << 30, .pending_entries = 20});
+    }};
+INSTANTIATE_TEST_SUITE_P(Lmdb, EventStoreSuite, testing::Values(kLmdb, kHasty), BackendName);
+INSTANTIATE_TEST_SUITE_P(Lmdb, DurableEventStoreSuite, testing::Values(kLmdb, kHasty), BackendName);
 
 }  // namespace
 }  // namespace graspd::storage

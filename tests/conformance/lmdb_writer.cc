@@ -12,7 +12,8 @@
 int main(int argc, char** argv) {
   using namespace graspd::storage;
   if (argc != 3) return 2;
-  auto store = OpenLmdbStore({.directory = argv[1], .map_bytes = size_t{1} << 30});
+  auto store =
+      OpenLmdbStore({.directory = argv[1], .map_bytes = size_t{1} << 30, .pending_entries = 60});
   if (!store.ok()) {
     std::cerr << store.status() << '\n';
     return 1;
