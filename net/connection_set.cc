@@ -72,7 +72,7 @@ ConnectionSet::ConnectionSet(IoPool& pool, WebSocketServerOptions o, HttpHandler
           metrics.MakeCounter("graspd_relay_violation_closes_total",
                               "Connections closed because they broke the WebSocket protocol.")),
       shed_closes(metrics.MakeCounter("graspd_relay_shed_closes_total",
-                                      "Idle or slow connections closed under overload.")),
+                                      "Idle connections closed under overload.")),
       max_connections_(ConnectionLimit(options.connections)),
       sweep_period_(SweepPeriod(options)) {
   for (size_t i = 0; i < pool.size(); ++i) {
@@ -180,29 +180,39 @@ void ConnectionSet::CloseIdle(base::Duration silent) {
   }
 }
 
-void ConnectionSet::EvictLargest(size_t bytes) {
-  if (evicting_.exchange(true)) return;
-  survey_left_ = shards_.size();
+void ConnectionSet::CutQueues(size_t bytes) {
   for (auto& shard : shards_) {
     shard->thread.Post([self = shared_from_this(), &shard = *shard, bytes] {
-      size_t fullest = 0;
-      for (ServerConnection* c : shard.connections) fullest = std::max(fullest, c->pending_bytes());
-      shard.fullest = fullest;
-      if (--self->survey_left_ == 0) self->CloseFullest(bytes);
+      for (ServerConnection* connection : shard.connections) {
+        if (connection->pending_bytes() > bytes) connection->AbortSlowReader();
+      }
     });
   }
 }
 
-void ConnectionSet::CloseFullest(size_t bytes) {
+void ConnectionSet::EvictLargest() {
+  if (evicting_.exchange(true)) return;
+  survey_left_ = shards_.size();
+  for (auto& shard : shards_) {
+    shard->thread.Post([self = shared_from_this(), &shard = *shard] {
+      size_t fullest = 0;
+      for (ServerConnection* c : shard.connections) fullest = std::max(fullest, c->pending_bytes());
+      shard.fullest = fullest;
+      if (--self->survey_left_ == 0) self->CloseFullest();
+    });
+  }
+}
+
+void ConnectionSet::CloseFullest() {
   Shard& fullest = **std::max_element(shards_.begin(), shards_.end(), [](auto& a, auto& b) {
     return a->fullest.load() < b->fullest.load();
   });
-  fullest.thread.Post([self = shared_from_this(), &fullest, bytes] {
+  fullest.thread.Post([self = shared_from_this(), &fullest] {
     const auto& all = fullest.connections;
     const auto largest = std::max_element(all.begin(), all.end(), [](auto* a, auto* b) {
       return a->pending_bytes() < b->pending_bytes();
     });
-    const bool still_over = self->outbound_total > bytes;
+    const bool still_over = self->outbound_total > self->options.outbound_total_bytes;
     if (largest != all.end() && still_over) (*largest)->AbortSlowReader();
     self->evicting_ = false;
   });

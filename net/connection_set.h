@@ -60,14 +60,15 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   void CloseAll(uint16_t code, const std::string& reason, base::Duration deadline);
   void RefuseNew(bool refuse) { refuse_new_ = refuse; }
   void CloseIdle(base::Duration silent);
+  void CutQueues(size_t bytes);
 
   /// A connection has ended.
   void Gone();
 
-  /// Closes the connection with the largest output buffer if all of them together hold more than
-  /// `bytes`. Each thread is asked for its largest, then the fullest closes it; the limit is passed
-  /// for no longer than that takes. One such round at a time.
-  void EvictLargest(size_t bytes);
+  /// The sum of all output buffers is over its limit: closes the connection with the largest. Each
+  /// thread is asked for its largest, then the fullest closes it; the limit is passed for no longer
+  /// than that takes. One such round at a time.
+  void EvictLargest();
 
   [[nodiscard]] bool HasSecret(const HttpRequest& request) const;
   [[nodiscard]] size_t live() const { return live_; }
@@ -85,7 +86,7 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   [[nodiscard]] bool Adopt(Shard& shard, Arrival& arrival);
   void Sweep(Shard& shard);
   void ScheduleSweep(Shard& shard);
-  void CloseFullest(size_t bytes);
+  void CloseFullest();
 
   const size_t max_connections_;
   const base::Duration sweep_period_;

@@ -244,7 +244,7 @@ void ServerConnection::OnDrained() {
   asio::post(shard_.thread.impl().io, std::exchange(on_drained_, nullptr));
 }
 
-void ServerConnection::OnOverBudget() { set_->EvictLargest(set_->options.outbound_total_bytes); }
+void ServerConnection::OnOverBudget() { set_->EvictLargest(); }
 
 // ---- deadlines and the end ----
 
@@ -292,10 +292,9 @@ void ServerConnection::AbortSlowReader() {
 
 void ServerConnection::CloseIfIdle(base::SteadyTime silent_since) {
   if (phase_ != Phase::kOpen || close_started_ || peer_.secret_header) return;
-  const bool slow = pending_bytes() > OutputStream::kSoftLimit;
-  if (!slow && (last_heard_ > silent_since || !session_->IsIdle())) return;
+  if (last_heard_ > silent_since || !session_->IsIdle()) return;
   set_->shed_closes.Increment();
-  Close(kTryAgainLater, "overloaded");
+  Close(kTryAgainLater, "the relay is overloaded");
 }
 
 void ServerConnection::Sweep(base::SteadyTime now) {

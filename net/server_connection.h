@@ -48,8 +48,7 @@ class ServerConnection final : public WebSocketConnection,
   /// Ends the connection with a reset.
   void Abort() { stream_.Fail(asio::error::connection_aborted, /*reset=*/true); }
   void AbortSlowReader();
-  /// Closes a WebSocket that is of no use now: one that does not read, or that has been silent so
-  /// long and whose session waits for nothing.
+  /// Closes a WebSocket that has been silent since then and whose session waits for nothing.
   void CloseIfIdle(base::SteadyTime silent_since);
 
  private:

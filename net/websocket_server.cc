@@ -50,7 +50,7 @@ class ServerImpl final : public WebSocketServer {
   }
   void RefuseNew(bool refuse) override { set_->RefuseNew(refuse); }
   void CloseIdle(base::Duration silent) override { set_->CloseIdle(silent); }
-  void EvictLargest() override { set_->EvictLargest(0); }
+  void CutQueues(size_t bytes) override { set_->CutQueues(bytes); }
   [[nodiscard]] size_t outbound_bytes() const override { return set_->outbound_total; }
 
  private:

@@ -124,10 +124,10 @@ class WebSocketServer {
   // What an overloaded server can do without. Thread-safe; at once, or soon after.
   /// Whether new connections are answered 503, as they are past the limit of connections.
   virtual void RefuseNew(bool refuse) = 0;
-  /// Closes (1013) those that do not read, and those silent for so long whose sessions are idle.
+  /// Closes (1013) connections that have been silent for so long and whose sessions are idle.
   virtual void CloseIdle(base::Duration silent) = 0;
-  /// Cuts the connection whose output buffer is the largest.
-  virtual void EvictLargest() = 0;
+  /// Cuts connections with more than `bytes` in their output buffers.
+  virtual void CutQueues(size_t bytes) = 0;
 
   /// No new connections; existing ones go on. Thread-safe.
   virtual void StopAccepting() = 0;

@@ -169,7 +169,7 @@ TEST_F(WebSocketServerTest, CloseIdleSparesSessionsThatWaitForSomething) {
   EXPECT_EQ(waiting.ReadFrame().payload, "still here");
 }
 
-TEST_F(WebSocketServerTest, EvictLargestCutsTheFullestBuffer) {
+TEST_F(WebSocketServerTest, CutQueuesCutsThoseWithMoreUnread) {
   options.outbound_bytes = 64 << 20;
   StartServer([](WebSocketConnection& connection, std::string_view message) {
     const std::string piece(100'000, 'x');
@@ -181,7 +181,7 @@ TEST_F(WebSocketServerTest, EvictLargestCutsTheFullestBuffer) {
   small.SendFrame(kText, "40");
   large.SendFrame(kText, "120");
   while (server->outbound_bytes() < 13'000'000) std::this_thread::yield();
-  server->EvictLargest();
+  server->CutQueues(6 << 20);
   AwaitClosedSessions(1);
   EXPECT_TRUE(large.Ended());
   for (int i = 0; i < 40; ++i) ASSERT_EQ(small.ReadFrame().payload.size(), 100'000u);

@@ -15,6 +15,7 @@
 #include "base/cpu_pool.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/process_memory.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "ingest/pipeline.h"
@@ -57,6 +58,9 @@ void RaiseDescriptorLimit() {
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+// The rest is for the kernel: sockets, and the store's pages.
+size_t DefaultMemoryBudget() { return base::MemoryLimitBytes() / 4 * 3; }
 
 // Where our own relay port is reached from this machine: a wildcard is reached over loopback.
 net::SocketAddress LocalEndpoint(const std::vector<net::ListenAddress>& addresses) {
@@ -203,6 +207,8 @@ absl::Status Daemon::Parts::StartRelay() {
   options.listen = settings.relay_listen;
   options.own_hosts = HostsOf(settings.relay_urls);
   options.trusted_proxies = settings.relay_trusted_proxies;
+  options.memory_budget_bytes =
+      settings.limits_memory_bytes != 0 ? settings.limits_memory_bytes : DefaultMemoryBudget();
   options.instance = instance;
   options.secret_header = secret_header;
   auto started = relay::RelayService::Start(

@@ -61,6 +61,7 @@ struct Settings {
   std::chrono::milliseconds sync_startup_delay{5000};
 
   nostr::Limits limits;
+  size_t limits_memory_bytes = 0;  // 0: three quarters of what the process may use
 
   base::LogLevel log_level = base::LogLevel::kInfo;
   std::optional<base::LogFormat> log_format;  // nullopt: text on a terminal, else JSON

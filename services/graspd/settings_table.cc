@@ -363,6 +363,11 @@ std::vector<SettingSpec> LimitRows() {
       Row("limits.outbound_total_bytes", &L::outbound_total_bytes, Bytes(kMiB, kTiB),
           "Queued for all connections; past it the largest is closed. Not below "
           "`limits.outbound_bytes`."),
+      Row("limits.memory_bytes", &Settings::limits_memory_bytes, Bytes(0, kTiB),
+          "Memory of the process near which the relay sheds load: past 80 % of it stored events, "
+          "COUNT "
+          "and NEG-OPEN are refused, past 90 % new connections, past 95 % clients with much unread "
+          "output are cut. 0 for three quarters of the memory limit of the cgroup, or of the RAM."),
       Row("limits.ping_interval", &L::ping_interval, Duration<std::chrono::seconds>(1s, 24h),
           "A connection that is silent this long is pinged."),
       Row("limits.pong_timeout", &L::pong_timeout, Duration<std::chrono::seconds>(1s, 24h),

@@ -14,6 +14,7 @@ constexpr size_t kFilterValues = 50'000;
 constexpr double kStrikesPerSecond = 1, kStrikes = 100;
 
 constexpr char kBusy[] = "error: the relay is busy, try again later";
+constexpr char kOverloaded[] = "rate-limited: the relay is overloaded, try again later";
 constexpr char kSlowDown[] = "rate-limited: slow down";
 constexpr char kAuthRequired[] =
     "auth-required: only its authenticated author may publish a protected event";
@@ -27,6 +28,8 @@ size_t ValuesOf(const std::vector<nostr::Filter>& filters) {
   for (const nostr::Filter& filter : filters) values += filter.ValueCount() + 1;
   return values;
 }
+
+bool WantsStored(const nostr::Filter& filter) { return filter.limit != 0u; }
 
 // What is to be read from the store for a REQ: limits put in, filters that ask for nothing left
 // out.
@@ -167,6 +170,10 @@ void ClientSession::OnText(std::string_view text) {
   std::visit([this](auto& m) { Handle(std::move(m)); }, message);
 }
 
+bool ClientSession::IsIdle() const {
+  return subscriptions_.empty() && unanswered_ == 0 && neg_.empty();
+}
+
 void ClientSession::OnBinary() { connection_->Close(kUnsupportedData, "text messages only"); }
 
 // ---- events ----------------------------------------------------------------------------------
@@ -178,6 +185,7 @@ void ClientSession::Handle(nostr::ClientEvent message) {
   if (nostr::IsProtected(message.event) && !auth_.state().Has(message.event.pubkey)) {
     return RefuseProtected(message.event);
   }
+  ++unanswered_;
   submitter_->Submit(std::move(message.event), storage::Source::kDirect);
   UpdateReading();
 }
@@ -189,6 +197,7 @@ void ClientSession::RefuseProtected(const nostr::Event& event) {
 }
 
 void ClientSession::OnResults(std::span<const ingest::Result> results) {
+  unanswered_ -= results.size();
   for (const ingest::Result& result : results) {
     SendOk(result.id.ToHex(), result.accepted(), result.message);
     if (result.code == ingest::Code::kInvalid) Strike();
@@ -268,6 +277,8 @@ std::optional<std::string> ClientSession::RefuseQuery(const std::string& id,
     const absl::Status status = nostr::CheckFilterLimits(filter, context_.limits);
     if (!status.ok()) return std::string(status.message());
   }
+  const bool stored = std::any_of(filters.begin(), filters.end(), WantsStored);
+  if (!own_ && stored && context_.overload.sheds_reads()) return kOverloaded;
   return std::nullopt;
 }
 
@@ -438,6 +449,7 @@ class SessionHandle final : public net::WebSocketSession {
   void OnText(std::string_view message) override { session_->OnText(message); }
   void OnBinary(size_t) override { session_->OnBinary(); }
   void OnClosed() override { session_->OnClosed(); }
+  bool IsIdle() const override { return session_->IsIdle(); }
 
  private:
   const std::shared_ptr<LiveHub> hub_;

@@ -40,6 +40,8 @@ class ClientSession final : public LiveHub::Member,
   void OnBinary();
   /// Ends everything; the last call.
   void OnClosed();
+  /// No subscription, no event on its way.
+  [[nodiscard]] bool IsIdle() const;
 
   void OnTick(base::SteadyTime now) override { neg_.EndIdle(now); }
   void OnShutdown() override;
@@ -95,6 +97,7 @@ class ClientSession final : public LiveHub::Member,
   const bool own_;  // the SelfSubscriber
   base::TokenBucket event_budget_, query_budget_, neg_budget_, strikes_;
   std::unique_ptr<ingest::Submitter> submitter_;
+  size_t unanswered_ = 0;  // events on their way
   bool paused_ = false;
   bool closed_ = false;
 

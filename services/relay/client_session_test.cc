@@ -236,6 +236,43 @@ TEST_F(SessionTest, TooMuchOfAnythingIsRefusedWithAPrefix) {
   EXPECT_THAT(Ask(R"(["REQ","b",{}])", 1), ElementsAre(nostr::EoseMessage("b")));
 }
 
+TEST_F(SessionTest, UnderOverloadStoredEventsAreRefusedAndEventsAndLiveOnesGoOn) {
+  Start();
+  overload_.level = OverloadLevel::kQueues;
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","rate-limited: the relay is overloaded)")));
+  EXPECT_THAT(Ask(R"(["COUNT","s",{}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","rate-limited: )")));
+  EXPECT_THAT(Ask(R"(["NEG-OPEN","s",{},"61"])", 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","s","rate-limited: )")));
+  EXPECT_THAT(Ask(R"(["REQ","live",{"limit":0}])", 1), ElementsAre(nostr::EoseMessage("live")));
+  const nostr::Event event = Note("taken");
+  Publish(event);
+  EXPECT_THAT(Receive(2), testing::UnorderedElementsAre(Ok(event), Delivery("live", event)));
+  overload_.level = OverloadLevel::kNone;
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 2),
+              ElementsAre(Delivery("s", event), nostr::EoseMessage("s")));
+}
+
+TEST_F(SessionTest, OverloadSparesOurOwnSubscriber) {
+  Start(/*own=*/true);
+  overload_.level = OverloadLevel::kQueues;
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 1), ElementsAre(nostr::EoseMessage("s")));
+}
+
+TEST_F(SessionTest, IsIdleOnlyWhileNothingIsAskedForOrOnItsWay) {
+  Start();
+  EXPECT_TRUE(session_->IsIdle());
+  Ask(R"(["REQ","s",{}])", 1);
+  EXPECT_FALSE(session_->IsIdle());
+  Send(R"(["CLOSE","s"])");
+  EXPECT_TRUE(session_->IsIdle());
+  Publish(Note("on its way"));
+  EXPECT_FALSE(session_->IsIdle());
+  Receive(1);
+  EXPECT_TRUE(session_->IsIdle());
+}
+
 TEST_F(SessionTest, AQueryThatFindsNoReaderIsRefused) {
   Start();
   ReadsHold hold(reads_);

@@ -39,6 +39,8 @@ class NegEndpoint {
   void Refuse(const std::string& id, std::string_view reason, uint64_t maximum = 0);
   void EndIdle(base::SteadyTime now);
   void EndAll(std::string_view reason);
+  /// No session is open.
+  [[nodiscard]] bool empty() const { return sessions_.empty(); }
 
  private:
   struct Session;

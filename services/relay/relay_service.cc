@@ -4,11 +4,13 @@
 #include <chrono>
 #include <unordered_map>
 
+#include "base/process_memory.h"
 #include "base/status_macros.h"
 #include "net/websocket_server.h"
 #include "services/relay/client_session.h"
 #include "services/relay/info_pages.h"
 #include "services/relay/live_hub.h"
+#include "services/relay/overload_guard.h"
 #include "services/relay/session_context.h"
 
 namespace graspd::relay {
@@ -22,7 +24,9 @@ struct HubThread {
   explicit HubThread(net::IoThread& t) : thread(t), hub(std::make_shared<LiveHub>(t)) {}
   net::IoThread& thread;
   const std::shared_ptr<LiveHub> hub;
-  std::unique_ptr<net::IoThread::Timer> timer;  // on `thread` only
+  // On `thread` only.
+  std::unique_ptr<net::IoThread::Timer> timer;
+  std::shared_ptr<OverloadGuard> guard;  // of one of them
 };
 using HubThreadPtr = std::shared_ptr<HubThread>;
 
@@ -32,6 +36,7 @@ void TickLater(const HubThreadPtr& self, const base::Clock& clock) {
     const auto alive = weak.lock();
     if (!alive) return;
     alive->hub->Tick(clock.Now());
+    if (alive->guard) alive->guard->Check();
     TickLater(alive, clock);
   });
 }
@@ -81,11 +86,13 @@ struct RelayService::Impl {
                 meters,
                 std::make_shared<NegSets>(deps.store, options.limits.neg_set_items,
                                           options.limits.neg_memory_bytes),
-                own_hosts} {}
+                own_hosts,
+                overload} {}
 
   // The sessions first, then what feeds them; the timers end on their own threads.
   ~Impl() {
     gauges.clear();
+    if (guard) guard->Stop();
     server.reset();
     feed.reset();
     for (const HubThreadPtr& hub : hubs) {
@@ -94,16 +101,19 @@ struct RelayService::Impl {
   }
 
   void MakeHubs(const Dependencies& deps);
-  void AddGauges(base::Metrics& metrics);
+  void GuardAgainstOverload(const Options& options, base::BlockingPool& pool);
+  void AddGauges(base::Metrics& metrics, size_t memory_budget);
 
   const InfoPages pages;
   OwnHosts own_hosts;
   Meters meters;
+  Overload overload;
   const SessionContext context;
   std::vector<HubThreadPtr> hubs;
   std::unordered_map<net::IoThread*, HubThreadPtr> hub_of;
   std::unique_ptr<storage::CommitFeed::Subscription> feed;
   std::unique_ptr<net::WebSocketServer> server;
+  std::shared_ptr<OverloadGuard> guard;
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> gauges;
 };
 
@@ -128,7 +138,22 @@ void RelayService::Impl::MakeHubs(const Dependencies& deps) {
   }
 }
 
-void RelayService::Impl::AddGauges(base::Metrics& metrics) {
+void RelayService::Impl::GuardAgainstOverload(const Options& options, base::BlockingPool& pool) {
+  guard = std::make_shared<OverloadGuard>(
+      OverloadGuard::Budget{options.memory_budget_bytes, options.limits.outbound_total_bytes},
+      *server, overload, base::UnreclaimableMemoryBytes,
+      [&pool] { (void)pool.TryRun(base::ReturnFreedMemory); });
+  const HubThreadPtr& hub = hubs.front();
+  hub->thread.Post([hub, overload_guard = guard] { hub->guard = overload_guard; });
+}
+
+void RelayService::Impl::AddGauges(base::Metrics& metrics, size_t memory_budget) {
+  gauges.push_back(metrics.Sample("graspd_relay_overload_level",
+                                  "What is shed: 0 nothing, 1 reads, 2 connections, 3 queues.",
+                                  [this] { return double(overload.level.load()); }));
+  gauges.push_back(metrics.Sample("graspd_relay_memory_budget_bytes",
+                                  "Memory of the process near which the relay sheds load.",
+                                  [memory_budget] { return double(memory_budget); }));
   gauges.push_back(metrics.Sample("graspd_relay_neg_set_bytes",
                                   "Memory of the sets that clients reconcile against.",
                                   [this] { return double(context.neg_sets->bytes()); }));
@@ -154,7 +179,8 @@ absl::StatusOr<std::unique_ptr<RelayService>> RelayService::Start(Options option
             return MakeSession(fixed->context, hub->hub, std::move(connection));
           },
           dependencies.metrics));
-  impl->AddGauges(dependencies.metrics);
+  impl->GuardAgainstOverload(options, dependencies.reads);
+  impl->AddGauges(dependencies.metrics, options.memory_budget_bytes);
   return std::unique_ptr<RelayService>(new RelayService(std::move(impl)));
 }
 

@@ -9,6 +9,7 @@
 #include "nostr/limits.h"
 #include "services/relay/meters.h"
 #include "services/relay/neg_sets.h"
+#include "services/relay/overload_guard.h"
 #include "services/relay/own_hosts.h"
 #include "storage/event_store.h"
 
@@ -27,6 +28,7 @@ struct SessionContext {
   Meters& meters;
   std::shared_ptr<NegSets> neg_sets;
   const OwnHosts& own_hosts;
+  const Overload& overload;
 };
 
 }  // namespace graspd::relay

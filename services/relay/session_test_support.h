@@ -187,7 +187,7 @@ class SessionTest : public testing::Test {
   void Start(ingest::EventSink& sink, bool own) {
     neg_sets_ = std::make_shared<NegSets>(*store_, limits_.neg_set_items, limits_.neg_memory_bytes);
     context_.emplace(SessionContext{limits_, sink, *store_, reads_, cpu_, clock_, meters_,
-                                    neg_sets_, own_hosts_});
+                                    neg_sets_, own_hosts_, overload_});
     subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {
       thread_.Post([this, commit] { hub_.Deliver(*commit); });
     });
@@ -246,6 +246,7 @@ class SessionTest : public testing::Test {
   ingest::Pipeline pipeline_{{*store_, feed_, policy_, cpu_, clock_, metrics_}, nostr::Limits{}};
   std::shared_ptr<NegSets> neg_sets_;
   OwnHosts own_hosts_{{{"relay.example", 443}}};
+  Overload overload_;
   std::optional<SessionContext> context_;
   std::unique_ptr<storage::CommitFeed::Subscription> subscription_;
   std::shared_ptr<FakeConnection> connection_ = std::make_shared<FakeConnection>();

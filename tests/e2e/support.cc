@@ -99,9 +99,11 @@ Outcome RunGraspd(std::vector<std::string> flags) {
   return RunToEnd(flags);
 }
 
-Graspd::Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags) {
+Graspd::Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags,
+               const std::vector<std::string>& launcher) {
   (void)InteropIsRequired();
-  std::vector<std::string> arguments = {GRASPD};
+  std::vector<std::string> arguments = launcher;
+  arguments.emplace_back(GRASPD);
   // A list given twice is joined, so a port is only ours to choose if nobody else has.
   for (const std::string flag : {"--relay-listen=", "--admin-listen=", "--ops-listen="}) {
     const bool given = std::any_of(flags.begin(), flags.end(), [&](const std::string& other) {

@@ -62,8 +62,10 @@ struct Outcome {
 /// A graspd that serves, on ports that the kernel chooses.
 class Graspd {
  public:
-  /// Waits until it is ready. `name` is that of its log in `dir`; `flags` may say where to listen.
-  Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags);
+  /// Waits until it is ready. `name` is that of its log in `dir`; `flags` may say where to listen;
+  /// `launcher` stands before the command, as of `prlimit`.
+  Graspd(const TempDir& dir, const std::string& name, const std::vector<std::string>& flags,
+         const std::vector<std::string>& launcher = {});
 
   /// "127.0.0.1:port", or what else its ready line says.
   [[nodiscard]] std::string relay() const { return Address("relay="); }

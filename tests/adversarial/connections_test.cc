@@ -1,0 +1,167 @@
+// Clients that are too many, too slow, or gone without a word.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "nostr/message.h"
+#include "tests/adversarial/target.h"
+#include "tests/e2e/admin_client.h"
+#include "tests/e2e/relay_client.h"
+
+namespace graspd::adversarial {
+namespace {
+
+using e2e::Eventually;
+using e2e::RelayClient;
+using net::RawClient;
+using testing::StartsWith;
+using Clients = std::vector<std::unique_ptr<RawClient>>;
+
+constexpr char kLive[] = R"(["REQ","live",{"limit":0}])";
+
+/// WebSocket clients with a subscription to everything new.
+Clients Subscribers(const Target& target, int count, int receive_buffer = 0) {
+  Clients clients;
+  for (int i = 0; i < count; ++i) {
+    clients.push_back(WebSocketClient(target, receive_buffer));
+    clients.back()->SendFrame(kText, kLive);
+    EXPECT_EQ(clients.back()->ReadFrame().payload, R"(["EOSE","live"])");
+  }
+  return clients;
+}
+
+base::SteadyTime Now() { return base::SystemClock::Instance().Now(); }
+
+TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
+  constexpr size_t kQueue = 256 << 10, kEvent = 16 << 10;
+  const int stalled_count = Scaled(1000);
+  const Target target({"--limits-outbound-bytes=256KiB", "--limits-event-bytes=64KiB",
+                       "--limits-message-bytes=64KiB", "--limits-neg-message-bytes=64KiB"});
+  Clients stalled = Subscribers(target, stalled_count, /*receive_buffer=*/4096);
+  RelayClient reader(target.relay_url()), publisher(target.relay_url());
+  reader.Subscribe("live", {{.limit = 0}});
+  const double before = target.Metric("process_resident_memory_bytes");
+  double most = 0;
+  std::vector<nostr::Event> published;
+  const auto cut = [&] { return target.Metric("graspd_relay_slow_client_closes_total"); };
+  while (cut() < stalled_count && published.size() < 1000) {
+    std::vector<nostr::Event> batch;
+    for (int i = 0; i < 10; ++i) batch.push_back(Target::MakeEvent(kEvent));
+    publisher.Publish(batch);  // throws if one gets no OK
+    published.insert(published.end(), batch.begin(), batch.end());
+    most = std::max(most, target.Metric("process_resident_memory_bytes"));
+  }
+  EXPECT_EQ(cut(), stalled_count);
+  for (const auto& client : stalled) EXPECT_TRUE(client->Ended());
+  for (const auto& event : published) ASSERT_TRUE(reader.AwaitEvent("live", event.id));
+  // Every queue may be a little over its limit, and buffers grow by doubling.
+  const double allowed = static_cast<double>(stalled_count) * 2 * (kQueue + kEvent) + (64 << 20);
+  EXPECT_LT(most, before + allowed);
+  RecordProperty("published", static_cast<int>(published.size()));
+  RecordProperty("resident_growth_bytes", std::to_string(most - before));
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, AllQueuesTogetherAreBoundedToo) {
+  const Target target({"--limits-outbound-bytes=8MiB", "--limits-outbound-total-bytes=16MiB"});
+  Clients stalled = Subscribers(target, 20, /*receive_buffer=*/4096);
+  RelayClient publisher(target.relay_url());
+  for (int i = 0; i < 30; ++i) publisher.Publish({Target::MakeEvent(200'000)});
+  EXPECT_GT(target.Metric("graspd_relay_slow_client_closes_total"), 0);
+  EXPECT_LE(target.Metric("graspd_relay_outbound_queue_bytes"), 20 << 20);
+  stalled.clear();
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, SlowHandshakesAreCutAndHoldUpNobody) {
+  const Target target({"--limits-handshake-timeout=2s"});
+  Clients slow;
+  for (int i = 0; i < Scaled(5000); ++i) {
+    slow.push_back(std::make_unique<RawClient>(target.relay()));
+    if (i % 4 == 1) slow.back()->Send("GET / HTTP/1.1\r\nHost: re");
+    if (i % 4 == 2)
+      slow.back()->Send("POST / HTTP/1.1\r\nHost: relay\r\nContent-Length: 10\r\n\r\n");
+    if (i % 4 == 3) slow.back()->Upgrade();
+  }
+  const nostr::Event event = Target::MakeEvent();
+  RelayClient(target.relay_url()).Publish({event});  // while they are there
+  EXPECT_TRUE(e2e::HasStored(target.relay_url(), event.id));
+  for (size_t i = 0; i < slow.size(); ++i) {
+    if (i % 4 != 3) EXPECT_TRUE(slow[i]->Ended());
+  }
+  // Silence after the upgrade is no fault: such a client is pinged, and may be idle for ever.
+  slow[3]->SendFrame(kText, kLive);
+  EXPECT_EQ(slow[3]->ReadFrame().payload, R"(["EOSE","live"])");
+  slow.clear();
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, SubscribersThatVanishDuringTheFanOutHurtNobody) {
+  const Target target;
+  Clients clients = Subscribers(target, Scaled(5000));
+  RelayClient reader(target.relay_url()), publisher(target.relay_url());
+  reader.Subscribe("live", {{.limit = 0}});
+  std::vector<nostr::Event> events;
+  for (int i = 0; i < 200; ++i) events.push_back(Target::MakeEvent(1000));
+  publisher.Send(events);
+  clients.clear();  // with unread input, so that the kernel sends RST
+  for (const auto& event : events) ASSERT_TRUE(reader.AwaitEvent("live", event.id));
+  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") <= 2; }));
+  EXPECT_EQ(target.Metric("graspd_relay_subscriptions"), 1);
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, AtTheLimitOfConnectionsOthersAreTold503) {
+  const Target target({"--limits-connections=3"});
+  Clients inside = Subscribers(target, 3);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_THAT(RawClient(target.relay()).Upgrade(), StartsWith("HTTP/1.1 503"));
+  }
+  inside[0]->SendFrame(kText, kLive);
+  EXPECT_EQ(inside[0]->ReadFrame().payload, R"(["EOSE","live"])");
+  inside.clear();
+  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") == 0; }));
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, WithFewDescriptorsOperatorsAreStillServedAndNothingSpins) {
+  const Target target({}, {"/usr/bin/prlimit", "--nofile=256:256"});
+  Clients many;
+  for (int i = 0; i < 1000; ++i) many.push_back(std::make_unique<RawClient>(target.relay()));
+  EXPECT_EQ(e2e::HttpGet(target.ops(), "/readyz").status, 200);
+  EXPECT_EQ(e2e::AdminClient(target.admin()).Find("wss://nobody.example").url(), "");
+  EXPECT_LT(target.Metric("process_open_fds"), 256);
+  const double cpu = target.Metric("process_cpu_seconds_total");
+  const base::SteadyTime begin = Now();
+  EXPECT_TRUE(many.front()->Ended());  // when its handshake has taken too long
+  const double seconds = std::chrono::duration<double>(Now() - begin).count();
+  EXPECT_LT(target.Metric("process_cpu_seconds_total") - cpu, 0.2 * std::max(seconds, 1.0));
+  many.clear();
+  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") == 0; }));
+  target.ExpectHealthy();
+}
+
+TEST(ConnectionsTest, WithoutMemoryReadsAndNewcomersAreRefusedButEventsAreTaken) {
+  const Target target({"--limits-memory-bytes=1MiB"});
+  const auto client = WebSocketClient(target);
+  client->SendFrame(kText, kLive);
+  EXPECT_EQ(client->ReadFrame().payload, R"(["EOSE","live"])");
+  ASSERT_TRUE(Eventually([&] { return target.Metric("graspd_relay_overload_level") == 3; }));
+  EXPECT_THAT(RawClient(target.relay()).Upgrade(), StartsWith("HTTP/1.1 503"));
+  client->SendFrame(kText, R"(["REQ","stored",{}])");
+  EXPECT_THAT(client->ReadFrame().payload, StartsWith(R"(["CLOSED","stored","rate-limited: )"));
+  const nostr::Event event = Target::MakeEvent();
+  client->SendFrame(kText, nostr::ClientEventMessage(nostr::EventJson(event)));
+  const std::vector<std::string> answers = {client->ReadFrame().payload,
+                                            client->ReadFrame().payload};
+  EXPECT_THAT(answers, testing::Contains(nostr::OkMessage(event.id.ToHex(), true, "")));
+  EXPECT_THAT(answers, testing::Contains(StartsWith(R"(["EVENT","live",)")));
+}
+
+}  // namespace
+}  // namespace graspd::adversarial

@@ -1,0 +1,91 @@
+#include "tests/adversarial/target.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <ctime>
+
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "tests/e2e/relay_client.h"
+
+namespace graspd::adversarial {
+namespace {
+
+std::vector<std::string> Flags(const std::vector<std::string>& more) {
+  std::vector<std::string> flags = {"--store=memory:",
+                                    "--policy-mode=open",
+                                    "--sync-enabled=false",
+                                    "--limits-connections-per-address=100000",
+                                    "--limits-events-per-second=0",
+                                    "--limits-reqs-per-second=0"};
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+// The attackers are many, and all in this process.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+int Scaled(int full) {
+  return std::getenv("GRASPD_ADVERSARIAL_FULL") != nullptr ? full : full / 10;
+}
+
+Target::Target(const std::vector<std::string>& flags, const std::vector<std::string>& launcher) {
+  RaiseDescriptorLimit();
+  graspd_ = std::make_unique<e2e::Graspd>(dir_, "graspd", Flags(flags), launcher);
+  resident_at_start_ = Metric("process_resident_memory_bytes");
+}
+
+net::SocketAddress Target::relay() const {
+  return e2e::Value(net::SocketAddress::Parse(graspd_->relay()));
+}
+
+double Target::Metric(const std::string& name) const {
+  const std::string metrics = "\n" + e2e::HttpGet(ops(), "/metrics").body;
+  const size_t found = metrics.find("\n" + name + " ");
+  if (found == std::string::npos) throw std::runtime_error("no metric " + name);
+  return std::atof(metrics.c_str() + found + name.size() + 2);
+}
+
+void Target::ExpectHealthy() const {
+  constexpr double kMoreMemory = 32 << 20;
+  constexpr long kMostSeries = 2000;
+  EXPECT_EQ(e2e::HttpGet(ops(), "/livez").status, 200);
+  EXPECT_EQ(e2e::HttpGet(ops(), "/readyz").status, 200);
+  const nostr::Event event = MakeEvent();
+  e2e::RelayClient(relay_url()).Publish({event});
+  EXPECT_TRUE(e2e::HasStored(relay_url(), event.id));
+  EXPECT_TRUE(e2e::Eventually([&] {
+    return Metric("process_resident_memory_bytes") < resident_at_start_ + kMoreMemory;
+  })) << resident_at_start_
+      << " -> " << Metric("process_resident_memory_bytes");
+  const std::string metrics = e2e::HttpGet(ops(), "/metrics").body;
+  EXPECT_LE(std::count(metrics.begin(), metrics.end(), '\n'), kMostSeries);
+}
+
+nostr::Event Target::MakeEvent(size_t content_bytes) {
+  static std::atomic<int> count{0};
+  static const nostr::SecretKey key = nostr::SecretKey::FromSeed("adversary");
+  std::string content = std::to_string(++count) + " ";
+  content.append(content_bytes, 'x');
+  const auto now = static_cast<uint64_t>(std::time(nullptr));
+  return nostr::EventBuilder(1, now).Content(content).Sign(key);
+}
+
+std::unique_ptr<net::RawClient> WebSocketClient(const Target& target, int receive_buffer) {
+  auto client = std::make_unique<net::RawClient>(target.relay(), receive_buffer);
+  const std::string head = client->Upgrade();
+  if (!head.starts_with("HTTP/1.1 101")) throw std::runtime_error("no upgrade: " + head);
+  return client;
+}
+
+}  // namespace graspd::adversarial

@@ -1,0 +1,53 @@
+// The relay under attack, and how to tell that it has not suffered.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/test_support.h"
+#include "nostr/event.h"
+#include "tests/e2e/support.h"
+
+namespace graspd::adversarial {
+
+/// `full`, or a tenth of it unless the environment asks for full size.
+[[nodiscard]] int Scaled(int full);
+
+inline constexpr uint8_t kText = 0x81, kBinary = 0x82, kClose = 0x88, kPing = 0x89, kPong = 0x8a;
+
+/// A graspd with a store in memory that takes every valid event, without sync and without limits
+/// on one address or on rates.
+class Target {
+ public:
+  /// `launcher` is put before the command, as of `prlimit`.
+  explicit Target(const std::vector<std::string>& flags = {},
+                  const std::vector<std::string>& launcher = {});
+
+  [[nodiscard]] net::SocketAddress relay() const;
+  [[nodiscard]] std::string relay_url() const { return graspd_->relay_url(); }
+  [[nodiscard]] std::string ops() const { return graspd_->ops(); }
+  [[nodiscard]] std::string admin() const { return graspd_->admin(); }
+  /// The value of a metric without labels, or of `name{labels}`.
+  [[nodiscard]] double Metric(const std::string& name) const;
+
+  /// What holds after every attack: the process is alive and ready, a fresh client can publish an
+  /// event and read it back, memory is near what it was, and metrics have not multiplied.
+  void ExpectHealthy() const;
+
+  /// An event with so many bytes of content, different at each call.
+  [[nodiscard]] static nostr::Event MakeEvent(size_t content_bytes = 10);
+
+ private:
+  e2e::TempDir dir_;
+  std::unique_ptr<e2e::Graspd> graspd_;
+  double resident_at_start_ = 0;
+};
+
+/// A client that has upgraded.
+[[nodiscard]] std::unique_ptr<net::RawClient> WebSocketClient(const Target& target,
+                                                              int receive_buffer = 0);
+
+}  // namespace graspd::adversarial
