@@ -78,13 +78,13 @@ bool OutputStream::DiscardInput() {
 
 void OutputStream::Appended(size_t bytes) {
   buffer_.Commit(bytes);
-  const size_t total = limits_.total.fetch_add(bytes) + bytes;
   if (pending() > limits_.bytes) {
     // What is pending may be 32 KiB that were never offered to the kernel yet: offer first.
     if (!awaiting_writable_) SendPending();
     if (pending() > limits_.bytes) return Fail(asio::error::no_buffer_space, /*reset=*/true);
   }
-  if (total > limits_.total_bytes) owner_.OnOverBudget();
+  constexpr size_t kStep = 4096;
+  if (pending() >= in_total_ + kStep && AddToTotal() > limits_.total_bytes) owner_.OnOverBudget();
   above_eager_ |= pending() >= kEagerFlush;
   if (awaiting_writable_) return;
   if (pending() >= kEagerFlush) {
@@ -112,7 +112,6 @@ void OutputStream::SendPending() {
         ::send(socket_.native_handle(), buffer_.data(), buffer_.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       buffer_.Consume(static_cast<size_t>(sent));
-      limits_.total -= static_cast<size_t>(sent);
       sent_bytes_ += static_cast<uint64_t>(sent);
     } else if (errno == EAGAIN) {
       AwaitWritable();
@@ -121,6 +120,7 @@ void OutputStream::SendPending() {
       return Fail(ErrorCode(errno, boost::system::system_category()), /*reset=*/false);
     }
   }
+  if (pending() < in_total_) (void)AddToTotal();
   if (above_eager_ && pending() < kEagerFlush) {
     above_eager_ = false;
     owner_.OnDrained();
@@ -153,8 +153,15 @@ void OutputStream::Fail(ErrorCode error, bool reset) {
 }
 
 void OutputStream::ReleaseBuffer() {
-  limits_.total -= pending();
   buffer_.Release();
+  if (in_total_ != 0) (void)AddToTotal();
+}
+
+/// Corrects what the sum holds for this buffer; returns the sum.
+size_t OutputStream::AddToTotal() {
+  const size_t change = pending() - in_total_;  // modulo 2^64 when it is negative
+  in_total_ = pending();
+  return limits_.total.fetch_add(change) + change;
 }
 
 }  // namespace graspd::net

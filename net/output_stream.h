@@ -43,7 +43,8 @@ class OutputStream final : private FlushQueue::Member {
     ~Owner() = default;
   };
 
-  /// Limit of one buffer, and the limit and current value of the sum over all.
+  /// Limit of one buffer, and the limit and current value of the sum over all. The sum knows a
+  /// buffer to the nearest 4 KiB: all threads share it, and most buffers are empty again at once.
   struct Limits {
     size_t bytes;
     size_t total_bytes;
@@ -94,6 +95,7 @@ class OutputStream final : private FlushQueue::Member {
  private:
   bool AppendControl(uint8_t opcode, std::string_view payload);
   void Appended(size_t bytes);
+  [[nodiscard]] size_t AddToTotal();
   void Flush() override;
   void FlushNow();
   void SendPending();
@@ -108,6 +110,7 @@ class OutputStream final : private FlushQueue::Member {
   std::optional<SteadyTimer> emptied_;
   ErrorCode error_;
   uint64_t sent_bytes_ = 0;
+  size_t in_total_ = 0;       // pending bytes that the sum knows of
   bool above_eager_ = false;  // OnDrained is due
   bool queued_ = false;       // in the flush queue
   bool awaiting_writable_ = false;

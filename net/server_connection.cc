@@ -249,7 +249,7 @@ void ServerConnection::OnOverBudget() { set_->EvictLargest(); }
 // ---- deadlines and the end ----
 
 void ServerConnection::Close(uint16_t code, std::string_view reason) {
-  if (phase_ == Phase::kHttp) return Abort();
+  if (!session_) return Abort();  // a plain HTTP exchange, or none yet
   if (phase_ != Phase::kOpen || close_started_ || stream_.broken()) return;
   close_started_ = true;
   deadline_ = Now() + kClosingTimeout;
@@ -291,7 +291,7 @@ void ServerConnection::AbortSlowReader() {
 }
 
 void ServerConnection::CloseIfIdle(base::SteadyTime silent_since) {
-  if (phase_ != Phase::kOpen || close_started_ || peer_.secret_header) return;
+  if (phase_ != Phase::kOpen || close_started_ || !session_ || peer_.secret_header) return;
   if (last_heard_ > silent_since || !session_->IsIdle()) return;
   set_->shed_closes.Increment();
   Close(kTryAgainLater, "the relay is overloaded");

@@ -1,6 +1,6 @@
 #include "services/relay/session_reads.h"
 
-#include <deque>
+#include <list>
 #include <utility>
 
 namespace graspd::relay {
@@ -23,7 +23,7 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
   base::BlockingPool& pool;
   base::Executor& executor;
   size_t active = 0;
-  std::deque<Read> waiting;
+  std::list<Read> waiting;  // unlike a deque, it takes no memory while it is empty
 };
 
 void SessionReads::State::StartWaiting() {
