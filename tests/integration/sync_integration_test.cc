@@ -229,5 +229,32 @@ TEST_F(SyncIntegrationTest, APausedRemoteIsLeftAndCaughtUpWithAfterwards) {
   ours_.WaitFor(meanwhile);
 }
 
+TEST_F(SyncIntegrationTest, AFullComparisonFetchesNothingThatWasBroughtInVainBefore) {
+  const auto url = nostr::RelayUrl::Parse(theirs_.url()).value();
+  theirs_.Publish(Announcement("tool", {theirs_.url()}));  // older than ours
+  theirs_.Publish(Announcement("foreign", {theirs_.url()}));
+  const Event issue = Issue("tool", UnixNow(), "wanted");
+  theirs_.Publish(issue);
+  ours_.Publish(EventBuilder(nostr::kRepositoryAnnouncement, UnixNow())
+                    .Tag({"d", "tool"})
+                    .Tag({"relays", ours_.url(), theirs_.url()})
+                    .Sign(owner_));
+  ours_.WaitFor(issue);
+  const auto settled = [&] {
+    for (;;) {
+      const auto remotes = manager_->Remotes(kPatience).value();
+      for (const auto& remote : remotes) {
+        if (remote.url == url && remote.state == sync::RemoteState::kLive) return remote.counts;
+      }
+    }
+  };
+  const auto before = settled();
+  EXPECT_GE(before.needed, 3u);
+  ASSERT_TRUE(manager_->TriggerSync(url, kPatience).ok());
+  const auto after = settled();
+  EXPECT_EQ(after.needed, before.needed);
+  EXPECT_EQ(after.received, before.received);
+}
+
 }  // namespace
 }  // namespace graspd
