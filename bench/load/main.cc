@@ -29,15 +29,22 @@ absl::Status RunMode(const Run& run) {
   return absl::InternalError("no such mode");
 }
 
-absl::Status Measure(const Options& options, Report& report) {
+absl::Status Measure(const Options& options, const RelayAddress& relay, Report& report) {
   const auto& clock = base::SystemClock::Instance();
-  GRASPD_ASSIGN_OR_RETURN(const auto relay, ResolveRelay(options.url));
-  const auto identity = AskIdentity(relay);
-  report.SetRelay(identity.software, identity.version);
   Progress progress(clock);
-  const absl::Status status = RunMode({options, relay, clock, progress, report});
+  const Run run{options, relay, clock, progress, report};
+  // Signing takes a while: look first whether anybody is there.
+  GRASPD_RETURN_IF_ERROR(run.Connect(1).status());
+  const auto identity = AskIdentity(relay);
+  report.SetRelay(identity.name, identity.software, identity.version);
+  const absl::Status status = RunMode(run);
   progress.Clear();
   return status;
+}
+
+int BadArguments(const absl::Status& status) {
+  fmt::print(stderr, "graspd-bench: {}\nTry graspd-bench --help.\n", std::string(status.message()));
+  return 2;
 }
 
 int Main(const std::vector<std::string>& arguments) {
@@ -46,17 +53,15 @@ int Main(const std::vector<std::string>& arguments) {
     return 0;
   }
   const auto options = ParseOptions(arguments);
-  if (!options.ok()) {
-    fmt::print(stderr, "graspd-bench: {}\nTry graspd-bench --help.\n",
-               std::string(options.status().message()));
-    return 2;
-  }
+  if (!options.ok()) return BadArguments(options.status());
   if (options->help) {
     fmt::print("{}", ModeHelp(options->mode));
     return 0;
   }
+  const auto relay = ResolveRelay(options->url);
+  if (!relay.ok()) return BadArguments(relay.status());
   Report report(*options);
-  const absl::Status status = Measure(*options, report);
+  const absl::Status status = Measure(*options, *relay, report);
   if (!status.ok()) report.SetError(std::string(status.message()));
   fmt::print(stderr, "{}", report.Summary());
   fmt::print("{}\n", report.Json());

@@ -97,7 +97,8 @@ RelayIdentity AskIdentity(const RelayAddress& relay) {
   boost::system::error_code error;
   const auto document = boost::json::parse(*body, error);
   if (error || !document.is_object()) return {};
-  return {TextOf(document.get_object(), "software"), TextOf(document.get_object(), "version")};
+  const auto& fields = document.get_object();
+  return {TextOf(fields, "name"), TextOf(fields, "software"), TextOf(fields, "version")};
 }
 
 }  // namespace graspd::bench

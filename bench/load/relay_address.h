@@ -24,7 +24,7 @@ absl::StatusOr<RelayAddress> ResolveRelay(const std::string& url);
 
 /// From the NIP-11 document; empty where it says nothing or there is none.
 struct RelayIdentity {
-  std::string software, version;
+  std::string name, software, version;
 };
 /// Blocking, for 5 s at most.
 [[nodiscard]] RelayIdentity AskIdentity(const RelayAddress& relay);

@@ -25,8 +25,8 @@ std::string Number(double value) {
 
 Report::Report(const Options& options) : mode_(ModeName(options.mode)), url_(options.url) {}
 
-void Report::SetRelay(std::string_view software, std::string_view version) {
-  relay_ = {{"software", Quoted(software)}, {"version", Quoted(version)}};
+void Report::SetRelay(std::string_view name, std::string_view software, std::string_view version) {
+  relay_ = {{"name", Quoted(name)}, {"software", Quoted(software)}, {"version", Quoted(version)}};
 }
 void Report::SetError(std::string_view message) { error_ = message; }
 

@@ -19,7 +19,7 @@ class Report {
   explicit Report(const Options& options);
 
   /// Who answers under the URL (NIP-11); empty = it does not say.
-  void SetRelay(std::string_view software, std::string_view version);
+  void SetRelay(std::string_view name, std::string_view software, std::string_view version);
   /// Why the run failed.
   void SetError(std::string_view message);
 
