@@ -38,7 +38,7 @@ test-build:
 	@$(call configure,ON,OFF)
 	@$(compile)
 
-bench:  ## Build and run the micro-benchmarks
+bench:  ## Build graspd-bench and the micro-benchmarks, and run the latter
 	@tools/install_deps.sh build bench
 	@$(call configure,OFF,ON)
 	@$(compile)

@@ -53,6 +53,20 @@ void BM_EventJson(benchmark::State& state) {
 }
 BENCHMARK(BM_EventJson);
 
+// Writing the preimage and its SHA-256.
+void BM_ComputeId(benchmark::State& state) {
+  for (auto _ : state) benchmark::DoNotOptimize(ComputeId(Sample()));
+}
+BENCHMARK(BM_ComputeId);
+
+// Argument: bytes. What ComputeId hashes is about 250.
+void BM_Sha256(benchmark::State& state) {
+  const std::string text(static_cast<size_t>(state.range(0)), 'x');
+  for (auto _ : state) benchmark::DoNotOptimize(Sha256(text));
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_Sha256)->Arg(250)->Arg(65'536);
+
 void BM_VerifySignature(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(VerifySignature(Sample()));
 }

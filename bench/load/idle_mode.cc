@@ -1,6 +1,9 @@
 // Connections that do nothing, and what they cost.
 
+#include <fmt/format.h>
+
 #include <chrono>
+#include <string_view>
 
 #include "base/status_macros.h"
 #include "bench/load/relay_text.h"
@@ -31,12 +34,23 @@ absl::Status Hold(Client& client, base::Duration duration) {
   return absl::OkStatus();
 }
 
+// What the relay has grown by since the meter began, for each of `count`.
+void ReportMemory(const Cost& cost, double count, std::string_view of_what, Report& report) {
+  if (!cost.relay) return;
+  const auto add = [&](std::string_view name, uint64_t before_kib, uint64_t after_kib) {
+    const double grown = static_cast<double>(after_kib) - static_cast<double>(before_kib);
+    report.Result(fmt::format("relay_{}_bytes_per_{}", name, of_what), grown * 1024 / count);
+  };
+  const ProcessStats &before = cost.relay->before, &after = cost.relay->after;
+  add("rss", before.rss_kib, after.rss_kib);
+  add("anonymous", before.anonymous_kib, after.anonymous_kib);
+}
+
 }  // namespace
 
 absl::Status RunIdle(const Run& run) {
   const Options& options = run.options;
   run.report.Parameter("connections", options.connections);
-  run.report.Parameter("subscriptions", options.subscribe ? options.connections : size_t{0});
   run.report.Parameter("hold_s", options.hold);
   const auto hold =
       std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(options.hold));
@@ -49,22 +63,20 @@ absl::Status RunIdle(const Run& run) {
   if (connecting.relay) {
     run.report.Result("relay_us_per_connect", connecting.relay->cpu_s() / count * 1e6);
   }
-  if (options.subscribe) GRASPD_RETURN_IF_ERROR(SubscribeAll(*client, options.filters.front()));
-
   GRASPD_ASSIGN_OR_RETURN(const auto idle_meter, run.Measure());
   GRASPD_RETURN_IF_ERROR(Hold(*client, hold));
   GRASPD_ASSIGN_OR_RETURN(const auto idle, idle_meter.End());
   GRASPD_ASSIGN_OR_RETURN(const auto whole, meter.End());
   run.report.Result("", whole);
-  if (!whole.relay) return absl::OkStatus();
-  const auto grown = [&](uint64_t before, uint64_t after) {
-    return (static_cast<double>(after) - static_cast<double>(before)) * 1024 / count;
-  };
-  run.report.Result("relay_cpu_s_while_idle", idle.relay->cpu_s());
-  run.report.Result("relay_rss_bytes_per_connection",
-                    grown(whole.relay->before.rss_kib, whole.relay->after.rss_kib));
-  run.report.Result("relay_anonymous_bytes_per_connection",
-                    grown(whole.relay->before.anonymous_kib, whole.relay->after.anonymous_kib));
+  if (idle.relay) run.report.Result("relay_cpu_s_while_idle", idle.relay->cpu_s());
+  ReportMemory(whole, count, "connection", run.report);
+  if (!options.subscribe) return absl::OkStatus();
+
+  GRASPD_ASSIGN_OR_RETURN(const auto subscribe_meter, run.Measure());
+  GRASPD_RETURN_IF_ERROR(SubscribeAll(*client, options.filters.front()));
+  GRASPD_RETURN_IF_ERROR(Hold(*client, hold));
+  GRASPD_ASSIGN_OR_RETURN(const auto subscribed, subscribe_meter.End());
+  ReportMemory(subscribed, count, "subscription", run.report);
   return absl::OkStatus();
 }
 
