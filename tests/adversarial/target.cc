@@ -61,6 +61,8 @@ void Target::ExpectHealthy() const {
   constexpr long kMostSeries = 2000;
   EXPECT_EQ(e2e::HttpGet(ops(), "/livez").status, 200);
   EXPECT_EQ(e2e::HttpGet(ops(), "/readyz").status, 200);
+  // Looked at once a second: until then newcomers may still be refused.
+  EXPECT_TRUE(e2e::Eventually([&] { return Metric("graspd_relay_overload_level") == 0; }));
   const nostr::Event event = MakeEvent();
   e2e::RelayClient(relay_url()).Publish({event});
   EXPECT_TRUE(e2e::HasStored(relay_url(), event.id));

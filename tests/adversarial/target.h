@@ -33,8 +33,9 @@ class Target {
   /// The value of a metric without labels, or of `name{labels}`.
   [[nodiscard]] double Metric(const std::string& name) const;
 
-  /// What holds after every attack: the process is alive and ready, a fresh client can publish an
-  /// event and read it back, memory is near what it was, and metrics have not multiplied.
+  /// What holds after every attack: the process is alive and ready and soon sheds nothing, a fresh
+  /// client can publish an event and read it back, memory is near what it was, and metrics have not
+  /// multiplied.
   void ExpectHealthy() const;
 
   /// An event with so many bytes of content, different at each call.
