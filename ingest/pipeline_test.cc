@@ -110,9 +110,9 @@ class ControlledStore final : public storage::EventStore {
   absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now) override {
     return store_->Count(filters, now);
   }
-  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
-                                                          size_t max) override {
-    return store_->ListItems(filter, now, max);
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
+                          const ItemVisitor& visit) override {
+    return store_->VisitItems(filter, now, visit);
   }
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
     return store_->FindSignature(id);

@@ -1,6 +1,9 @@
 #include "storage/event_store.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace graspd::storage {
 
@@ -22,6 +25,33 @@ std::string_view SourceName(Source source) {
       return "import";
   }
   return "unknown";
+}
+
+void FromServedOrder(std::vector<negentropy::Item>& items) {
+  std::reverse(items.begin(), items.end());
+  for (auto begin = items.begin(); begin != items.end();) {
+    const auto end = std::find_if(begin, items.end(), [begin](const negentropy::Item& item) {
+      return item.created_at != begin->created_at;
+    });
+    std::reverse(begin, end);
+    begin = end;
+  }
+}
+
+absl::StatusOr<std::vector<negentropy::Item>> EventStore::ListItems(const nostr::Filter& filter,
+                                                                    uint64_t unix_now,
+                                                                    size_t max_items) {
+  std::vector<negentropy::Item> items;
+  const auto collect = [&](const negentropy::Item& item, std::optional<uint64_t>) {
+    if (items.size() == max_items) {
+      return absl::ResourceExhaustedError("the filter matches too many events");
+    }
+    items.push_back(item);
+    return absl::OkStatus();
+  };
+  GRASPD_RETURN_IF_ERROR(VisitItems(filter, unix_now, collect));
+  FromServedOrder(items);
+  return items;
 }
 
 absl::Status CheckKeyValue(std::string_view key, std::optional<std::string_view> value) {

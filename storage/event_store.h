@@ -172,6 +172,10 @@ struct KeyValue {
   uint64_t version = 0;  // 0 = absent
 };
 
+/// From served order, in which ids ascend within one second while the seconds descend, to ascending
+/// by (created_at, id). O(n).
+void FromServedOrder(std::vector<negentropy::Item>& items);
+
 /// A durable set of events.
 ///
 /// Errors: kUnavailable = try again later; kResourceExhausted = disk or map full: nothing of the
@@ -203,11 +207,20 @@ class EventStore {
   virtual absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
                                          uint64_t unix_now) = 0;
 
+  /// Hears of each event that VisitItems finds: its item, and when it expires (NIP-40), if ever. A
+  /// status other than OK ends the visit.
+  using ItemVisitor =
+      std::function<absl::Status(const negentropy::Item& item, std::optional<uint64_t> expiration)>;
+  /// Visits all events that match `filter` (limit ignored), unexpired, in served order: newest
+  /// first, ties by lower id; all of one state of the store. Errors: the visitor's, which must not
+  /// call the store, as they are.
+  virtual absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
+                                  const ItemVisitor& visit) = 0;
+
   /// The items of all events that match `filter` (limit ignored), unexpired, ascending by
   /// (created_at, id). kResourceExhausted, before collecting more, if there are over `max_items`.
-  virtual absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter,
-                                                                  uint64_t unix_now,
-                                                                  size_t max_items) = 0;
+  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter,
+                                                          uint64_t unix_now, size_t max_items);
 
   /// The stored signature if the id is stored: lets ingest skip verifying an identical event. Never
   /// skip by id alone.

@@ -1,18 +1,9 @@
 #include "nostr/negentropy/item_set.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
-#include <string>
 #include <utility>
 
-#include "nostr/keys.h"
-#include "nostr/negentropy/wire.h"
-
 namespace graspd::negentropy {
-
-// Ids are added as little-endian numbers straight from and to memory.
-static_assert(std::endian::native == std::endian::little);
 
 SealedSet::SealedSet(std::vector<Item> items) : items_(std::move(items)) {
   if (!std::is_sorted(items_.begin(), items_.end())) std::sort(items_.begin(), items_.end());
@@ -21,10 +12,10 @@ SealedSet::SealedSet(std::vector<Item> items) : items_(std::move(items)) {
   if (items_.capacity() - items_.size() > items_.size() / 4) items_.shrink_to_fit();
 
   sums_.reserve(items_.size() / kBlock + 1);
-  Sum sum{};
+  IdSum sum;
   for (size_t i = 0; i < items_.size(); ++i) {
     if (i % kBlock == 0) sums_.push_back(sum);
-    Add(sum, FromId(items_[i].id));
+    sum += IdSum(items_[i].id);
   }
   if (items_.size() % kBlock == 0) sums_.push_back(sum);
 }
@@ -43,49 +34,22 @@ size_t SealedSet::LowerBound(size_t from, const Item& bound) const {
 }
 
 Fingerprint SealedSet::FingerprintOf(size_t from, size_t to) const {
-  Sum sum = SumBelow(to);
-  Subtract(sum, SumBelow(from));
-  std::string input(reinterpret_cast<const char*>(sum.data()), sizeof sum);
-  AppendVarint(input, to - from);
-  const nostr::Digest digest = nostr::Sha256(input);
-  Fingerprint out;
-  std::copy_n(digest.begin(), out.size(), out.begin());
-  return out;
+  IdSum sum = SumBelow(to);
+  sum -= SumBelow(from);
+  return sum.ToFingerprint(to - from);
+}
+
+void SealedSet::AppendIds(size_t from, size_t to, std::string& out) const {
+  for (size_t i = from; i < to; ++i) out += items_[i].id.view();
 }
 
 size_t SealedSet::memory_bytes() const {
-  return sizeof *this + items_.capacity() * sizeof(Item) + sums_.capacity() * sizeof(Sum);
+  return sizeof *this + items_.capacity() * sizeof(Item) + sums_.capacity() * sizeof(IdSum);
 }
 
-SealedSet::Sum SealedSet::SumBelow(size_t position) const {
-  Sum sum = sums_[position / kBlock];
-  for (size_t i = position - position % kBlock; i < position; ++i) Add(sum, FromId(items_[i].id));
-  return sum;
-}
-
-void SealedSet::Add(Sum& sum, const Sum& other) {
-  bool carry = false;
-  for (size_t i = 0; i < sum.size(); ++i) {
-    uint64_t limb;
-    const bool first = __builtin_add_overflow(sum[i], other[i], &limb);
-    const bool second = __builtin_add_overflow(limb, uint64_t{carry}, &sum[i]);
-    carry = first || second;
-  }
-}
-
-void SealedSet::Subtract(Sum& sum, const Sum& other) {
-  bool borrow = false;
-  for (size_t i = 0; i < sum.size(); ++i) {
-    uint64_t limb;
-    const bool first = __builtin_sub_overflow(sum[i], other[i], &limb);
-    const bool second = __builtin_sub_overflow(limb, uint64_t{borrow}, &sum[i]);
-    borrow = first || second;
-  }
-}
-
-SealedSet::Sum SealedSet::FromId(const nostr::EventId& id) {
-  Sum sum;
-  std::memcpy(sum.data(), id.bytes.data(), sizeof sum);
+IdSum SealedSet::SumBelow(size_t position) const {
+  IdSum sum = sums_[position / kBlock];
+  for (size_t i = position - position % kBlock; i < position; ++i) sum += IdSum(items_[i].id);
   return sum;
 }
 

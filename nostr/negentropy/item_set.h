@@ -1,18 +1,15 @@
 // The set one side of a reconciliation holds.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "nostr/negentropy/id_sum.h"
 #include "nostr/negentropy/item.h"
 
 namespace graspd::negentropy {
-
-/// Fingerprint of a range (NIP-77): first 16 bytes of SHA-256 of the sum of the ids (little-endian,
-/// mod 2^256) followed by the number of items as a varint.
-using Fingerprint = std::array<uint8_t, 16>;
 
 /// Read-only view of distinct items in ascending order that reconciliation works on. Positions are
 /// 0..size(). A view must not change while a message is being answered; between messages it may.
@@ -26,6 +23,8 @@ class ItemView {
   [[nodiscard]] virtual size_t LowerBound(size_t from, const Item& bound) const = 0;
   /// Of the items [from, to). At most O(log n).
   [[nodiscard]] virtual Fingerprint FingerprintOf(size_t from, size_t to) const = 0;
+  /// Appends the ids of [from, to), 32 bytes each.
+  virtual void AppendIds(size_t from, size_t to, std::string& out) const = 0;
 };
 
 /// A set that no longer changes, with prefix sums, so that the fingerprint of any range costs one
@@ -42,18 +41,14 @@ class SealedSet final : public ItemView {
   Item At(size_t position) const override { return items_[position]; }
   size_t LowerBound(size_t from, const Item& bound) const override;
   Fingerprint FingerprintOf(size_t from, size_t to) const override;
+  void AppendIds(size_t from, size_t to, std::string& out) const override;
   [[nodiscard]] size_t memory_bytes() const;
 
  private:
-  using Sum = std::array<uint64_t, 4>;  // 256 bits, least significant limb first
-
-  static void Add(Sum& sum, const Sum& other);
-  static void Subtract(Sum& sum, const Sum& other);
-  static Sum FromId(const nostr::EventId& id);
-  Sum SumBelow(size_t position) const;
+  [[nodiscard]] IdSum SumBelow(size_t position) const;
 
   std::vector<Item> items_;
-  std::vector<Sum> sums_;  // sums_[b]: of the first b * kBlock items
+  std::vector<IdSum> sums_;  // sums_[b]: of the first b * kBlock items
 };
 
 }  // namespace graspd::negentropy

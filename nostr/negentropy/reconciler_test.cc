@@ -329,6 +329,10 @@ class CountingView final : public ItemView {
   Fingerprint FingerprintOf(size_t from, size_t to) const override {
     return ++calls, set_->FingerprintOf(from, to);
   }
+  void AppendIds(size_t from, size_t to, std::string& out) const override {
+    calls += to - from;
+    set_->AppendIds(from, to, out);
+  }
   mutable size_t calls = 0;
 
  private:

@@ -106,7 +106,7 @@ void RangeWriter::AddFingerprint(const Bound& upper, const Fingerprint& fingerpr
 void RangeWriter::AddIdList(const Bound& upper, const ItemView& view, size_t from, size_t to) {
   Open(upper, Mode::kIdList);
   AppendVarint(out_, to - from);
-  for (size_t i = from; i < to; ++i) out_ += view.At(i).id.view();
+  view.AppendIds(from, to, out_);
 }
 
 void RangeWriter::Rollback(const Mark& mark) {

@@ -137,10 +137,10 @@ class CountingStore final : public storage::EventStore {
     ++counts;
     return store_->Count(f, now);
   }
-  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter, uint64_t now,
-                                                          size_t max) override {
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
+                          const ItemVisitor& visit) override {
     ++lists;
-    return store_->ListItems(filter, now, max);
+    return store_->VisitItems(filter, now, visit);
   }
 
   BatchOr Write(std::span<const storage::WriteRequest> batch, storage::Judge& judge,

@@ -104,9 +104,8 @@ class LmdbStore final : public EventStore {
   absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) override;
   absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
                                  uint64_t unix_now) override;
-  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter,
-                                                          uint64_t unix_now,
-                                                          size_t max_items) override;
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
+                          const ItemVisitor& visit) override;
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override;
   absl::StatusOr<std::vector<bool>> Known(std::span<const nostr::EventId> ids) override;
   absl::StatusOr<FeedPage> ReadFeed(FeedPosition after, size_t max_changes) override;
@@ -244,33 +243,23 @@ absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filt
   return count;
 }
 
-absl::StatusOr<std::vector<negentropy::Item>> LmdbStore::ListItems(const nostr::Filter& filter,
-                                                                   uint64_t unix_now,
-                                                                   size_t max_items) {
+absl::Status LmdbStore::VisitItems(const nostr::Filter& filter, uint64_t unix_now,
+                                   const ItemVisitor& visit) {
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
   ScanOptions options;
   options.unix_now = unix_now;
   GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn, filter, options));
   uint64_t unlimited = UINT64_MAX;
-  std::vector<negentropy::Item> items;
   for (;;) {
     GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(unlimited));
-    if (step == FilterScan::Step::kEnd) break;
-    if (items.size() == max_items) {
-      return absl::ResourceExhaustedError("the filter matches too many events");
+    if (step == FilterScan::Step::kEnd) return absl::OkStatus();
+    std::optional<uint64_t> expiration;
+    if (scan.expires()) {
+      GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn, scan.change()));
+      expiration = row.expiration;
     }
-    items.push_back({scan.created_at(), scan.id()});
+    GRASPD_RETURN_IF_ERROR(visit({scan.created_at(), scan.id()}, expiration));
   }
-  // From served order, in which ids ascend within one second while the seconds descend.
-  std::reverse(items.begin(), items.end());
-  for (auto begin = items.begin(); begin != items.end();) {
-    const auto end = std::find_if(begin, items.end(), [begin](const negentropy::Item& item) {
-      return item.created_at != begin->created_at;
-    });
-    std::reverse(begin, end);
-    begin = end;
-  }
-  return items;
 }
 
 absl::StatusOr<std::optional<nostr::Signature>> LmdbStore::FindSignature(const nostr::EventId& id) {

@@ -38,7 +38,7 @@ class FilterScan {
                                          const ScanOptions& options);
 
   enum class Step {
-    kMatch,   // created_at(), id(), change() and ReadRow() tell of it
+    kMatch,   // created_at(), id(), change(), expires() and ReadRow() tell of it
     kEnd,     // no more
     kPaused,  // the budget is spent; going on is possible
   };
@@ -49,6 +49,7 @@ class FilterScan {
   [[nodiscard]] uint64_t created_at() const { return CreatedAtOf(place()); }
   [[nodiscard]] nostr::EventId id() const { return IdOf(place()); }
   [[nodiscard]] ChangeNumber change() const { return value_.change; }
+  [[nodiscard]] bool expires() const { return value_.expires; }
   /// The whole key of the place: orders entries of several scans.
   [[nodiscard]] std::string_view place() const { return {place_.data(), place_.size()}; }
   /// False until anything was looked at.

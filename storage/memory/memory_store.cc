@@ -307,20 +307,16 @@ class MemoryStore final : public EventStore {
     return found.size();
   }
 
-  absl::StatusOr<std::vector<negentropy::Item>> ListItems(const nostr::Filter& filter,
-                                                          uint64_t unix_now,
-                                                          size_t max_items) override {
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
+                          const ItemVisitor& visit) override {
     base::MutexLock lock(mutex_);
-    std::vector<negentropy::Item> items;
-    bool too_many = false;
+    absl::Status status;
     state_.Visit(filter, unix_now, nullptr, [&](const StoredEvent& stored) {
-      too_many = items.size() == max_items;
-      if (!too_many) items.push_back({stored.record->event.created_at, stored.record->event.id});
-      return !too_many;
+      const nostr::Event& event = stored.record->event;
+      status = visit({event.created_at, event.id}, nostr::ExpirationOf(event));
+      return status.ok();
     });
-    if (too_many) return absl::ResourceExhaustedError("the filter matches too many events");
-    std::sort(items.begin(), items.end());
-    return items;
+    return status;
   }
 
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {

@@ -469,6 +469,25 @@ TEST_P(EventStoreSuite, ListItemsAscendsAndStopsAtTheCap) {
             absl::StatusCode::kResourceExhausted);
 }
 
+TEST_P(EventStoreSuite, VisitItemsTellsWhenEachExpiresAndEndsWithTheVisitor) {
+  Write({MakeEvent(1, 1, 100, {{"expiration", std::to_string(kNow + 5)}}), MakeEvent(2, 1, 101),
+         MakeEvent(3, 1, 102, {{"expiration", std::to_string(kNow + 9)}})});
+  std::vector<std::pair<negentropy::Item, std::optional<uint64_t>>> seen;
+  const auto note = [&](const negentropy::Item& item, std::optional<uint64_t> expiration) {
+    seen.emplace_back(item, expiration);
+    return seen.size() < 3 ? absl::OkStatus() : absl::CancelledError("enough");
+  };
+  EXPECT_EQ(store_->VisitItems(nostr::Filter{}, kNow, note), absl::CancelledError("enough"));
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0], (std::pair{negentropy::Item{102, Id(3)}, std::optional(kNow + 9)}));
+  EXPECT_EQ(seen[1], (std::pair{negentropy::Item{101, Id(2)}, std::optional<uint64_t>()}));
+  EXPECT_EQ(seen[2], (std::pair{negentropy::Item{100, Id(1)}, std::optional(kNow + 5)}));
+
+  seen.clear();
+  EXPECT_TRUE(store_->VisitItems(nostr::Filter{}, kNow + 5, note).ok());
+  EXPECT_EQ(seen.size(), 2u);
+}
+
 TEST_P(EventStoreSuite, FindsTheStoredSignature) {
   const Event event = MakeEvent(1, 1, 100);
   Write({event});
