@@ -1,6 +1,8 @@
 #include "base/hex.h"
 
 #include <array>
+#include <cstddef>
+#include <cstring>
 
 namespace graspd::base {
 namespace {
@@ -16,12 +18,20 @@ constexpr std::array<uint8_t, 256> MakeValues() {
 }
 constexpr auto kValues = MakeValues();
 
+// Both digits of every byte.
+constexpr std::array<std::array<char, 2>, 256> MakePairs() {
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kDigits[i >> 4], kDigits[i & 15]};
+  return pairs;
+}
+constexpr auto kPairs = MakePairs();
+
 }  // namespace
 
 void HexEncodeTo(std::span<const uint8_t> bytes, char* out) {
   for (const uint8_t byte : bytes) {
-    *out++ = kDigits[byte >> 4];
-    *out++ = kDigits[byte & 15];
+    std::memcpy(out, kPairs[byte].data(), 2);  // one store, not two
+    out += 2;
   }
 }
 

@@ -14,9 +14,10 @@ using CommitPtr = std::shared_ptr<const Commit>;
 /// Tells everyone in this process what has just been committed, in commit order, each commit once.
 ///
 /// Publish() is called by the writer after the commit is durable. Readers are called on the
-/// writer's thread and must only hand the commit on to their own (base::Executor::Post); they never
-/// block it. Who was away reads EventStore::ReadFeed from its last position instead. Threading:
-/// Subscribe and the handle from any thread; Publish from one at a time.
+/// writer's thread and only hand the commit on to their own (base::Executor::Post), or note what
+/// they need of it; they never block it. Who was away reads EventStore::ReadFeed from its last
+/// position instead. Threading: Subscribe and the handle from any thread; Publish from one at a
+/// time.
 class CommitFeed {
  public:
   using Reader = std::function<void(const CommitPtr&)>;

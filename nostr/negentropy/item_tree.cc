@@ -28,7 +28,10 @@ struct ItemTree::Child {
 /// Holds either items or children.
 struct ItemTree::Node {
   Node(std::vector<Item> i, Children c, ByteCount b)
-      : items(std::move(i)), children(std::move(c)), counted_in(std::move(b)) {
+      : items(std::move(i)),
+        children(std::move(c)),
+        ends(EndsOf(children)),
+        counted_in(std::move(b)) {
     counted_in->fetch_add(bytes());
   }
   ~Node() { counted_in->fetch_sub(bytes()); }
@@ -37,7 +40,15 @@ struct ItemTree::Node {
 
   [[nodiscard]] size_t bytes() const {
     return sizeof *this + kControlBlock + items.capacity() * sizeof(Item) +
-           children.capacity() * sizeof(Child);
+           children.capacity() * sizeof(Child) + ends.capacity() * sizeof(size_t);
+  }
+  static std::vector<size_t> EndsOf(const Children& children) {
+    std::vector<size_t> ends;
+    ends.reserve(children.size());
+    for (const Child& child : children) {
+      ends.push_back((ends.empty() ? 0 : ends.back()) + child.count);
+    }
+    return ends;
   }
   [[nodiscard]] bool is_leaf() const { return children.empty(); }
   [[nodiscard]] bool is_poor() const {
@@ -50,9 +61,16 @@ struct ItemTree::Node {
         [](const Item& wanted, const Child& child) { return wanted < child.first; });
     return static_cast<size_t>(std::max<ptrdiff_t>(above - children.begin(), 1) - 1);
   }
+  /// The child that holds that position.
+  [[nodiscard]] size_t IndexAt(size_t position) const {
+    return static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), position) - ends.begin());
+  }
+  /// Where that child begins.
+  [[nodiscard]] size_t BeginOf(size_t index) const { return index == 0 ? 0 : ends[index - 1]; }
 
   const std::vector<Item> items;
   const Children children;
+  const std::vector<size_t> ends;  // of the children, counted from the first one's beginning
   const ByteCount counted_in;
 };
 
@@ -75,8 +93,8 @@ class ItemTree::View final : public ItemView {
   }
   [[nodiscard]] size_t LowerBound(size_t from, const Item& bound) const override;
   [[nodiscard]] Fingerprint FingerprintOf(size_t from, size_t to) const override {
-    IdSum sum = SumBelow(to);
-    sum -= SumBelow(from);
+    IdSum sum;
+    if (from < to) AddRange(*root_.node, from, to, sum);
     return sum.ToFingerprint(to - from);
   }
   void AppendIds(size_t from, size_t to, std::string& out) const override {
@@ -86,11 +104,11 @@ class ItemTree::View final : public ItemView {
  private:
   // To the child that holds `position`, which then counts from that child's beginning.
   static const Node* Descend(const Node& node, size_t& position) {
-    auto child = node.children.begin();
-    for (; position >= child->count; ++child) position -= child->count;
-    return child->node.get();
+    const size_t index = node.IndexAt(position);
+    position -= node.BeginOf(index);
+    return node.children[index].node.get();
   }
-  [[nodiscard]] IdSum SumBelow(size_t position) const;
+  static void AddRange(const Node& node, size_t from, size_t to, IdSum& sum);
   static void AppendIds(const Node& node, size_t from, size_t to, std::string& out);
 
   const Child root_;
@@ -101,39 +119,41 @@ size_t ItemTree::View::LowerBound(size_t from, const Item& bound) const {
   const Node* node = root_.node.get();
   while (!node->is_leaf()) {
     const size_t index = node->IndexFor(bound);
-    for (size_t i = 0; i < index; ++i) position += node->children[i].count;
+    position += node->BeginOf(index);
     node = node->children[index].node.get();
   }
   const auto found = std::lower_bound(node->items.begin(), node->items.end(), bound);
   return std::max(from, position + static_cast<size_t>(found - node->items.begin()));
 }
 
-IdSum ItemTree::View::SumBelow(size_t position) const {
-  if (position == root_.count) return root_.sum;
-  IdSum sum;
-  const Node* node = root_.node.get();
-  while (!node->is_leaf()) {
-    auto child = node->children.begin();
-    for (; position >= child->count; ++child) {
-      position -= child->count;
-      sum += child->sum;
-    }
-    node = child->node.get();
+// Looks into at most two children of a node, those at the ends of the range; from < to.
+void ItemTree::View::AddRange(const Node& node, size_t from, size_t to, IdSum& sum) {
+  if (node.is_leaf()) {
+    for (size_t i = from; i < to; ++i) sum += IdSum(node.items[i].id);
+    return;
   }
-  for (size_t i = 0; i < position; ++i) sum += IdSum(node->items[i].id);
-  return sum;
+  for (size_t index = node.IndexAt(from); from < to; ++index) {
+    const size_t begin = node.BeginOf(index), end = node.ends[index];
+    const size_t stop = std::min(to, end);
+    if (from == begin && stop == end) {
+      sum += node.children[index].sum;
+    } else {
+      AddRange(*node.children[index].node, from - begin, stop - begin, sum);
+    }
+    from = stop;
+  }
 }
 
+// from < to.
 void ItemTree::View::AppendIds(const Node& node, size_t from, size_t to, std::string& out) {
-  for (size_t i = from; node.is_leaf() && i < to; ++i) out += node.items[i].id.view();
-  size_t begin = 0;
-  for (const Child& child : node.children) {
-    if (begin >= to) return;
-    const size_t end = begin + child.count;
-    if (from < end) {
-      AppendIds(*child.node, std::max(from, begin) - begin, std::min(to, end) - begin, out);
-    }
-    begin = end;
+  if (node.is_leaf()) {
+    for (size_t i = from; i < to; ++i) out += node.items[i].id.view();
+    return;
+  }
+  for (size_t index = node.IndexAt(from); from < to; ++index) {
+    const size_t begin = node.BeginOf(index), stop = std::min(to, node.ends[index]);
+    AppendIds(*node.children[index].node, from - begin, stop - begin, out);
+    from = stop;
   }
 }
 

@@ -15,9 +15,9 @@ namespace graspd::negentropy {
 /// take O(log n).
 ///
 /// Nodes never change: a change copies the path to its leaf (some 10 kB) and shares the rest, so
-/// that a snapshot costs nothing and sees one state for ever. Memory: 41 to 46 bytes an item for
-/// one state; two states differ by the paths that changed between them. Threading:
-/// thread-compatible; snapshots are thread-safe and may outlive the tree.
+/// that a snapshot costs nothing and sees one state for ever. Memory: 45 to 48 bytes an item for
+/// one state, up to 55 after many were erased; two states differ by the paths that changed between
+/// them. Threading: thread-compatible; snapshots are thread-safe and may outlive the tree.
 class ItemTree {
  public:
   /// Bytes of all nodes alive, of several trees if they share it; outlived by none of them.

@@ -18,6 +18,10 @@ constexpr size_t kBuckets = 16;
 /// ...unless it holds fewer items than this: then by its ids.
 constexpr size_t kListBelow = 2 * kBuckets;
 constexpr size_t kIdBytes = nostr::EventId::kSize;
+
+// What things take, in microseconds or in parts of one.
+constexpr size_t kMessageWork = 5, kRangesPerWork = 4, kFingerprintWork = 1, kBytesPerWork = 500;
+
 constexpr size_t kMinFrame = 4096;
 /// Kept free in every frame for what may follow the last range that fits: a Skip, the bound of a
 /// list that was cut, one more id, and the fingerprint of the rest.
@@ -119,20 +123,30 @@ void Message::CloseWithRest(size_t from) {
 /// that is full already would not look at it.
 template <typename OnIds>
 absl::Status AnswerRanges(const ItemView& view, std::string_view ranges, Message& answer,
-                          OnIds on_ids) {
+                          Round& round, OnIds on_ids) {
   RangeReader reader(ranges);
-  size_t from = 0;
+  Item lower;
+  size_t from = 0, read = 0;
   while (!reader.done()) {
     GRASPD_ASSIGN_OR_RETURN(const Range range, reader.Next());
+    round.work += ++read % kRangesPerWork == 0 ? 1 : 0;
     if (answer.full()) continue;
     const size_t to = view.LowerBound(from, range.upper.item);
-    if (range.mode == Mode::kIdList) {
-      GRASPD_RETURN_IF_ERROR(on_ids(from, to, range));
-    } else if (range.mode == Mode::kSkip || view.FingerprintOf(from, to) == range.fingerprint) {
+    const bool listed = range.mode == Mode::kIdList;
+    if (range.mode == Mode::kFingerprint) round.work += kFingerprintWork;
+    if (range.mode == Mode::kSkip ||
+        (!listed && view.FingerprintOf(from, to) == range.fingerprint)) {
       answer.Skip(range.upper);
     } else {
-      answer.Describe(from, to, range.upper);
+      if (!round.open) round.open = {lower, to - from, listed};
+      if (listed) {
+        GRASPD_RETURN_IF_ERROR(on_ids(from, to, range));
+      } else {
+        round.work += to - from < kListBelow ? 1 : kBuckets * kFingerprintWork;
+        answer.Describe(from, to, range.upper);
+      }
     }
+    lower = range.upper.item;
     from = to;
   }
   return absl::OkStatus();
@@ -165,7 +179,10 @@ absl::StatusOr<Version> CheckEnvelope(std::string_view message, const ReconcileL
 Responder::Responder(std::shared_ptr<const ItemView> set, ReconcileLimits limits)
     : set_(std::move(set)), limits_(limits) {}
 
-absl::StatusOr<std::string> Responder::Answer(std::string_view message) const {
+absl::StatusOr<std::string> Responder::Answer(std::string_view message, Round* round) const {
+  Round unwanted;
+  Round& asked = round != nullptr ? *round : unwanted;
+  asked = {.work = kMessageWork};
   GRASPD_ASSIGN_OR_RETURN(const Version version, CheckEnvelope(message, limits_));
   Message answer(*set_, limits_.frame_bytes);
   if (version == Version::kOurs) {
@@ -173,9 +190,25 @@ absl::StatusOr<std::string> Responder::Answer(std::string_view message) const {
       answer.List(from, to, range.upper);
       return absl::OkStatus();
     };
-    GRASPD_RETURN_IF_ERROR(AnswerRanges(*set_, message.substr(1), answer, list_ours));
+    GRASPD_RETURN_IF_ERROR(AnswerRanges(*set_, message.substr(1), answer, asked, list_ours));
   }
-  return std::move(answer).Take();
+  std::string out = std::move(answer).Take();
+  asked.work += (message.size() + out.size()) / kBytesPerWork;
+  return out;
+}
+
+bool AskerProgress::Continues(const Round& round) {
+  bool moved = false;
+  if (const auto& open = round.open) {
+    moved = !best_ || open->lower > best_->lower;
+    if (!moved && open->lower == best_->lower) {
+      const bool halved = open->count < best_->count && open->count <= best_->count / 2;
+      moved = halved || (open->listed && !best_->listed);
+    }
+    if (moved) best_ = open;
+  }
+  idle_rounds_ = moved ? 0 : idle_rounds_ + 1;
+  return idle_rounds_ <= kMaxIdleRounds;
 }
 
 struct Initiator::State {
@@ -236,7 +269,8 @@ absl::StatusOr<Initiator::Step> Initiator::State::Continue(std::string_view repl
     next.Skip(range.upper);
     return Learn(from, to, range.ids, step);
   };
-  GRASPD_RETURN_IF_ERROR(AnswerRanges(*set, reply.substr(1), next, learn));
+  Round round;
+  GRASPD_RETURN_IF_ERROR(AnswerRanges(*set, reply.substr(1), next, round, learn));
   if (!next.frontier()) return step;
   GRASPD_RETURN_IF_ERROR(CheckProgress(*next.frontier(), !step.have.empty() || !step.need.empty()));
   step.message = std::move(next).Take();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,20 @@ struct ReconcileLimits {
   size_t max_message_bytes = 1536 * 1024;
 };
 
+/// What one message asked, as the side that answers sees it.
+struct Round {
+  /// The first range that is neither skipped nor known to be equal. Narrower, or further up, is
+  /// progress.
+  struct Open {
+    Item lower;    // its lower end
+    size_t count;  // of our items in it
+    bool listed;   // by the peer's ids, which ours answer: that closes the range
+  };
+  std::optional<Open> open;  // nothing if all is equal
+  /// What the answer took, in units of about a microsecond; deterministic.
+  size_t work = 0;
+};
+
 /// The side that answers. Stateless between messages apart from the set it reads;
 /// thread-compatible.
 class Responder {
@@ -30,11 +45,26 @@ class Responder {
   Responder(std::shared_ptr<const ItemView> set, ReconcileLimits limits);
   /// Answers one message. Errors: kInvalidArgument for a malformed one. A message of another
   /// protocol version is answered, as NIP-77 says, with one byte: the version we speak.
-  absl::StatusOr<std::string> Answer(std::string_view message) const;
+  /// `round`, unless null, is told what the message asked, also if it is malformed further on.
+  absl::StatusOr<std::string> Answer(std::string_view message, Round* round = nullptr) const;
 
  private:
   std::shared_ptr<const ItemView> set_;
   ReconcileLimits limits_;
+};
+
+/// Tells whether the peer that asks gets on: after every round its first open range must have moved
+/// up or halved, but for kMaxIdleRounds in a row. That allows for peers that repeat a range they
+/// have cut, or split it where we have nothing; conforming ones need two or three. A plain value.
+class AskerProgress {
+ public:
+  static constexpr int kMaxIdleRounds = 16;
+  /// False once there have been too many idle rounds in a row.
+  [[nodiscard]] bool Continues(const Round& round);
+
+ private:
+  std::optional<Round::Open> best_;
+  int idle_rounds_ = 0;
 };
 
 /// The side that asks and learns the difference. Thread-compatible.

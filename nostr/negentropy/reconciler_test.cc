@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 
 #include "base/random.h"
 #include "nostr/negentropy/test_session.h"
@@ -315,6 +316,142 @@ TEST(ResponderTest, MessageOverTheLimitIsRefused) {
   const Responder responder(Range(0, 10), {.max_message_bytes = 5});
   EXPECT_TRUE(responder.Answer(std::string("\x61\x00\x00\x02\x00", 5)).ok());
   EXPECT_FALSE(responder.Answer(std::string("\x61\x00\x00\x02\x00\x00", 6)).ok());
+}
+
+// The longest run of idle rounds of a whole session, as the responder counts them.
+int LongestIdleRun(const std::shared_ptr<const SealedSet>& client,
+                   const std::shared_ptr<const SealedSet>& server, ReconcileLimits up,
+                   ReconcileLimits down) {
+  Initiator initiator(client, up);
+  const Responder responder(server, down);
+  AskerProgress progress;
+  int idle = 0, longest = 0;
+  std::optional<Round::Open> best;
+  for (std::string message = initiator.Start(); !message.empty();) {
+    Round round;
+    const auto reply = responder.Answer(message, &round);
+    EXPECT_TRUE(reply.ok()) << reply.status();
+    EXPECT_TRUE(progress.Continues(round));
+    const bool moved = round.open && (!best || round.open->lower > best->lower ||
+                                      round.open->count < best->count || round.open->listed);
+    if (moved) best = round.open;
+    idle = moved ? 0 : idle + 1;
+    longest = std::max(longest, idle);
+    auto step = initiator.Continue(*reply);
+    EXPECT_TRUE(step.ok()) << step.status();
+    if (!step.ok()) break;
+    message = std::move(step->message);
+  }
+  return longest;
+}
+
+TEST(AskerProgressTest, HonestSessionsGetOnWhateverTheSetsAndFrames) {
+  base::SeededRandom random(31);
+  for (int session = 0; session < 60; ++session) {
+    // Times that gather in few seconds, and sides that gather in different ones.
+    const uint64_t times = 1 + random.Below(session % 2 == 0 ? 5 : 5000);
+    const size_t size = random.Below(4000);
+    std::vector<Item> client, server;
+    for (size_t i = 0; i < size; ++i) {
+      const Item item = MakeItem(random.Below(times), i);
+      const uint64_t whose = random.Below(100);
+      const bool early = item.created_at < times / 3;
+      if (whose < (early ? 99u : 40u)) client.push_back(item);
+      if (whose >= (early ? 60u : 5u)) server.push_back(item);
+    }
+    const auto frame = [&] { return random.Below(2) == 0 ? size_t{0} : size_t{4096}; };
+    EXPECT_LE(LongestIdleRun(Seal(client), Seal(server), {.frame_bytes = frame()},
+                             {.frame_bytes = frame()}),
+              3);
+  }
+}
+
+TEST(AskerProgressTest, RepeatedAndSteppedBackRoundsAreIdle) {
+  const auto round = [](uint64_t at, size_t count, bool listed) {
+    return Round{.open = Round::Open{{at, {}}, count, listed}};
+  };
+  AskerProgress progress;
+  EXPECT_TRUE(progress.Continues(round(5, 100, false)));
+  const Round idle[] = {round(5, 100, false), round(4, 1, true), round(5, 51, false), Round{}};
+  for (int i = 0; i < AskerProgress::kMaxIdleRounds; ++i) {
+    EXPECT_TRUE(progress.Continues(idle[i % 4]));
+  }
+  AskerProgress rescued = progress;
+  EXPECT_FALSE(progress.Continues(idle[0]));
+  EXPECT_TRUE(rescued.Continues(round(5, 50, false)));
+  EXPECT_TRUE(rescued.Continues(round(5, 50, true)));
+  EXPECT_TRUE(rescued.Continues(round(6, 500, false)));
+}
+
+// Every message of an honest session, both ways, cut after every byte.
+TEST(HostileBytesTest, EveryTruncationIsRefusedOrEndsBetweenTwoRanges) {
+  const auto ours = Range(0, 400), theirs = Range(100, 450);
+  const auto messages = RunSession(ours, theirs, {}, {}).messages;
+  ASSERT_GE(messages.size(), 4u);
+  for (size_t turn = 0; turn < messages.size(); ++turn) {
+    const std::string& whole = messages[turn];
+    size_t refused = 0;
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const std::string cut = whole.substr(0, size);
+      absl::Status status;
+      if (turn % 2 == 0) {
+        status = Responder(theirs, {}).Answer(cut).status();
+      } else {
+        Initiator initiator(ours, {});
+        initiator.Start();
+        status = initiator.Continue(cut).status();
+      }
+      EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status;
+      refused += status.ok() ? 0 : 1;
+    }
+    size_t ranges = 0;
+    for (RangeReader reader(std::string_view(whole).substr(1)); !reader.done(); ++ranges) {
+      ASSERT_TRUE(reader.Next().ok());
+    }
+    EXPECT_EQ(whole.size() - refused, ranges) << "only a cut between two ranges is well-formed";
+  }
+}
+
+TEST(HostileBytesTest, ImpossibleNumbersAreRefusedByBothSides) {
+  const std::string huge = std::string(9, '\xff') + "\x7f";           // 70 bits
+  const std::string most = "\x81" + std::string(8, '\xff') + "\x7f";  // 2^64-1
+  const std::string zero(1, '\0'),
+      bad[] = {
+          "a" + huge + zero + zero,                                      // a timestamp too large
+          "a" + std::string(20, '\x80'),                                 // a number without an end
+          "a" + zero + "\x21" + std::string(33, 'i') + zero,             // an id prefix of 33 bytes
+          "a" + zero + most + zero,                                      // one of 2^64-1 bytes
+          "a" + zero + zero + "\x02" + most,                             // so many ids
+          "a" + zero + zero + "\x02\x82" + zero + std::string(32, 'i'),  // 256 ids, one sent
+          "a" + zero + zero + "\x03",                                    // an unknown mode
+          "a" + zero + zero + "\x02\x01" + std::string(31, 'i'),         // 31 bytes of an id
+          "a" + zero + zero + "\x01" + std::string(15, 'f'),  // 15 bytes of a fingerprint
+          "a" + zero + zero + zero + "t",                     // a trailing byte
+          "a\x05" + zero + zero + "\x01\x01\x01" + zero + "\x01" + zero + zero,  // bounds descend
+      };
+  for (const std::string& message : bad) {
+    EXPECT_EQ(Responder(Range(0, 100), {}).Answer(message).status().code(),
+              absl::StatusCode::kInvalidArgument);
+    Initiator initiator(Range(0, 100), {});
+    initiator.Start();
+    EXPECT_EQ(initiator.Continue(message).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(HostileBytesTest, BoundsPastTheEndOfTimeAndEmptyRangesAreHarmless) {
+  const std::string most = "\x81" + std::string(8, '\xff') + "\x7f";
+  const std::string zero(1, '\0');
+  std::string message = "a";
+  for (int i = 0; i < 100; ++i) message += most + zero + "\x02" + zero;  // each ends at infinity
+  for (int i = 0; i < 100; ++i) message += zero + zero + "\x02" + zero;
+  const auto answer = Responder(Range(0, 100), {.frame_bytes = 4096}).Answer(message);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_LE(answer->size(), 4096u);
+  Initiator initiator(Range(0, 100), {});
+  initiator.Start();
+  const auto step = initiator.Continue(message);
+  ASSERT_TRUE(step.ok()) << step.status();
+  EXPECT_EQ(step->have.size(), 100u) << "each once";
 }
 
 /// Counts what an answer asks of its set.

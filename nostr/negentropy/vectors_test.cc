@@ -171,9 +171,12 @@ TEST(NegentropyVectorsTest, ResponderGivesEveryRecordedAnswer) {
   ForEachLine(kTranscripts, [](const json::value& test) {
     const Transcript recorded = Load(test);
     const Responder responder(recorded.server, recorded.server_limits);
+    AskerProgress progress;
     for (size_t i = 0; i + 1 < recorded.messages.size(); i += 2) {
-      const auto answer = responder.Answer(recorded.messages[i]);
+      Round round;
+      const auto answer = responder.Answer(recorded.messages[i], &round);
       ASSERT_TRUE(answer.ok()) << answer.status();
+      EXPECT_TRUE(progress.Continues(round)) << "an honest session would have been cut";
       ExpectSame(*answer, recorded.messages[i + 1], recorded.server_limits.frame_bytes);
     }
   });

@@ -127,7 +127,6 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       event_budget_(context.limits.events_per_second, context.limits.events_burst,
                     context.clock.Now()),
       query_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
-      neg_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
       strikes_(kStrikesPerSecond, kStrikes, context.clock.Now()),
       submitter_(context.sink.Open(
           ingest::EventSink::Lane::kClient, hub.executor(),
@@ -428,10 +427,7 @@ void ClientSession::Handle(nostr::ClientNegOpen message) {
 }
 
 void ClientSession::Handle(nostr::ClientNegMsg message) {
-  if (!own_ && !neg_budget_.TryTake(context_.clock.Now())) {
-    return neg_.Refuse(message.subscription, kSlowDown);
-  }
-  neg_.Message(std::move(message));
+  if (!neg_.Message(std::move(message))) Strike();
 }
 
 void ClientSession::Handle(nostr::ClientNegClose message) { neg_.Close(message.subscription); }

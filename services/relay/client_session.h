@@ -43,7 +43,7 @@ class ClientSession final : public LiveHub::Member,
   /// No subscription, no event on its way.
   [[nodiscard]] bool IsIdle() const;
 
-  void OnTick(base::SteadyTime now) override { neg_.EndIdle(now); }
+  void OnTick(base::SteadyTime now) override { neg_.OnTick(now); }
   void OnShutdown() override;
 
  private:
@@ -95,7 +95,7 @@ class ClientSession final : public LiveHub::Member,
   LiveHub& hub_;
   const std::shared_ptr<net::WebSocketConnection> connection_;
   const bool own_;  // the SelfSubscriber
-  base::TokenBucket event_budget_, query_budget_, neg_budget_, strikes_;
+  base::TokenBucket event_budget_, query_budget_, strikes_;
   std::unique_ptr<ingest::Submitter> submitter_;
   size_t unanswered_ = 0;  // events on their way
   bool paused_ = false;

@@ -7,6 +7,9 @@ namespace {
 
 constexpr std::array<std::string_view, Meters::kVerbs> kVerbNames = {
     "EVENT", "REQ", "CLOSE", "COUNT", "AUTH", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE", "malformed"};
+constexpr std::array<std::string_view, Meters::kNegRefusals> kNegReasons = {
+    "request",  "sessions",    "too_many", "busy", "out_of_turn",
+    "not_open", "no_progress", "too_long", "idle", "shutdown"};
 constexpr std::string_view kOther = "other";  // last
 constexpr std::array<std::string_view, 10> kPrefixes = {
     "duplicate", "blocked",     "rate-limited", "invalid",       "restricted",
@@ -29,6 +32,11 @@ Meters::Meters(base::Metrics& metrics)
         &metrics.MakeCounter("graspd_relay_messages_received_total", "Messages from clients.",
                              {{"verb", std::string(kVerbNames[i])}});
   }
+  for (size_t i = 0; i < kNegRefusals; ++i) {
+    neg_refused_[i] = &metrics.MakeCounter("graspd_relay_neg_refusals_total",
+                                           "Reconciliations refused or ended by NEG-ERR.",
+                                           {{"reason", std::string(kNegReasons[i])}});
+  }
   for (const std::string_view prefix : kPrefixes) {
     refused_.emplace_back(
         prefix, &metrics.MakeCounter("graspd_relay_refusals_total",
@@ -39,6 +47,9 @@ Meters::Meters(base::Metrics& metrics)
                                    [this] { return double(subscriptions.load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_neg_sessions", "Open reconciliations.",
                                    [this] { return double(neg_sessions.load()); }));
+  gauges_.push_back(metrics.Sample("graspd_relay_neg_waiting",
+                                   "Messages of reconciliations that wait for their share of work.",
+                                   [this] { return double(neg_waiting.load()); }));
 }
 
 void Meters::Refused(std::string_view message) {

@@ -16,20 +16,42 @@ class Meters {
   enum class Verb { kEvent, kReq, kClose, kCount, kAuth, kNegOpen, kNegMsg, kNegClose, kMalformed };
   static constexpr size_t kVerbs = 9;
 
+  /// Why a reconciliation was refused or ended.
+  enum class NegRefusal {
+    kRequest,     // the message itself: malformed, over a limit, not allowed
+    kSessions,    // too many on the connection
+    kTooMany,     // events that match
+    kBusy,        // no memory, no reader, or the store failed
+    kOutOfTurn,   // a message before the answer to the one before
+    kNotOpen,     // a message for a session that does not exist
+    kNoProgress,  // rounds that change nothing
+    kTooLong,     // more bytes than its set justifies
+    kIdle,
+    kShutdown,
+  };
+  static constexpr size_t kNegRefusals = 10;
+
   explicit Meters(base::Metrics& metrics);
 
   void Received(Verb verb) { received_[static_cast<size_t>(verb)]->Increment(); }
   /// Counts an answer by its prefix: the text before the colon, if it is one of NIP-01's.
   void Refused(std::string_view message);
+  /// Counts it under this reason, and as Refused.
+  void NegRefused(NegRefusal reason, std::string_view message) {
+    neg_refused_[static_cast<size_t>(reason)]->Increment();
+    Refused(message);
+  }
   void SentStored(size_t events) { sent_stored_.Increment(static_cast<double>(events)); }
   void SentLive(size_t events) { sent_live_.Increment(static_cast<double>(events)); }
   void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
 
   std::atomic<int64_t> subscriptions{0};
   std::atomic<int64_t> neg_sessions{0};
+  std::atomic<int64_t> neg_waiting{0};  // messages, for their share of work
 
  private:
   std::array<prometheus::Counter*, kVerbs> received_;
+  std::array<prometheus::Counter*, kNegRefusals> neg_refused_;
   std::vector<std::pair<std::string_view, prometheus::Counter*>> refused_;
   prometheus::Counter& sent_stored_;
   prometheus::Counter& sent_live_;

@@ -1,20 +1,20 @@
 #include "services/relay/neg_endpoint.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "nostr/negentropy/reconciler.h"
-
 namespace graspd::relay {
 namespace {
+
+using NegRefusal = Meters::NegRefusal;
 
 // One answer: as hex it stays below the message limits that clients commonly have.
 constexpr size_t kFrameBytes = 250'000;
 
 constexpr char kBusy[] = "error: the relay is busy, try again later";
 
-// What a whole session may be sent: every id a few times over, and room for the fingerprints.
+// What a whole session may take, both ways: every id a few times over, and room for the
+// fingerprints.
 size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }
 
 }  // namespace
@@ -24,26 +24,35 @@ size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }
 struct NegEndpoint::Session {
   NegEndpoint* endpoint;
   std::string id;
-  std::string first_message;                         // until the set is read
-  std::shared_ptr<negentropy::Responder> responder;  // from then on
+  std::string message;                               // that is to be answered
+  std::shared_ptr<negentropy::Responder> responder;  // once there is a set
+  negentropy::AskerProgress progress;
   bool busy = true;
-  size_t sent = 0, sent_max = 0;  // bytes
+  size_t bytes = 0, max_bytes = 0;
   base::SteadyTime active_at;
+};
+
+struct NegEndpoint::Answered {
+  absl::StatusOr<size_t> bytes;  // of the answer, if there is one
+  std::string text;              // the NEG-MSG
+  negentropy::Round round;
 };
 
 NegEndpoint::~NegEndpoint() {
   context_.meters.neg_sessions -= static_cast<int64_t>(sessions_.size());
+  context_.meters.neg_waiting -= static_cast<int64_t>(waiting_.size());
 }
 
 void NegEndpoint::Open(nostr::ClientNegOpen open) {
   Close(open.subscription);  // opening again replaces (NIP-77)
   if (sessions_.size() >= context_.limits.neg_sessions) {
-    return Refuse(open.subscription, "blocked: too many reconciliations on this connection");
+    return End(open.subscription, NegRefusal::kSessions,
+               "blocked: too many reconciliations on this connection");
   }
   auto session = std::make_shared<Session>();
   session->endpoint = this;
   session->id = open.subscription;
-  session->first_message = std::move(open.message);
+  session->message = std::move(open.message);
   session->active_at = context_.clock.Now();
   sessions_.emplace(session->id, session);
   ++context_.meters.neg_sessions;
@@ -53,91 +62,135 @@ void NegEndpoint::Open(nostr::ClientNegOpen open) {
 void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter) {
   const std::weak_ptr<Session> weak = session;
   reads_.Run(
-      [weak, sets = context_.neg_sets, filter = std::move(filter),
-       now = context_.clock.UnixNow()]() -> SessionReads::Then {
+      [weak, sets = context_.neg_sets, &executor = executor_,
+       filter = std::move(filter)]() -> SessionReads::Then {
         if (weak.expired()) return nullptr;  // closed or replaced before its turn
-        return [weak, set = sets->Get(filter, now)] {
-          if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);
-        };
+        sets->Get(filter, [weak, &executor](const absl::StatusOr<NegSets::SetPtr>& set) {
+          executor.Post([weak, set] {
+            if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);
+          });
+        });
+        return nullptr;
       },
       [weak] {
-        if (const auto alive = weak.lock()) alive->endpoint->Refuse(alive->id, kBusy);
+        if (const auto alive = weak.lock()) {
+          alive->endpoint->End(alive->id, NegRefusal::kBusy, kBusy);
+        }
       });
 }
 
-void NegEndpoint::OnSet(const SessionPtr& session, absl::StatusOr<NegSets::SetPtr> set) {
+void NegEndpoint::OnSet(const SessionPtr& session, const absl::StatusOr<NegSets::SetPtr>& set) {
   if (absl::IsResourceExhausted(set.status())) {
-    return Refuse(session->id, "blocked: this filter matches too many events",
-                  context_.neg_sets->max_items());
+    return End(session->id, NegRefusal::kTooMany, "blocked: this filter matches too many events",
+               context_.neg_sets->max_items());
   }
-  if (!set.ok()) return Refuse(session->id, kBusy);
-  session->sent_max = ByteCeiling((*set)->size());
+  if (!set.ok()) return End(session->id, NegRefusal::kBusy, kBusy);
+  session->max_bytes = ByteCeiling((*set)->size());
   session->responder = std::make_shared<negentropy::Responder>(
-      *std::move(set),
-      negentropy::ReconcileLimits{.frame_bytes = kFrameBytes,
-                                  .max_message_bytes = context_.limits.neg_message_bytes});
-  Answer(session, std::exchange(session->first_message, {}));
+      *set, negentropy::ReconcileLimits{.frame_bytes = kFrameBytes,
+                                        .max_message_bytes = context_.limits.neg_message_bytes});
+  Enqueue(session, std::move(session->message));
 }
 
-void NegEndpoint::Message(nostr::ClientNegMsg message) {
+bool NegEndpoint::Message(nostr::ClientNegMsg message) {
   const auto it = sessions_.find(message.subscription);
   if (it == sessions_.end()) {
-    return Refuse(message.subscription, "closed: no such reconciliation is open");
+    End(message.subscription, NegRefusal::kNotOpen, "closed: no such reconciliation is open");
+    return false;
   }
   if (it->second->busy) {
-    return Refuse(message.subscription, "invalid: wait for the answer before the next message");
+    End(message.subscription, NegRefusal::kOutOfTurn,
+        "invalid: wait for the answer before the next message");
+    return false;
   }
-  Answer(it->second, std::move(message.message));
+  Enqueue(it->second, std::move(message.message));
+  return true;
 }
 
-void NegEndpoint::Answer(const SessionPtr& session, std::string message) {
+void NegEndpoint::Enqueue(const SessionPtr& session, std::string message) {
   session->busy = true;
-  context_.cpu.Run(base::CpuPool::Priority::kNegentropy,
-                   [weak = std::weak_ptr<Session>(session), responder = session->responder,
-                    &executor = executor_, message = std::move(message)] {
-                     if (weak.expired()) return;
-                     auto answer = responder->Answer(message);
-                     executor.Post([weak, answer = std::move(answer)]() mutable {
-                       if (auto alive = weak.lock()) {
-                         alive->endpoint->OnAnswer(*alive, std::move(answer));
-                       }
-                     });
-                   });
+  session->message = std::move(message);
+  waiting_.push_back(session);
+  ++context_.meters.neg_waiting;
+  AnswerWaiting(context_.clock.Now());
 }
 
-void NegEndpoint::OnAnswer(Session& session, absl::StatusOr<std::string> answer) {
-  if (!answer.ok()) {
-    return Refuse(session.id, "invalid: " + std::string(answer.status().message()));
+void NegEndpoint::AnswerWaiting(base::SteadyTime now) {
+  while (!waiting_.empty() && work_->Allows(now)) {
+    const SessionPtr session = waiting_.front().lock();
+    waiting_.pop_front();
+    --context_.meters.neg_waiting;
+    if (session) Answer(session);
   }
-  session.sent += answer->size();
-  if (session.sent > session.sent_max) {
-    return Refuse(session.id, "closed: this reconciliation does not come to an end");
+}
+
+void NegEndpoint::Answer(const SessionPtr& session) {
+  session->bytes += session->message.size();
+  context_.cpu.Run(
+      base::CpuPool::Priority::kNegentropy,
+      [weak = std::weak_ptr<Session>(session), id = session->id, responder = session->responder,
+       work = work_, &executor = executor_, message = std::exchange(session->message, {})] {
+        if (weak.expired()) return;
+        Answered out;
+        const auto answer = responder->Answer(message, &out.round);
+        if (answer.ok()) {
+          out.bytes = answer->size();
+          out.text = nostr::NegMsgMessage(id, *answer);
+        } else {
+          out.bytes = answer.status();
+        }
+        executor.Post([weak, work, out = std::make_shared<const Answered>(std::move(out))] {
+          work->Charge(out->round.work);
+          if (const auto alive = weak.lock()) alive->endpoint->OnAnswer(*alive, *out);
+        });
+      });
+}
+
+void NegEndpoint::OnAnswer(Session& session, const Answered& answered) {
+  if (!answered.bytes.ok()) {
+    const std::string why(answered.bytes.status().message());
+    return End(session.id, NegRefusal::kRequest, "invalid: " + why);
+  }
+  session.bytes += *answered.bytes;
+  if (session.bytes > session.max_bytes) {
+    return End(session.id, NegRefusal::kTooLong,
+               "closed: this reconciliation does not come to an end");
+  }
+  if (!session.progress.Continues(answered.round)) {
+    return End(session.id, NegRefusal::kNoProgress, "closed: this reconciliation does not get on");
   }
   session.busy = false;
   session.active_at = context_.clock.Now();
-  connection_.SendText(nostr::NegMsgMessage(session.id, *answer));
+  connection_.SendText(answered.text);
 }
 
-void NegEndpoint::Refuse(const std::string& id, std::string_view reason, uint64_t maximum) {
-  context_.meters.Refused(reason);
+void NegEndpoint::End(const std::string& id, NegRefusal why, std::string_view reason,
+                      uint64_t maximum) {
+  context_.meters.NegRefused(why, reason);
   connection_.SendText(nostr::NegErrMessage(id, reason, maximum));
   Close(std::string(id));  // a copy: `id` may be the session's own
 }
 
-void NegEndpoint::EndIdle(base::SteadyTime now) {
+void NegEndpoint::OnTick(base::SteadyTime now) {
+  AnswerWaiting(now);
   std::vector<std::string> idle;
   for (const auto& [id, session] : sessions_) {
     if (!session->busy && now - session->active_at >= context_.limits.neg_idle) idle.push_back(id);
   }
-  for (const std::string& id : idle) Refuse(id, "closed: idle for too long");
+  for (const std::string& id : idle) End(id, NegRefusal::kIdle, "closed: idle for too long");
 }
 
 void NegEndpoint::EndAll(std::string_view reason) {
-  while (!sessions_.empty()) Refuse(std::string(sessions_.begin()->first), reason);
+  while (!sessions_.empty()) {
+    End(std::string(sessions_.begin()->first), NegRefusal::kShutdown, reason);
+  }
 }
 
 void NegEndpoint::Close(const std::string& id) {
-  if (sessions_.erase(id) > 0) --context_.meters.neg_sessions;
+  if (sessions_.erase(id) == 0) return;
+  --context_.meters.neg_sessions;
+  context_.meters.neg_waiting -= static_cast<int64_t>(
+      std::erase_if(waiting_, [](const auto& session) { return session.expired(); }));
 }
 
 }  // namespace graspd::relay

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,52 +10,74 @@
 #include "base/executor.h"
 #include "net/websocket_server.h"
 #include "nostr/message.h"
+#include "nostr/negentropy/reconciler.h"
 #include "services/relay/session_context.h"
 #include "services/relay/session_reads.h"
+#include "services/relay/work_budget.h"
 
 namespace graspd::relay {
 
 /// The answering side of NIP-77 on one connection.
 ///
-/// A session's set is read when it opens, in the turn that the connection's `reads` give it, and
-/// its messages are answered on the CPU pool, one at a time. What has ended before its turn is
-/// neither read nor answered. Bounds: Limits::neg_sessions, the budget of NegSets, a ceiling on the
-/// bytes one session may be sent (a multiple of its set), and Limits::neg_idle. Whatever ends a
-/// session but NEG-CLOSE is told by NEG-ERR. Threading: the connection's thread. Lifetime: `reads`
-/// outlives it; answers that arrive after its end are dropped.
+/// A session's set is asked for when it opens, in the turn that the connection's `reads` give it,
+/// and its messages are answered on the CPU pool, one at a time. What has ended before its turn is
+/// neither read nor answered. Bounds: Limits::neg_sessions; the budget of NegSets; a ceiling on the
+/// bytes of one session both ways (a multiple of its set); AskerProgress; Limits::neg_idle. The
+/// work of all messages comes out of one WorkBudget: when it is used up, answers wait for it, so
+/// that a long honest session slows down rather than fails. Whatever ends a session but NEG-CLOSE
+/// is told by NEG-ERR. Threading: the connection's thread. Lifetime: `reads` outlives it; answers
+/// that arrive after its end are dropped.
 class NegEndpoint {
  public:
   NegEndpoint(const SessionContext& context, net::WebSocketConnection& connection,
               base::Executor& executor, SessionReads& reads)
-      : context_(context), connection_(connection), executor_(executor), reads_(reads) {}
+      : context_(context),
+        connection_(connection),
+        executor_(executor),
+        reads_(reads),
+        work_(std::make_shared<WorkBudget>(context.clock.Now())) {}
   ~NegEndpoint();
   NegEndpoint(const NegEndpoint&) = delete;
   NegEndpoint& operator=(const NegEndpoint&) = delete;
 
   /// The filter is within its limits.
   void Open(nostr::ClientNegOpen open);
-  void Message(nostr::ClientNegMsg message);
+  /// False, after NEG-ERR, if no honest client sends this now: nothing is open under this id, or
+  /// the answer to the message before is still to come.
+  bool Message(nostr::ClientNegMsg message);
   void Close(const std::string& id);
-  /// Answers NEG-ERR and ends the session of that id, if there is one.
-  void Refuse(const std::string& id, std::string_view reason, uint64_t maximum = 0);
-  void EndIdle(base::SteadyTime now);
+  /// Answers NEG-ERR to a request that must not reach this endpoint, and ends the session of that
+  /// id, if there is one.
+  void Refuse(const std::string& id, std::string_view reason) {
+    End(id, Meters::NegRefusal::kRequest, reason);
+  }
+  /// Goes on with what waits for its share of work, and ends what is idle.
+  void OnTick(base::SteadyTime now);
   void EndAll(std::string_view reason);
   /// No session is open.
   [[nodiscard]] bool empty() const { return sessions_.empty(); }
 
  private:
   struct Session;
+  struct Answered;
   using SessionPtr = std::shared_ptr<Session>;
   void ReadSet(const SessionPtr& session, nostr::Filter filter);
-  void OnSet(const SessionPtr& session, absl::StatusOr<NegSets::SetPtr> set);
-  void Answer(const SessionPtr& session, std::string message);
-  void OnAnswer(Session& session, absl::StatusOr<std::string> answer);
+  void OnSet(const SessionPtr& session, const absl::StatusOr<NegSets::SetPtr>& set);
+  void Enqueue(const SessionPtr& session, std::string message);
+  void AnswerWaiting(base::SteadyTime now);
+  void Answer(const SessionPtr& session);
+  void OnAnswer(Session& session, const Answered& answered);
+  /// NEG-ERR with that reason.
+  void End(const std::string& id, Meters::NegRefusal why, std::string_view reason,
+           uint64_t maximum = 0);
 
   const SessionContext& context_;
   net::WebSocketConnection& connection_;
   base::Executor& executor_;
   SessionReads& reads_;
   std::map<std::string, SessionPtr, std::less<>> sessions_;
+  std::deque<std::weak_ptr<Session>> waiting_;  // for the budget, in order of arrival
+  const std::shared_ptr<WorkBudget> work_;      // shared with answers under way: all are charged
 };
 
 }  // namespace graspd::relay

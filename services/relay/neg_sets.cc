@@ -1,68 +1,271 @@
 #include "services/relay/neg_sets.h"
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
 #include <utility>
-#include <vector>
 
 #include "base/status_macros.h"
 
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kBytesPerItem = sizeof(negentropy::Item) + 32 / negentropy::SealedSet::kBlock;
-constexpr size_t kMaxCached = 64;
-// A set may have lost events by expiry since it was made: not older than this.
-constexpr uint64_t kMaxAgeSeconds = 5;
+constexpr size_t kMaxKept = 16;
+constexpr size_t kMaxChanges = 10'000;  // that wait, of one set
+constexpr size_t kItemsPerReservation = 8192;
+constexpr auto kKeepUnused = std::chrono::seconds(30);
+constexpr auto kKeepSyncFilter = std::chrono::minutes(10);
 
-absl::Status NoRoom() { return absl::UnavailableError("too many reconciliations at once"); }
+// What relays that proactively sync (GRASP-02) ask of each other again and again.
+bool IsSyncFilter(const nostr::Filter& filter) {
+  nostr::Filter sync;
+  sync.kinds = {10317, 30617};
+  return filter == sync;
+}
 
 }  // namespace
 
-absl::StatusOr<NegSets::SetPtr> NegSets::Get(nostr::Filter filter, uint64_t unix_now) {
-  filter.limit.reset();
-  const std::string key = nostr::FilterJson(filter);
-  // Taken before reading: what is committed in between makes the set newer than its label, never
-  // older.
-  const storage::FeedPosition position = store_.Position();
-  if (SetPtr set = Find(key, position, unix_now)) return set;
+/// One filter and its set. While `busy`, one thread works on the set; what it has no right to touch
+/// is guarded by NegSets::mutex_.
+struct NegSets::Entry {
+  Entry(nostr::Filter f, std::string k)
+      : filter(std::move(f)),
+        key(std::move(k)),
+        keep(IsSyncFilter(filter) ? base::Duration(kKeepSyncFilter) : kKeepUnused) {}
 
-  const size_t used = bytes();
-  const size_t room = (max_bytes_ - std::min(used, max_bytes_)) / kBytesPerItem;
-  auto items = store_.ListItems(filter, unix_now, std::min(max_items_, room));
-  if (!items.ok()) {
-    const bool too_many = absl::IsResourceExhausted(items.status());
-    return too_many && room < max_items_ ? NoRoom() : items.status();
+  const nostr::Filter filter;
+  const std::string key;
+  const base::Duration keep;  // while nobody uses it
+
+  // Guarded.
+  bool busy = false;
+  std::vector<Done> waiting;
+  std::vector<SetChange> changes;  // not yet applied
+  bool behind = false;             // changes were lost
+  size_t items = 0;                // when the set was last handed out
+  base::SteadyTime asked_at;
+
+  std::unique_ptr<KeptSet> set;  // of who is busy
+
+  // Held by everything that has been handed out.
+  const std::shared_ptr<char> in_use = std::make_shared<char>();
+  [[nodiscard]] bool used() const { return in_use.use_count() > 1; }
+  [[nodiscard]] SetPtr HandOut() const {
+    return {set->Snapshot().get(),
+            [snapshot = set->Snapshot(), holds = in_use](const negentropy::ItemView*) {}};
   }
-  SetPtr set = Seal(*std::move(items));
-  if (bytes() > max_bytes_) return NoRoom();  // another has taken the room meanwhile
-  Remember(key, {set, position, unix_now});
-  return set;
+};
+
+/// Memory that is spoken for until this is destroyed.
+class NegSets::Reservation {
+ public:
+  explicit Reservation(NegSets& sets) : sets_(sets) {}
+  ~Reservation() { sets_.bytes_->fetch_sub(held_); }
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+
+  [[nodiscard]] bool Grow(size_t bytes) {
+    if (!sets_.TryReserve(bytes)) return false;
+    held_ += bytes;
+    return true;
+  }
+
+ private:
+  NegSets& sets_;
+  size_t held_ = 0;
+};
+
+NegSets::NegSets(storage::EventStore& store, storage::CommitFeed& feed, const base::Clock& clock,
+                 size_t max_items, size_t max_bytes)
+    : store_(store), clock_(clock), max_items_(max_items), max_bytes_(max_bytes) {
+  feed_ = feed.Subscribe([this](const storage::CommitPtr& commit) { OnCommit(*commit); });
 }
 
-NegSets::SetPtr NegSets::Seal(std::vector<negentropy::Item> items) {
-  const auto* set = new negentropy::SealedSet(std::move(items));
-  const size_t size = set->memory_bytes();
-  bytes_->fetch_add(size);
-  return SetPtr(set, [total = bytes_, size](const negentropy::SealedSet* dead) {
-    delete dead;
-    total->fetch_sub(size);
-  });
-}
+NegSets::~NegSets() = default;
 
-NegSets::SetPtr NegSets::Find(const std::string& key, storage::FeedPosition position,
-                              uint64_t unix_now) {
+size_t NegSets::kept() const {
   base::MutexLock lock(mutex_);
-  const auto it = cache_.find(key);
-  if (it == cache_.end() || it->second.position != position) return nullptr;
-  if (unix_now - it->second.unix_now > kMaxAgeSeconds) return nullptr;
-  return it->second.set.lock();
+  return entries_.size();
 }
 
-void NegSets::Remember(const std::string& key, Cached cached) {
+// On the writer's thread: notes what matters, so that no commit is kept for long.
+void NegSets::OnCommit(const storage::Commit& commit) {
   base::MutexLock lock(mutex_);
-  std::erase_if(cache_, [](const auto& entry) { return entry.second.set.expired(); });
-  if (cache_.size() >= kMaxCached) cache_.erase(cache_.begin());
-  cache_.insert_or_assign(key, std::move(cached));
+  for (const auto& [key, entry] : entries_) {
+    for (const storage::Change& change : commit.changes) {
+      if (entry->behind) break;
+      if (const auto found = KeptSet::ChangeFor(entry->filter, change)) {
+        entry->changes.push_back(*found);
+      }
+      entry->behind = entry->changes.size() > kMaxChanges;
+    }
+    if (entry->behind) entry->changes = {};
+  }
+}
+
+// The entry is there before the store is read: what is committed from then on comes by the feed.
+void NegSets::Get(nostr::Filter filter, Done done) {
+  filter.limit.reset();
+  filter.Normalize();
+  const std::string key = nostr::FilterJson(filter);
+  EntryPtr entry, dropped;
+  {
+    base::MutexLock lock(mutex_);
+    EntryPtr& place = entries_[key];
+    if (!place) place = std::make_shared<Entry>(std::move(filter), key);
+    entry = place;
+    entry->asked_at = clock_.Now();
+    entry->waiting.push_back(std::move(done));
+    if (entry->busy) return;  // who is busy serves this one, too
+    entry->busy = true;
+    if (entries_.size() > kMaxKept && (dropped = OldestLocked(false))) entries_.erase(dropped->key);
+  }
+  Serve(entry);
+}
+
+// By the thread that has made the entry busy. Who comes while it works is served in another turn,
+// because a scan that has begun already may lack what that one knows to be stored.
+void NegSets::Serve(const EntryPtr& entry) {
+  for (bool again = true; again;) {
+    std::vector<Done> waiting;
+    std::vector<SetChange> changes;
+    bool behind;
+    {
+      base::MutexLock lock(mutex_);
+      waiting.swap(entry->waiting);
+      changes.swap(entry->changes);
+      behind = std::exchange(entry->behind, false);
+    }
+    if (behind || (entry->set && entry->set->worn())) entry->set = nullptr;
+    if (entry->set || !waiting.empty()) {
+      const absl::StatusOr<SetPtr> set = Update(*entry, changes);
+      if (!set.ok()) return Fail(entry, std::move(waiting), set.status());
+      for (const Done& done : waiting) done(set);
+    }
+    base::MutexLock lock(mutex_);
+    again = entry->busy = !entry->waiting.empty();
+  }
+}
+
+void NegSets::Fail(const EntryPtr& entry, std::vector<Done> waiting, const absl::Status& status) {
+  {
+    base::MutexLock lock(mutex_);
+    std::move(entry->waiting.begin(), entry->waiting.end(), std::back_inserter(waiting));
+    entries_.erase(entry->key);  // it is there: what is busy is not dropped
+  }
+  entry->set = nullptr;
+  for (const Done& done : waiting) done(status);
+}
+
+// What was published before a scan is in it.
+absl::StatusOr<NegSets::SetPtr> NegSets::Update(Entry& entry,
+                                                const std::vector<SetChange>& changes) {
+  if (!entry.set) {
+    GRASPD_RETURN_IF_ERROR(Scan(entry));
+  } else {
+    for (const SetChange& change : changes) entry.set->Apply(change);
+  }
+  entry.set->DropExpired(clock_.UnixNow());
+  if (entry.set->size() > max_items_) {
+    return absl::ResourceExhaustedError("the filter matches too many events");
+  }
+  while (bytes() > max_bytes_) {
+    if (!DropOldestUnused()) return absl::UnavailableError("too many reconciliations at once");
+  }
+  base::MutexLock lock(mutex_);
+  entry.items = entry.set->size();
+  return entry.HandOut();
+}
+
+absl::Status NegSets::Scan(Entry& entry) {
+  ++scans_;
+  ++scanning_;
+  Reservation reservation(*this);
+  size_t room = 0;
+  std::vector<negentropy::Item> items;
+  std::vector<KeptSet::Expiring> expiring;
+  const auto collect = [&](const negentropy::Item& item, std::optional<uint64_t> expiration) {
+    if (items.size() == max_items_) {
+      return absl::ResourceExhaustedError("the filter matches too many events");
+    }
+    if (items.size() + expiring.size() + 2 > room) {
+      if (!reservation.Grow(kItemsPerReservation * KeptSet::kBytesPerItem)) {
+        return absl::UnavailableError("too many reconciliations at once");
+      }
+      room += kItemsPerReservation;
+    }
+    items.push_back(item);
+    if (expiration) expiring.push_back({*expiration, item});
+    return absl::OkStatus();
+  };
+  const absl::Status status = store_.VisitItems(entry.filter, clock_.UnixNow(), collect);
+  if (status.ok()) {
+    storage::FromServedOrder(items);
+    entry.set = std::make_unique<KeptSet>(items, std::move(expiring), bytes_);
+  }
+  --scanning_;
+  return status;
+}
+
+bool NegSets::TryReserve(size_t bytes) {
+  for (;;) {
+    size_t used = bytes_->load();
+    while (used + bytes <= max_bytes_) {
+      if (bytes_->compare_exchange_weak(used, used + bytes)) return true;
+    }
+    if (!DropOldestUnused()) return false;
+  }
+}
+
+bool NegSets::DropOldestUnused() {
+  EntryPtr dropped;  // destroyed without the lock
+  base::MutexLock lock(mutex_);
+  if ((dropped = OldestLocked(true))) entries_.erase(dropped->key);
+  return dropped != nullptr;
+}
+
+NegSets::EntryPtr NegSets::OldestLocked(bool unused_only) {
+  EntryPtr oldest;
+  for (const auto& [key, entry] : entries_) {
+    if (entry->busy || (unused_only && entry->used())) continue;
+    if (!oldest || entry->asked_at < oldest->asked_at) oldest = entry;
+  }
+  return oldest;
+}
+
+void NegSets::Tend() {
+  std::vector<EntryPtr> dropped, late;
+  {
+    base::MutexLock lock(mutex_);
+    dropped = TakeUnusedLocked(clock_.Now());
+    for (const auto& [key, entry] : entries_) {
+      if (entry->busy || entry->changes.empty()) continue;
+      entry->busy = true;
+      late.push_back(entry);
+    }
+  }
+  dropped.clear();
+  for (const EntryPtr& entry : late) Serve(entry);
+}
+
+std::vector<NegSets::EntryPtr> NegSets::TakeUnusedLocked(base::SteadyTime now) {
+  std::vector<EntryPtr> unused, taken;
+  size_t items = 0;
+  for (const auto& [key, entry] : entries_) {
+    if (entry->busy || entry->used()) continue;
+    unused.push_back(entry);
+    items += entry->items;
+  }
+  std::sort(unused.begin(), unused.end(),
+            [](const auto& a, const auto& b) { return a->asked_at < b->asked_at; });
+  for (EntryPtr& entry : unused) {
+    const bool too_much = items * negentropy::ItemTree::kMaxBytesPerItem > max_bytes_ / 4;
+    if (!too_much && now - entry->asked_at < entry->keep) continue;
+    items -= entry->items;
+    entries_.erase(entry->key);
+    taken.push_back(std::move(entry));
+  }
+  return taken;
 }
 
 }  // namespace graspd::relay

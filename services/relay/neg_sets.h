@@ -1,55 +1,94 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "nostr/filter.h"
-#include "nostr/negentropy/item_set.h"
+#include "nostr/negentropy/item_tree.h"
+#include "services/relay/kept_set.h"
+#include "storage/commit_feed.h"
 #include "storage/event_store.h"
 
 namespace graspd::relay {
 
-/// The sets that clients reconcile against: sealed, shared by those who ask the same at the same
-/// state of the store, and together within one memory budget.
+/// The sets that clients reconcile against: one for each filter, shared by all who ask for it,
+/// however it is written, and kept up to date by the commit feed.
 ///
-/// Threading: thread-safe; Get blocks (a scan of the store), so it runs on the reads pool.
+/// A set is read from the store when somebody asks for it first; who asks meanwhile waits for the
+/// same scan. From then on it follows the feed, so that asking again costs no scan. A set that
+/// nobody uses is dropped after 30 s, that of the filter by which relays of this kind synchronise
+/// (kinds 10317 and 30617) after 10 minutes; the least recently asked for are dropped sooner when
+/// there are more than 16, when unused ones take more than a quarter of the budget, or when the
+/// room is needed.
+///
+/// All sets, everything that sessions still hold of their older states, and what is being collected
+/// count against one budget of memory. It is reserved before it is used, so scans at the same time
+/// do not pass it together. Besides, up to 10,000 changes may wait for each set; a set that
+/// falls behind further is read again.
+///
+/// Threading: thread-safe. Get and Tend block (the store), so they run on the reads pool. Lifetime:
+/// store, feed and clock outlive this object; sets may outlive it.
 class NegSets {
  public:
-  using SetPtr = std::shared_ptr<const negentropy::SealedSet>;
+  using SetPtr = std::shared_ptr<const negentropy::ItemView>;
+  using Done = std::function<void(const absl::StatusOr<SetPtr>&)>;
 
-  NegSets(storage::EventStore& store, size_t max_items, size_t max_bytes)
-      : store_(store), max_items_(max_items), max_bytes_(max_bytes) {}
+  NegSets(storage::EventStore& store, storage::CommitFeed& feed, const base::Clock& clock,
+          size_t max_items, size_t max_bytes);
+  ~NegSets();
+  NegSets(const NegSets&) = delete;
+  NegSets& operator=(const NegSets&) = delete;
 
-  /// The unexpired events that match `filter`, limit ignored.
-  /// Errors: kResourceExhausted: more than max_items; kUnavailable: the other sets leave no room
-  /// now, or the store's reason.
-  absl::StatusOr<SetPtr> Get(nostr::Filter filter, uint64_t unix_now);
+  /// Calls `done`, before returning or from another thread that is in a call of Get or Tend, with
+  /// the unexpired events that match `filter`, limit ignored: all that were published before this
+  /// call, perhaps some later ones. It must not block. Errors: kResourceExhausted: more than
+  /// max_items; kUnavailable: the other sets leave no room now, or the store's reason.
+  void Get(nostr::Filter filter, Done done);
+
+  /// Drops what has been unused for long, and brings the other sets up to date. To be called about
+  /// once a second.
+  void Tend();
 
   [[nodiscard]] size_t max_items() const { return max_items_; }
-  /// Held by sets that somebody uses.
+  /// Held by sets and taken for scans.
   [[nodiscard]] size_t bytes() const { return bytes_->load(); }
+  [[nodiscard]] size_t kept() const;
+  [[nodiscard]] size_t scans_in_flight() const { return scanning_.load(); }
+  /// Since the start.
+  [[nodiscard]] uint64_t scans() const { return scans_.load(); }
 
  private:
-  struct Cached {
-    std::weak_ptr<const negentropy::SealedSet> set;
-    storage::FeedPosition position;
-    uint64_t unix_now;
-  };
-  [[nodiscard]] SetPtr Find(const std::string& key, storage::FeedPosition position,
-                            uint64_t unix_now);
-  void Remember(const std::string& key, Cached cached);
-  [[nodiscard]] SetPtr Seal(std::vector<negentropy::Item> items);
+  struct Entry;
+  using EntryPtr = std::shared_ptr<Entry>;
+  class Reservation;
+
+  void OnCommit(const storage::Commit& commit);
+  void Serve(const EntryPtr& entry);
+  [[nodiscard]] absl::StatusOr<SetPtr> Update(Entry& entry, const std::vector<SetChange>& changes);
+  absl::Status Scan(Entry& entry);
+  void Fail(const EntryPtr& entry, std::vector<Done> waiting, const absl::Status& status);
+  [[nodiscard]] bool TryReserve(size_t bytes);
+  [[nodiscard]] bool DropOldestUnused();
+  [[nodiscard]] EntryPtr OldestLocked(bool unused_only) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] std::vector<EntryPtr> TakeUnusedLocked(base::SteadyTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   storage::EventStore& store_;
+  const base::Clock& clock_;
   const size_t max_items_, max_bytes_;
-  // Shared with the sets, which may be dropped after this object.
-  const std::shared_ptr<std::atomic<size_t>> bytes_ = std::make_shared<std::atomic<size_t>>(0);
-  base::Mutex mutex_;
-  std::map<std::string, Cached> cache_ ABSL_GUARDED_BY(mutex_);
+  const negentropy::ItemTree::ByteCount bytes_ = std::make_shared<std::atomic<size_t>>(0);
+  std::atomic<size_t> scanning_{0};
+  std::atomic<uint64_t> scans_{0};
+  mutable base::Mutex mutex_;
+  std::map<std::string, EntryPtr> entries_ ABSL_GUARDED_BY(mutex_);  // by the filter's JSON
+  std::unique_ptr<storage::CommitFeed::Subscription> feed_;          // last: it calls this object
 };
 
 }  // namespace graspd::relay

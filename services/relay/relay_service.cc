@@ -27,6 +27,7 @@ struct HubThread {
   // On `thread` only.
   std::unique_ptr<net::IoThread::Timer> timer;
   std::shared_ptr<OverloadGuard> guard;  // of one of them
+  std::function<void()> on_tick;         // null for nothing
 };
 using HubThreadPtr = std::shared_ptr<HubThread>;
 
@@ -37,6 +38,7 @@ void TickLater(const HubThreadPtr& self, const base::Clock& clock) {
     if (!alive) return;
     alive->hub->Tick(clock.Now());
     if (alive->guard) alive->guard->Check();
+    if (alive->on_tick) alive->on_tick();
     TickLater(alive, clock);
   });
 }
@@ -84,7 +86,8 @@ struct RelayService::Impl {
                 deps.cpu,
                 deps.clock,
                 meters,
-                std::make_shared<NegSets>(deps.store, options.limits.neg_set_items,
+                std::make_shared<NegSets>(deps.store, deps.feed, deps.clock,
+                                          options.limits.neg_set_items,
                                           options.limits.neg_memory_bytes),
                 own_hosts,
                 overload} {}
@@ -124,6 +127,10 @@ void RelayService::Impl::MakeHubs(const Dependencies& deps) {
     hubs.push_back(std::make_shared<HubThread>(deps.io.thread(i)));
     hub_of.emplace(&hubs.back()->thread, hubs.back());
   }
+  // If the pool has no room, the next tick does it.
+  hubs.front()->on_tick = [sets = context.neg_sets, &reads = deps.reads] {
+    if (sets->kept() > 0) (void)reads.TryRun([sets] { sets->Tend(); });
+  };
   feed = deps.feed.Subscribe([hubs = hubs](const storage::CommitPtr& commit) {
     for (const HubThreadPtr& hub : hubs) {
       hub->thread.Post([hub, commit] { hub->hub->Deliver(*commit); });
@@ -157,6 +164,15 @@ void RelayService::Impl::AddGauges(base::Metrics& metrics, size_t memory_budget)
   gauges.push_back(metrics.Sample("graspd_relay_neg_set_bytes",
                                   "Memory of the sets that clients reconcile against.",
                                   [this] { return double(context.neg_sets->bytes()); }));
+  gauges.push_back(metrics.Sample("graspd_relay_neg_sets",
+                                  "Sets that are kept up to date for reconciliations.",
+                                  [this] { return double(context.neg_sets->kept()); }));
+  gauges.push_back(metrics.Sample("graspd_relay_neg_scans_in_flight",
+                                  "Sets that are being read from the store.",
+                                  [this] { return double(context.neg_sets->scans_in_flight()); }));
+  gauges.push_back(metrics.SampleCounter("graspd_relay_neg_scans_total",
+                                         "Sets that were read from the store.",
+                                         [this] { return double(context.neg_sets->scans()); }));
   gauges.push_back(metrics.Sample("graspd_relay_reads_queued",
                                   "Store reads that wait for a thread.",
                                   [this] { return double(context.reads.queued()); }));

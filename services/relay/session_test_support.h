@@ -185,7 +185,8 @@ class SessionTest : public testing::Test {
 
   void Start(bool own = false) { Start(pipeline_, own); }
   void Start(ingest::EventSink& sink, bool own) {
-    neg_sets_ = std::make_shared<NegSets>(*store_, limits_.neg_set_items, limits_.neg_memory_bytes);
+    neg_sets_ = std::make_shared<NegSets>(*store_, feed_, clock_, limits_.neg_set_items,
+                                          limits_.neg_memory_bytes);
     context_.emplace(SessionContext{limits_, sink, *store_, reads_, cpu_, clock_, meters_,
                                     neg_sets_, own_hosts_, overload_});
     subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {

@@ -1,0 +1,219 @@
+#include "services/relay/neg_endpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nostr/negentropy/item_set.h"
+#include "services/relay/session_test_support.h"
+
+namespace graspd::relay {
+namespace {
+
+using nostr::Event;
+using nostr::EventBuilder;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+class NegTest : public SessionTest {
+ protected:
+  // The bytes of a NEG-MSG answer; fails the test on anything else.
+  std::string NegAnswer(const std::string& message) {
+    auto parsed = nostr::ParseRelayMessage(message);
+    const auto* answer = std::get_if<nostr::RelayNegMsg>(&parsed);
+    EXPECT_NE(answer, nullptr) << message;
+    return answer ? answer->message : "";
+  }
+  std::string NegOpen(std::string_view id, const std::string& bytes) {
+    return nostr::NegOpenMessage(id, nostr::Filter(), bytes);
+  }
+  static std::shared_ptr<negentropy::SealedSet> EmptySet() {
+    return std::make_shared<negentropy::SealedSet>(std::vector<negentropy::Item>());
+  }
+  std::string FirstMessage() { return negentropy::Initiator(EmptySet(), {}).Start(); }
+};
+
+TEST_F(NegTest, AClientLearnsTheDifference) {
+  Start();
+  std::set<nostr::EventId> missing;
+  std::vector<negentropy::Item> items;
+  for (int i = 0; i < 300; ++i) {
+    const Event note = Note(std::to_string(i));
+    Store(note);
+    if (i % 50 == 0) {
+      missing.insert(note.id);
+    } else {
+      items.push_back({note.created_at, note.id});
+    }
+  }
+  negentropy::Initiator initiator(std::make_shared<negentropy::SealedSet>(items), {});
+  std::set<nostr::EventId> need;
+  std::string message = initiator.Start();
+  Send(NegOpen("n", message));
+  for (int round = 0; round < 20; ++round) {
+    auto step = initiator.Continue(NegAnswer(Receive(1).at(0)));
+    ASSERT_TRUE(step.ok()) << step.status();
+    EXPECT_TRUE(step->have.empty());
+    need.insert(step->need.begin(), step->need.end());
+    if (step->message.empty()) break;
+    Send(nostr::NegMsgMessage("n", step->message));
+  }
+  EXPECT_EQ(need, missing);
+  EXPECT_EQ(meters_.neg_sessions, 1);
+  Send(R"(["NEG-CLOSE","n"])");
+  EXPECT_EQ(meters_.neg_sessions, 0);
+  clock_.Advance(std::chrono::seconds(30));
+  // The last answer's task may still hold the set for a moment.
+  while (neg_sets_->bytes() > 0) neg_sets_->Tend();
+}
+
+TEST_F(NegTest, SessionsPerConnectionAreLimitedAndReopeningReplaces) {
+  limits_.neg_sessions = 2;
+  Start();
+  for (const char* id : {"a", "b", "a"}) NegAnswer(Ask(NegOpen(id, FirstMessage()), 1).at(0));
+  EXPECT_THAT(Ask(NegOpen("c", FirstMessage()), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","c","blocked: )")));
+}
+
+TEST_F(NegTest, AReplacedOrClosedReconciliationIsNotRead) {
+  Start();
+  {
+    ReadsHold hold(reads_);
+    for (int i = 0; i < 20; ++i) Send(NegOpen("a", FirstMessage()));
+    Send(NegOpen("b", FirstMessage()));
+    Send(R"(["NEG-CLOSE","b"])");
+    EXPECT_THAT(connection_->sent, IsEmpty());
+  }
+  NegAnswer(Receive(1).at(0));
+  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
+  EXPECT_EQ(store_->lists, 1);
+}
+
+TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {
+  limits_.neg_set_items = 2;
+  Start();
+  for (const char* text : {"1", "2", "3"}) Store(Note(text));
+  const Strings answer = Ask(NegOpen("a", FirstMessage()), 1);
+  EXPECT_THAT(answer, ElementsAre(StartsWith(R"(["NEG-ERR","a","blocked: )")));
+  EXPECT_THAT(answer[0], testing::EndsWith(",2]"));
+}
+
+TEST_F(NegTest, TheMemoryOfAllSetsIsLimited) {
+  limits_.neg_memory_bytes = 100;
+  Start();
+  for (const char* text : {"1", "2", "3", "4"}) Store(Note(text));
+  EXPECT_THAT(Ask(NegOpen("a", FirstMessage()), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","a","error: )")));
+  EXPECT_EQ(neg_sets_->bytes(), 0u);
+}
+
+TEST_F(NegTest, WhoAsksTheSameSharesTheSet) {
+  Start();
+  for (int i = 0; i < 50; ++i) Store(Note(std::to_string(i)));
+  NegAnswer(Ask(NegOpen("a", FirstMessage()), 1).at(0));
+  const size_t one = neg_sets_->bytes();
+  EXPECT_GT(one, 0u);
+  NegAnswer(Ask(NegOpen("b", FirstMessage()), 1).at(0));
+  EXPECT_EQ(neg_sets_->bytes(), one);
+  Store(Note("new"));
+  NegAnswer(Ask(NegOpen("c", FirstMessage()), 1).at(0));
+  EXPECT_GT(neg_sets_->bytes(), one);
+  EXPECT_EQ(store_->lists, 1);
+}
+
+TEST_F(NegTest, IdleSessionsEnd) {
+  Start();
+  NegAnswer(Ask(NegOpen("a", FirstMessage()), 1).at(0));
+  clock_.Advance(std::chrono::seconds(29));
+  hub_.Tick(clock_.Now());
+  EXPECT_THAT(connection_->sent, IsEmpty());
+  clock_.Advance(std::chrono::seconds(1));
+  hub_.Tick(clock_.Now());
+  EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["NEG-ERR","a","closed: )")));
+  EXPECT_EQ(meters_.neg_sessions, 0);
+}
+
+TEST_F(NegTest, ASecondMessageBeforeTheAnswerAndAMalformedOneEndTheSession) {
+  Start();
+  {
+    ReadsHold hold(reads_);
+    Send(NegOpen("a", FirstMessage()));
+    Send(nostr::NegMsgMessage("a", FirstMessage()));
+    EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["NEG-ERR","a","invalid: )")));
+  }
+  connection_->sent.clear();
+  NegAnswer(Ask(NegOpen("b", FirstMessage()), 1).at(0));
+  EXPECT_THAT(Ask(nostr::NegMsgMessage("b", "a\xff\xff"), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","b","invalid: )")));
+  EXPECT_EQ(meters_.neg_sessions, 0);
+}
+
+// A fingerprint that is wrong for ever, over everything: the cheapest question that makes work.
+std::string WrongFingerprint() { return std::string("\x61\0\0\1", 4) + std::string(16, 'x'); }
+
+TEST_F(NegTest, ARoundThatLeadsNowhereIsAnsweredOnlySoOften) {
+  Start();
+  for (int i = 0; i < 100; ++i) Store(Note(std::to_string(i)));
+  NegAnswer(Ask(NegOpen("a", WrongFingerprint()), 1).at(0));
+  for (int i = 0; i < negentropy::AskerProgress::kMaxIdleRounds; ++i) {
+    NegAnswer(Ask(nostr::NegMsgMessage("a", WrongFingerprint()), 1).at(0));
+  }
+  EXPECT_THAT(Ask(nostr::NegMsgMessage("a", WrongFingerprint()), 1),
+              ElementsAre(StartsWith(R"(["NEG-ERR","a","closed: )")));
+  EXPECT_EQ(meters_.neg_sessions, 0);
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr(R"(graspd_relay_neg_refusals_total{reason="no_progress"} 1)"));
+}
+
+TEST_F(NegTest, MessagesOutOfTurnAreCutOffInTheEnd) {
+  Start();
+  for (int i = 0; i < 101; ++i) Send(nostr::NegMsgMessage("a", WrongFingerprint()));
+  EXPECT_EQ(connection_->close_code, 1008);
+}
+
+// 91,945 units of work: an answer to each of 40,000 ranges. The budget is overdrawn after eleven.
+std::string HeavyMessage() {
+  const std::string range = std::string("\1\0\1", 3) + std::string(16, 'x');
+  return "a" + Repeated(range, 40'000);
+}
+
+TEST_F(NegTest, WorkBeyondTheBudgetWaitsForItsTime) {
+  Start();
+  NegAnswer(Ask(NegOpen("a", HeavyMessage()), 1).at(0));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(meters_.neg_waiting, 0);
+    NegAnswer(Ask(nostr::NegMsgMessage("a", HeavyMessage()), 1).at(0));
+  }
+  Send(nostr::NegMsgMessage("a", HeavyMessage()));
+  EXPECT_EQ(meters_.neg_waiting, 1);
+  clock_.Advance(std::chrono::milliseconds(200));
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.neg_waiting, 1) << "not enough for what is overdrawn";
+  clock_.Advance(std::chrono::milliseconds(100));
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.neg_waiting, 0);
+  NegAnswer(Receive(1).at(0));
+}
+
+TEST_F(NegTest, TheBudgetIsTheConnectionsNotTheSessions) {
+  Start();
+  for (int i = 0; i < 11; ++i) {
+    NegAnswer(Ask(NegOpen("a", HeavyMessage()), 1).at(0));
+    Send(R"(["NEG-CLOSE","a"])");
+  }
+  Send(NegOpen("a", HeavyMessage()));
+  thread_.RunUntil([&] { return meters_.neg_waiting == 1; });
+  Send(R"(["NEG-CLOSE","a"])");
+  EXPECT_EQ(meters_.neg_waiting, 0);
+}
+
+}  // namespace
+}  // namespace graspd::relay
