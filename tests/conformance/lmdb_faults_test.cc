@@ -11,16 +11,19 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <set>
 
 #include "base/random.h"
 #include "gmock/gmock.h"
 #include "storage/lmdb/env.h"
+#include "storage/lmdb/indexer.h"
 #include "storage/lmdb/keys.h"
 #include "storage/lmdb/lmdb_store.h"
 #include "storage/lmdb/txn.h"
 #include "tests/conformance/event_store_suite.h"
+#include "tests/conformance/lmdb_consistency.h"
 
 namespace {
 std::atomic<int> syncs{0};
@@ -96,51 +99,104 @@ class Writer {
   FILE* output_ = nullptr;
 };
 
-TEST(LmdbFaults, KilledAtAnyMomentEveryAcknowledgedEventIsStored) {
-  TempDirectory directory;
+/// Lets a writer run, kills it, and adds what it had acknowledged.
+void WriteAndKill(const std::string& directory, uint64_t first, uint64_t wait,
+                  std::set<uint64_t>& acknowledged) {
+  Writer writer(directory, first);
+  std::optional<uint64_t> number;
+  for (; wait > 0; --wait) {
+    number = writer.Next();
+    ASSERT_TRUE(number) << "the writer ended by itself";
+    acknowledged.insert(*number);
+  }
+  writer.Kill();
+  while ((number = writer.Next())) acknowledged.insert(*number);
+}
+
+void ExpectAllStored(EventStore& store, const std::set<uint64_t>& acknowledged) {
+  uint64_t newest_version = 0;
+  for (const uint64_t number : acknowledged) {
+    if (number % 4 == 0) {
+      newest_version = number;
+      continue;
+    }
+    nostr::Filter filter;
+    filter.ids = {Id(number)};
+    const auto count = store.Count({filter}, kNow);
+    ASSERT_TRUE(count.ok()) << count.status();
+    ASSERT_EQ(*count, 1u) << number;
+  }
+  // Of the replaceable ones the newest is there, or one newer that was not acknowledged.
+  nostr::Filter versions;
+  versions.kinds = {0};
+  versions.since = newest_version;
+  EXPECT_EQ(*store.Count({versions}, kNow), 1u);
+  // The feed tells the same story as the index.
+  uint64_t added = 0;
+  const auto feed = ReadWholeFeed(store, {}, 1000);
+  ASSERT_TRUE(feed.ok()) << feed.status();
+  for (const Change& change : *feed) added += change.type == Change::Type::kAdded ? 1 : 0;
+  EXPECT_EQ(added, CountAll(store));
+}
+
+// 200 kills: the rounds of one store go on from what the one before has left.
+TEST(LmdbFaults, KilledAtAnyMomentEveryAcknowledgedEventIsStoredAndIndexed) {
+  constexpr int kStores = 20, kRounds = 10;
   base::SeededRandom random(20);
-  std::set<uint64_t> acknowledged;
-  for (int round = 0; round < 20; ++round) {
-    const uint64_t first = 1'000'000 * (round + 1);
+  for (int n = 0; n < kStores; ++n) {
+    TempDirectory directory;
+    std::set<uint64_t> acknowledged;
+    for (int round = 1; round <= kRounds; ++round) {
+      SCOPED_TRACE("store " + std::to_string(n) + ", round " + std::to_string(round));
+      ASSERT_NO_FATAL_FAILURE(
+          WriteAndKill(directory.path(), 1'000'000 * round, 1 + random.Below(20), acknowledged));
+      const absl::Status consistent = CheckConsistency(directory.path());
+      ASSERT_TRUE(consistent.ok()) << consistent;
+      const auto store = OpenStore(directory.path());
+      ASSERT_TRUE(store.ok()) << store.status();
+      ASSERT_NO_FATAL_FAILURE(ExpectAllStored(**store, acknowledged));
+    }
+  }
+}
+
+TEST(LmdbFaults, TheConsistencyCheckFindsWhatIsMissingAndWhatIsTooMuch) {
+  using Spoil = std::function<absl::Status(const Tables&, WriteTxn&)>;
+  const std::string place = TimeIdKey(100, Id(1));
+  const std::string value = IndexValue{ChangeNumber({1}, 0), 1, false}.Encode();
+  const std::vector<Spoil> spoils = {
+      [](const Tables& t, WriteTxn& txn) {
+        return txn.Delete(t.addresses, AddressKey({0, Author(1), ""})).status();
+      },
+      [](const Tables& t, WriteTxn& txn) {
+        return txn.Put(t.ids, Id(7).view(), ChangeNumber({1}, 9).Key());
+      },
+      [](const Tables& t, WriteTxn& txn) {
+        return txn.Put(t.expirations, "0123456789abcdef", "x");
+      },
+      [&](const Tables& t, WriteTxn& txn) {
+        return txn.Put(t.by_kind, IndexPrefix(Index::kKind, 9) + place, value);
+      },
+      [&](const Tables& t, WriteTxn& txn) { return txn.Put(t.by_time, place, "else"); },
+      // What the tables are said to hold is not there.
+      [](const Tables& t, WriteTxn& txn) {
+        const std::string all = ChangeNumber({2}, 0).Key();
+        return txn.Put(t.meta, "indexed", all + all);
+      }};
+  for (size_t i = 0; i <= spoils.size(); ++i) {
+    TempDirectory directory;
     {
-      Writer writer(directory.path(), first);
-      std::optional<uint64_t> number;
-      for (uint64_t wait = 1 + random.Below(60); wait > 0; --wait) {
-        number = writer.Next();
-        ASSERT_TRUE(number) << "the writer ended by itself";
-        acknowledged.insert(*number);
-      }
-      writer.Kill();
-      while ((number = writer.Next())) acknowledged.insert(*number);
+      const auto store = OpenStore(directory.path());
+      ASSERT_TRUE(store.ok()) << store.status();
+      ASSERT_TRUE(WriteOne(**store, MakeEvent(1, 1, 100, {{"t", "x"}})).ok());
+      ASSERT_TRUE(WriteOne(**store, MakeEvent(2, 0, 100)).ok());
     }
-    auto store = OpenStore(directory.path());
-    ASSERT_TRUE(store.ok()) << store.status();
-    uint64_t newest_version = 0;
-    for (const uint64_t number : acknowledged) {
-      if (number % 4 == 0) {
-        newest_version = number;
-        continue;
-      }
-      nostr::Filter filter;
-      filter.ids = {Id(number)};
-      const auto count = (*store)->Count({filter}, kNow);
-      ASSERT_TRUE(count.ok()) << count.status();
-      ASSERT_EQ(*count, 1u) << number;
+    if (i < spoils.size()) {
+      const auto env = Env::Open({.directory = directory.path(), .map_bytes = size_t{1} << 30});
+      ASSERT_TRUE(env.ok()) << env.status();
+      auto txn = WriteTxn::Begin(**env);
+      ASSERT_TRUE(txn.ok() && spoils[i]((*env)->tables(), *txn).ok() && txn->Commit().ok());
     }
-    // Of the replaceable ones the newest is there, or one newer that was not acknowledged.
-    nostr::Filter versions;
-    versions.kinds = {0};
-    versions.since = newest_version;
-    EXPECT_EQ(*(*store)->Count({versions}, kNow), 1u);
-    // Rows, indexes and feed tell the same story.
-    uint64_t added = 0;
-    const auto feed = ReadWholeFeed(**store, {}, 1000);
-    ASSERT_TRUE(feed.ok()) << feed.status();
-    for (const Change& change : *feed) added += change.type == Change::Type::kAdded ? 1 : 0;
-    EXPECT_EQ(added, CountAll(**store));
-    nostr::Filter tagged;
-    tagged.tags['t'] = {"x"};
-    EXPECT_EQ(*(*store)->Count({tagged}, kNow), added);
+    EXPECT_EQ(CheckConsistency(directory.path()).ok(), i == spoils.size()) << i;
   }
 }
 

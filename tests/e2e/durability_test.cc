@@ -1,4 +1,5 @@
 // OK true means durable, whatever happens to the process afterwards.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,12 +13,13 @@
 #include "nostr/keys.h"
 #include "tests/e2e/relay_client.h"
 #include "tests/e2e/support.h"
+#include "tests/e2e/sync_trace.h"
 
 namespace graspd::e2e {
 namespace {
 
-constexpr int kRounds = 6;
-constexpr size_t kEventsPerRound = 800;  // all rounds together stay below the limit of one query
+constexpr int kRounds = 12;
+constexpr size_t kEventsPerRound = 400;  // all rounds together stay below the limit of one query
 constexpr uint64_t kSeed = 34;
 
 std::vector<nostr::Event> MakeEvents(int round, base::Random& random) {
@@ -63,6 +65,57 @@ TEST(DurabilityTest, WhatWasAcknowledgedIsThereAfterKillAtAnyMoment) {
   EXPECT_GT(acknowledged.size(), 0u);
   EXPECT_LT(acknowledged.size(), kRounds * kEventsPerRound) << "no kill came in between";
   EXPECT_TRUE(all_are_stored(Graspd(dir, "last", flags)));
+}
+
+// ---- OK follows the sync -----------------------------------------------------------------------
+
+constexpr char kStrace[] = "/usr/bin/strace";
+
+class SyncOrderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (RunToEnd({kStrace, "-D", "-o", dir_ / "probe", "/bin/true"}).exit_code == 0) return;
+    if (InteropIsRequired()) FAIL() << "strace is missing or may not trace";
+    GTEST_SKIP() << "strace is missing or may not trace";
+  }
+
+  // A traced graspd takes events one by one and then all at once.
+  SyncTraceFindings Trace(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> strace = {kStrace};
+    const auto options = SyncTraceOptions();
+    strace.insert(strace.end(), options.begin(), options.end());
+    strace.insert(strace.end(), more.begin(), more.end());
+    strace.insert(strace.end(), {"-o", dir_ / "trace"});
+    base::SeededRandom random(kSeed);
+    auto events = MakeEvents(0, random);
+    events.resize(120);
+    Graspd graspd(dir_, "graspd", {"--store=lmdb:" + dir_ / "store", "--policy-mode=open"}, strace);
+    {
+      RelayClient client(graspd.relay_url());
+      for (size_t i = 0; i < 20; ++i) client.Publish({events[i]});
+      client.Publish({events.begin() + 20, events.end()});
+    }
+    EXPECT_EQ(graspd.Stop(), 0);
+    SyncTraceFindings findings;
+    // The tracer ends after us.
+    EXPECT_TRUE(Eventually([&] {
+      findings = CheckSyncTrace(dir_ / "trace", events);
+      return findings.ok_messages == events.size();
+    })) << findings.ok_messages;
+    return findings;
+  }
+
+  const TempDir dir_;
+};
+
+TEST_F(SyncOrderTest, NoOkLeavesBeforeItsEventIsSynced) {
+  EXPECT_THAT(Trace().violations, testing::IsEmpty());
+}
+
+// The check itself: without syncs it must fail.
+TEST_F(SyncOrderTest, AGraspdThatDoesNotSyncIsFoundOut) {
+  const SyncTraceFindings findings = Trace({"-E", std::string("LD_PRELOAD=") + NOSYNC_PRELOAD});
+  EXPECT_EQ(findings.violations.size(), findings.ok_messages);
 }
 
 }  // namespace

@@ -1,0 +1,210 @@
+// What happens to events when the disk is full and when the process is told to end under load.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "tests/e2e/relay_client.h"
+#include "tests/e2e/support.h"
+
+namespace graspd::e2e {
+namespace {
+
+using nostr::Event;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr char kOpen[] = "--policy-mode=open";
+constexpr char kUnlimited[] = "--limits-events-per-second=0";
+
+std::vector<Event> MakeEvents(const std::string& name, size_t count, size_t bytes) {
+  static const nostr::SecretKey author = nostr::SecretKey::FromSeed("lifecycle");
+  const uint64_t now = base::SystemClock::Instance().UnixNow();
+  std::vector<Event> events;
+  for (size_t i = 0; i < count; ++i) {
+    events.push_back(nostr::EventBuilder(1, now)
+                         .Content(name + std::to_string(i) + std::string(bytes, 'x'))
+                         .Sign(author));
+  }
+  return events;
+}
+
+int Readiness(const Graspd& graspd) { return HttpGet(graspd.ops(), "/readyz").status; }
+
+/// The answer to one event.
+nostr::RelayOk Offer(RelayClient& client, const Event& event) {
+  client.Send({event});
+  if (!client.Await([&](const auto& heard) { return heard.oks.contains(event.id) || heard.end; })) {
+    throw std::runtime_error("no answer");
+  }
+  return client.heard().oks.at(event.id);
+}
+
+std::set<nostr::EventId> Acknowledged(const RelayClient& client) {
+  std::set<nostr::EventId> ids;
+  for (const auto& [id, ok] : client.heard().oks) {
+    if (ok.accepted) ids.insert(id);
+  }
+  return ids;
+}
+
+bool Includes(const std::set<nostr::EventId>& all, const std::set<nostr::EventId>& some) {
+  return std::includes(all.begin(), all.end(), some.begin(), some.end());
+}
+
+// ---- no room -----------------------------------------------------------------------------------
+
+/// Offers events of 20 kB until one is refused for want of room; returns those that were taken.
+std::vector<Event> Fill(RelayClient& client) {
+  std::vector<Event> taken;
+  for (const Event& event : MakeEvents("fill", 1000, 20'000)) {
+    const auto ok = Offer(client, event);
+    if (!ok.accepted) {
+      EXPECT_THAT(ok.message, StartsWith("error: "));
+      return taken;
+    }
+    taken.push_back(event);
+  }
+  ADD_FAILURE() << "it never became full";
+  return taken;
+}
+
+TEST(NoRoomTest, AFullDiskRefusesWritesUntilThereIsRoomAndReadsGoOn) {
+  const TempDir dir;
+  const std::string disk = dir / "disk";
+  std::filesystem::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=8m") != 0) {
+    GTEST_SKIP() << "may not mount a small file system";
+  }
+  {
+    const std::string ballast = disk + "/ballast";
+    std::ofstream(ballast) << std::string(4 << 20, 'x');
+    Graspd graspd(dir, "graspd", {"--store=lmdb:" + disk + "/db", kOpen, kUnlimited});
+    RelayClient client(graspd.relay_url());
+    const auto taken = Fill(client);
+    EXPECT_GT(taken.size(), 10u);
+    EXPECT_EQ(AllStored(graspd.relay_url()), IdsOf(taken));
+    EXPECT_EQ(Readiness(graspd), 503);
+    EXPECT_EQ(HttpGet(graspd.ops(), "/livez").status, 200) << "a restart would not help";
+
+    std::filesystem::remove(ballast);
+    const auto more = MakeEvents("more", 20, 20'000);
+    client.Publish(more);
+    EXPECT_EQ(Readiness(graspd), 200);
+    EXPECT_EQ(AllStored(graspd.relay_url()).size(), taken.size() + more.size());
+    EXPECT_EQ(graspd.Stop(), 0);
+  }
+  umount2(disk.c_str(), MNT_DETACH);
+}
+
+TEST(NoRoomTest, AFullMapRefusesWritesAndALargerOneTakesThem) {
+  const TempDir dir;
+  const std::string store = "--store=lmdb:" + dir / "store";
+  std::vector<Event> taken;
+  {
+    Graspd graspd(dir, "small", {store, kOpen, kUnlimited, "--lmdb-map-size=2MiB"});
+    RelayClient client(graspd.relay_url());
+    taken = Fill(client);
+    EXPECT_GT(taken.size(), 10u);
+    EXPECT_EQ(AllStored(graspd.relay_url()), IdsOf(taken));
+    EXPECT_EQ(Readiness(graspd), 503);
+    EXPECT_EQ(graspd.Stop(), 0);
+  }
+  const Graspd graspd(dir, "large", {store, kOpen, kUnlimited, "--lmdb-map-size=64MiB"});
+  EXPECT_EQ(AllStored(graspd.relay_url()), IdsOf(taken));
+  RelayClient(graspd.relay_url()).Publish(MakeEvents("more", 20, 20'000));
+}
+
+// ---- told to end -------------------------------------------------------------------------------
+
+class EndTest : public testing::Test {
+ protected:
+  static constexpr size_t kEvents = 1500;
+
+  void SetUp() override {
+    graspd_ = std::make_unique<Graspd>(
+        dir_, "graspd",
+        std::vector<std::string>{Store(), kOpen, kUnlimited, "--limits-drain-timeout=10s"});
+    for (int i = 0; i < 3; ++i) {
+      clients_.push_back(std::make_unique<RelayClient>(graspd_->relay_url()));
+      clients_.back()->Send(MakeEvents(std::to_string(i) + "/", kEvents, 100));
+    }
+    for (const auto& client : clients_) {
+      ASSERT_TRUE(client->Await([](const auto& heard) { return heard.oks.size() > 100; }));
+    }
+  }
+  [[nodiscard]] std::string Store() const { return "--store=lmdb:" + dir_ / "store"; }
+
+  void ExpectAllAcknowledgedStored() {
+    std::set<nostr::EventId> acknowledged;
+    for (const auto& client : clients_) {
+      ASSERT_TRUE(client->Await([](const auto& heard) { return heard.end.has_value(); }));
+      acknowledged.merge(Acknowledged(*client));
+    }
+    EXPECT_LT(acknowledged.size(), kEvents * clients_.size()) << "there was no load any more";
+    const Graspd again(dir_, "again", {Store(), kOpen});
+    EXPECT_TRUE(Includes(AllStored(again.relay_url()), acknowledged));
+  }
+
+  const TempDir dir_;
+  std::unique_ptr<Graspd> graspd_;
+  std::vector<std::unique_ptr<RelayClient>> clients_;
+};
+
+TEST_F(EndTest, SigtermUnderLoadAnswersWhatIsInFlightAndSaysGoodbye) {
+  graspd_->process().Signal(SIGTERM);
+  const auto exit_code = graspd_->process().Wait(std::chrono::seconds(15));
+  ASSERT_TRUE(exit_code.ok()) << exit_code.status();
+  EXPECT_EQ(*exit_code, 0);
+  ExpectAllAcknowledgedStored();
+  for (const auto& client : clients_) EXPECT_EQ(client->heard().end->close_code, 1001);
+}
+
+TEST_F(EndTest, ASecondSigtermEndsAtOnceAndLosesNothing) {
+  // Sent together they would count as one: the second waits until the first was taken.
+  graspd_->process().Signal(SIGTERM);
+  ASSERT_TRUE(Eventually([&] {
+    graspd_->process().Signal(SIGTERM);
+    return !graspd_->process().Running();
+  }));
+  const int exit_code = Value(graspd_->process().Wait(kPatience));
+  EXPECT_TRUE(exit_code == 128 + SIGTERM || exit_code == 0) << exit_code;
+  ExpectAllAcknowledgedStored();
+}
+
+TEST(EndOfImportTest, SigtermDuringAnImportIntoTheStoreKeepsWhatWasStored) {
+  const TempDir dir;
+  const auto events = MakeEvents("", 4000, 10);
+  const std::string file = dir / "file", store = "--store=lmdb:" + dir / "store";
+  {
+    std::ofstream out(file);
+    for (const auto& event : events) out << nostr::EventJson(event) << "\n";
+  }
+  const auto import = Spawn({GRASPD, "import", file, store, kOpen}, dir / "log");
+  // It has begun to store: an export beside it finds something.
+  ASSERT_TRUE(Eventually([&] {
+    const Outcome outcome = RunGraspd({"export", store});
+    return outcome.exit_code == 0 && !outcome.out.empty();
+  }));
+  import->Signal(SIGTERM);
+  EXPECT_EQ(Value(import->Wait(kPatience)), 1);
+  const Outcome again = RunGraspd({"import", file, "--strict", store, kOpen});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("4000 read"));
+  const Graspd graspd(dir, "graspd", {store, kOpen});
+  EXPECT_EQ(AllStored(graspd.relay_url()), IdsOf(events));
+}
+
+}  // namespace
+}  // namespace graspd::e2e
