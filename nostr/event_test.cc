@@ -145,6 +145,8 @@ TEST(ParseEvent, RefusesWhatIsNotJsonEvenInFieldsNobodyReads) {
                             "\"\\u12g4\"",
                             "[1,]",
                             "[1 2]",
+                            "[\"a\":1}]",
+                            "{\"a\":\"b\":1}}",
                             "[,1]",
                             "{\"a\"}",
                             "{\"a\":}",

@@ -149,7 +149,9 @@ absl::Status ReadString(Value value, const char* what, std::string_view& out) {
   const std::string_view token = value.raw_json_token();
   if (token.starts_with('"') && token.find('\\') == std::string_view::npos) {
     out = token.substr(1, token.rfind('"') - 1);
-    return absl::OkStatus();
+    // Moves on: whatever follows a string that was not taken, be it `:`, would be skipped with it.
+    simdjson::ondemand::raw_json_string taken;
+    return value.get_raw_json_string().get(taken) ? Malformed() : absl::OkStatus();
   }
   return value.get_string().get(out) ? WrongType(what, "a string") : absl::OkStatus();
 }

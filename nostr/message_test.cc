@@ -73,9 +73,26 @@ TEST(ParseClientMessage, ReadsCountAndWhiteSpace) {
 }
 
 TEST(ParseClientMessage, AnswersWhatIsNoMessageWithANotice) {
-  for (const char* text : {"", " ", "x", "{}", "[]", "[", "null", "[null]", "[1,2]", "\"EVENT\"",
-                           "[[]]", "[\"REQ\"]", "[\"REQ\",1,{}]", "[\"CLOSE\"]", "[\"CLOSE\",\"\"]",
-                           "[\"CLOSE\",\"s\",1]", "[\"CLOSE\",\"s\"", "[\"NEG-MSG\"]", "\xff"}) {
+  for (const char* text : {"",
+                           " ",
+                           "x",
+                           "{}",
+                           "[]",
+                           "[",
+                           "null",
+                           "[null]",
+                           "[1,2]",
+                           "\"EVENT\"",
+                           "[[]]",
+                           "[\"REQ\"]",
+                           "[\"REQ\",1,{}]",
+                           "[\"CLOSE\"]",
+                           "[\"CLOSE\",\"\"]",
+                           "[\"CLOSE\",\"s\",1]",
+                           "[\"CLOSE\",\"s\"",
+                           "[\"NEG-MSG\"]",
+                           "\xff",
+                           "[\"CLOSE\":1},\"s\"]"}) {
     ExpectRefused(text, Answer::kNotice, "");
   }
   ExpectRefused("[\"HELLO\",\"s\"]", Answer::kNotice, "", "unsupported: ");
