@@ -13,6 +13,7 @@ namespace {
 // id, author, signature, created_at, kind, source, has expiration
 constexpr size_t kFixedBytes = 32 + 32 + 64 + 8 + 2 + 1 + 1;
 constexpr size_t kSignatureJsonBytes = 8 + 128 + 2;  // ,"sig":"..."}
+constexpr std::string_view kBeforeTags = R"("tags":)";
 
 std::string JsonHead(const nostr::EventId& id, const nostr::PublicKey& author, uint64_t created_at,
                      nostr::Kind kind, size_t reserve) {
@@ -94,6 +95,8 @@ std::optional<RowView> RowView::Decode(std::string_view bytes) {
     row.expiration = GetUint64(bytes);
     bytes.remove_prefix(8);
   }
+  // Whoever reads the tags relies on them; a row that was damaged may have lost them.
+  if (!bytes.starts_with(kBeforeTags)) return std::nullopt;
   row.body = bytes;
   return row;
 }
@@ -109,9 +112,8 @@ std::string RowView::Json() const {
 }
 
 std::string_view RowView::TagsText() const {
-  constexpr std::string_view kBefore = R"("tags":)";
   // Cannot occur earlier: quotes inside of tags are escaped, and no colon follows a tag's element.
-  return body.substr(kBefore.size(), body.find(R"(],"content":)") - kBefore.size());
+  return body.substr(kBeforeTags.size(), body.find(R"(],"content":)") - kBeforeTags.size());
 }
 
 RowMatcher::RowMatcher(const nostr::Filter& filter) : filter_(&filter) {
