@@ -10,7 +10,7 @@ namespace graspd::net {
 namespace {
 
 constexpr uint8_t kContinuation = 0x0, kTextFrame = 0x1, kBinaryFrame = 0x2;
-constexpr uint8_t kCloseFrame = 0x8, kPingFrame = 0x9, kPongFrame = 0xa;
+constexpr uint8_t kPingFrame = 0x9, kPongFrame = 0xa;
 constexpr uint16_t kProtocolError = 1002, kNoCode = 1005, kBadData = 1007, kTooBig = 1009;
 
 using Item = FrameParser::Item;
