@@ -1,12 +1,14 @@
 # What people and CI type. The build itself is CMake's: see CMakePresets.json for the other ways.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run check test test-build bench lint clean
+.PHONY: help build run check test test-build test-asan fuzz coverage bench lint clean
 
 BUILD := build/release
 JOBS ?= $(shell tools/build_jobs.sh)
 # Relays that `make run` syncs from, e.g. make run REMOTES="wss://relay.example"
 REMOTES ?=
+# How long `make fuzz` runs each target.
+SECONDS ?= 60
 
 export CTEST_PARALLEL_LEVEL ?= $(shell nproc)
 
@@ -15,7 +17,7 @@ configure = cmake --preset release -DGRASPD_TESTS=$(1) -DGRASPD_BENCH=$(2) >/dev
 compile = cmake --build --preset release -j $(JOBS)
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 build:  ## Install the packages that are missing and build build/release/bin/graspd
 	@tools/install_deps.sh build
@@ -37,6 +39,30 @@ test-build:
 	@tools/install_deps.sh build test
 	@$(call configure,ON,OFF)
 	@$(compile)
+
+test-asan:  ## All tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/install_deps.sh build test
+	@tools/install_grpcurl.sh
+	@tools/install_interop.sh
+	@cmake --preset asan-ubsan >/dev/null
+	@cmake --build --preset asan-ubsan -j $(JOBS)
+	@ctest --preset asan-ubsan
+
+fuzz:  ## Build the fuzz targets and run each for SECONDS=60
+	@tools/install_deps.sh build fuzz
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS)
+	@tools/fuzz.sh $(SECONDS)
+
+coverage:  ## Run all tests and print which lines of each folder they reach
+	@tools/install_deps.sh build test coverage
+	@tools/install_grpcurl.sh
+	@tools/install_interop.sh
+	@cmake --preset coverage >/dev/null
+	@cmake --build --preset coverage -j $(JOBS)
+	@find build/coverage -name '*.gcda' -delete
+	@ctest --preset coverage
+	@tools/coverage.py build/coverage
 
 bench:  ## Build graspd-bench and the micro-benchmarks, and run the latter
 	@tools/install_deps.sh build bench

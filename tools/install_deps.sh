@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that graspd needs and that are missing; does nothing when none is.
 #
-#   tools/install_deps.sh [GROUP...]         build (the default), test, bench, lint, tsan, go, interop
+#   tools/install_deps.sh [GROUP...]         build (the default), test, bench, lint, tsan, fuzz,
+#                                            coverage, go, interop
 #   tools/install_deps.sh --list GROUP...    print the packages instead
 #
 # The one list of packages, for people and CI.
@@ -17,6 +18,8 @@ declare -A packages=(
   [bench]="libbenchmark-dev"
   [lint]="clang-format"
   [tsan]="clang libclang-rt-14-dev"
+  [fuzz]="clang libclang-rt-14-dev libgtest-dev libgmock-dev"
+  [coverage]="gcovr"
   [go]="golang-go"
   [interop]="python3-venv"
 )
