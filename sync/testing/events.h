@@ -66,4 +66,15 @@ inline nostr::Event Comment(const nostr::EventId& root, uint64_t created_at,
   return Finish(std::move(event));
 }
 
+/// A deletion of one address or one event by its author (NIP-09).
+inline nostr::Event Deletion(const nostr::PublicKey& author, uint64_t created_at,
+                             std::string_view letter, std::string_view target) {
+  nostr::Event event;
+  event.kind = nostr::kDeletionKind;
+  event.pubkey = author;
+  event.created_at = created_at;
+  event.tags.Add({letter, target});
+  return Finish(std::move(event));
+}
+
 }  // namespace graspd::sync::testing
