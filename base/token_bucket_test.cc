@@ -24,6 +24,20 @@ TEST(TokenBucket, SavesUpNoMoreThanTheBurst) {
   EXPECT_FALSE(bucket.TryTake(later));
 }
 
+TEST(TokenBucket, MayOweUpToABurst) {
+  TokenBucket bucket(10, 3, kStart);
+  bucket.Charge(1000, kStart);
+  EXPECT_FALSE(bucket.TryTake(kStart + milliseconds(390)));
+  EXPECT_TRUE(bucket.TryTake(kStart + milliseconds(401)));
+}
+
+TEST(TokenBucket, GainsNothingFromATimeThatGoesBack) {
+  TokenBucket bucket(10, 1, kStart + milliseconds(100));
+  EXPECT_TRUE(bucket.TryTake(kStart + milliseconds(100)));
+  EXPECT_FALSE(bucket.TryTake(kStart));
+  EXPECT_FALSE(bucket.TryTake(kStart + milliseconds(190)));
+}
+
 TEST(TokenBucket, ARateOfZeroIsUnlimited) {
   TokenBucket bucket(0, 1, kStart);
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(bucket.TryTake(kStart));

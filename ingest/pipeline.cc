@@ -67,7 +67,8 @@ struct Pipeline::Impl {
   Impl(const Dependencies& deps, const nostr::Limits& limits)
       : checker(deps.store, deps.clock, limits),
         rejected(deps.clock, {}),
-        writer({deps.store, deps.feed, deps.judge, deps.clock, deps.metrics, gate, rejected}),
+        writer({deps.store, deps.feed, deps.judge, deps.clock, deps.metrics, gate, rejected},
+               limits),
         shared{checker, deps.cpu, writer, gate} {
     for (size_t i = 0; i < kSources; ++i) {
       received[i] = &deps.metrics.MakeCounter(
@@ -91,6 +92,8 @@ struct Pipeline::Impl {
     add("graspd_ingest_in_flight_events", "Events between being handed in and being answered.",
         [this] { return double(gate.events()); });
     add("graspd_ingest_in_flight_bytes", "Their size.", [this] { return double(gate.bytes()); });
+    add("graspd_ingest_author_budgets", "Authors whose rates are remembered.",
+        [this] { return double(writer.authors()); });
     add("graspd_ingest_parked_events", "Events that wait for what they refer to.",
         [this] { return double(writer.parked()); });
     add("graspd_ingest_rejected_ids", "Refused events that sync does not fetch again.",

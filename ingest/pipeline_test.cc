@@ -154,10 +154,11 @@ class ControlledStore final : public storage::EventStore {
 
 class PipelineTest : public testing::Test {
  protected:
-  void Start(PolicyOptions options = {PolicyMode::kOpen, {}, true}) {
+  void Start(PolicyOptions options = {PolicyMode::kOpen, {}, true},
+             const nostr::Limits& limits = {}) {
     policy_ = std::make_unique<Policy>(std::move(options));
     pipeline_ = std::make_unique<Pipeline>(
-        Pipeline::Dependencies{store_, feed_, *policy_, cpu_, clock_, metrics_}, nostr::Limits{});
+        Pipeline::Dependencies{store_, feed_, *policy_, cpu_, clock_, metrics_}, limits);
     client_ = Open(Lane::kClient, client_results_);
     sync_ = Open(Lane::kSync, sync_results_);
   }
@@ -236,6 +237,32 @@ TEST_F(PipelineTest, AProtectedEventIsTakenFromClientsAndFilesButNeverFromRemote
   EXPECT_EQ(FromSync(repost).code, Code::kRefused);
   EXPECT_EQ(FromClient(event("x")).code, Code::kStored);
   EXPECT_EQ(One(*client_, client_results_, event("y"), Source::kImport).code, Code::kStored);
+}
+
+TEST_F(PipelineTest, AnAuthorHasABudgetThatNobodyElseCanUseUp) {
+  nostr::Limits limits;
+  limits.events_per_second = 1;
+  limits.events_burst = 1;
+  limits.author_rate_factor = 2;
+  Start({PolicyMode::kOpen, {}, true}, limits);
+  const Event first = Note("1");
+  EXPECT_EQ(FromClient(first).code, Code::kStored);
+  // Neither what is known already, nor forgeries, nor what a remote brings counts.
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(FromClient(first).code, Code::kDuplicate);
+  Event forged = Note("forged");
+  forged.sig.bytes[0] ^= 1;
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(FromClient(forged).code, Code::kInvalid);
+  for (const char* text : {"a", "b", "c"}) EXPECT_EQ(FromSync(Note(text)).code, Code::kStored);
+
+  EXPECT_EQ(FromClient(Note("2")).code, Code::kStored);
+  const Result refused = FromClient(Note("3"));
+  EXPECT_EQ(refused.code, Code::kRefused);
+  EXPECT_THAT(refused.message, StartsWith("rate-limited: "));
+  EXPECT_FALSE(Stored(refused.id));
+  const Event other = EventBuilder(1, clock_.UnixNow()).Sign(SecretKey::FromSeed("other"));
+  EXPECT_EQ(FromClient(other).code, Code::kStored);
+  clock_.Advance(std::chrono::seconds(1));
+  EXPECT_EQ(FromClient(Note("3")).code, Code::kStored);
 }
 
 TEST_F(PipelineTest, AChildPipelinedBehindItsParentIsAccepted) {

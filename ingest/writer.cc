@@ -21,22 +21,32 @@ constexpr char kUnavailable[] = "error: could not store the event now, try again
 constexpr char kDeletionWaits[] =
     "restricted: deletes nothing that is stored here, by nobody known here; it is kept in memory "
     "for what may come";
+constexpr char kAuthorTooFast[] = "rate-limited: too many events by this author, slow down";
 constexpr char kBroken[] = "error: the store has failed, nothing can be stored";
 
-// Passes on what the judge says and remembers which refusals may be lifted by a later event.
+// Passes on what the judge says, holds authors to their budgets, and remembers which refusals may
+// be lifted by a later event.
 class NotingJudge final : public storage::Judge {
  public:
-  explicit NotingJudge(storage::Judge& judge) : judge_(judge) {}
+  NotingJudge(storage::Judge& judge, AuthorBudgets& authors, base::SteadyTime now)
+      : judge_(judge), authors_(authors), now_(now) {}
   absl::StatusOr<Verdict> Decide(const nostr::Event& event, storage::Source source,
                                  const storage::ReadView& view) override {
     auto verdict = judge_.Decide(event, source, view);
-    if (verdict.ok() && !verdict->accept && verdict->waits) waiting_.insert(event.id);
+    if (!verdict.ok()) return verdict;
+    if (verdict->accept && source == storage::Source::kDirect &&
+        !authors_.TryTake(event.pubkey, now_)) {
+      return Verdict{false, kAuthorTooFast};
+    }
+    if (!verdict->accept && verdict->waits) waiting_.insert(event.id);
     return verdict;
   }
   [[nodiscard]] bool waits(const nostr::EventId& id) const { return waiting_.contains(id); }
 
  private:
   storage::Judge& judge_;
+  AuthorBudgets& authors_;
+  const base::SteadyTime now_;
   std::unordered_set<nostr::EventId> waiting_;
 };
 
@@ -72,12 +82,13 @@ struct Writer::Meters {
 // Announcements wait apart: a remote has thousands that do not concern us, and they would push out
 // the patches that wait for the next message. So do the deletions of clients, which cost them
 // nothing to send.
-Writer::Writer(Dependencies dependencies)
+Writer::Writer(Dependencies dependencies, const nostr::Limits& limits)
     : deps_(dependencies),
       meters_(std::make_unique<Meters>(dependencies.metrics)),
       orphans_(ParkingLot::Limits{}, &dependencies.rejected),
       announcements_(ParkingLot::Limits{.bytes = 16u << 20}, &dependencies.rejected),
       client_deletions_(ParkingLot::Limits{.events = 1000, .bytes = 2u << 20}),
+      authors_(limits),
       thread_([this] {
         base::SetThreadName("writer");
         Run();
@@ -207,8 +218,8 @@ void Writer::Write(Batch& batch) {
   }
   if (requests.empty()) return;
 
-  NotingJudge judge(deps_.judge);
   const auto started = deps_.clock.Now();
+  NotingJudge judge(deps_.judge, authors_, started);
   auto written = deps_.store.Write(requests, judge, deps_.clock.UnixNow());
   meters_->commit_seconds.Observe(Seconds(deps_.clock.Now() - started));
   meters_->batch_events.Observe(static_cast<double>(requests.size()));

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/mutex.h"
+#include "ingest/author_budgets.h"
 #include "ingest/event_sink.h"
 #include "ingest/gate.h"
 #include "ingest/parking_lot.h"
@@ -51,7 +52,7 @@ class Writer {
     Gate& gate;
     RejectedIndex& rejected;
   };
-  explicit Writer(Dependencies dependencies);
+  Writer(Dependencies dependencies, const nostr::Limits& limits);
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
@@ -65,6 +66,7 @@ class Writer {
   void Stop();
 
   [[nodiscard]] size_t queued(EventSink::Lane lane) const;
+  [[nodiscard]] size_t authors() const { return authors_.size(); }
   [[nodiscard]] size_t parked() const { return parked_.load(std::memory_order_relaxed); }
 
  private:
@@ -101,6 +103,7 @@ class Writer {
 
   // The writer's thread only.
   ParkingLot orphans_, announcements_, client_deletions_;
+  AuthorBudgets authors_;
   std::vector<storage::WriteRequest> stalled_;  // woken, but the store did not take them
   bool failing_ = false;                        // the last write failed
   absl::Status broken_;                         // why nothing is written any more

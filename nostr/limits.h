@@ -31,6 +31,8 @@ struct Limits {
   double events_burst = 600;
   double reqs_per_second = 50;
   double reqs_burst = 500;
+  size_t address_rate_factor = 10;  // all connections of an address: so many times those of one
+  size_t author_rate_factor = 10;   // events by one key that are new here: likewise; 0 = unlimited
 
   size_t connections = 10'000;
   size_t connections_per_address = 100;

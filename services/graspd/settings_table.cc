@@ -346,6 +346,12 @@ std::vector<SettingSpec> LimitRows() {
           "REQ, COUNT and NEG-OPEN of one connection in the long run; 0 for no limit."),
       Row("limits.reqs_burst", &L::reqs_burst, Rate(),
           "REQ, COUNT and NEG-OPEN of one connection at once; at least 1 where there is a rate."),
+      Row("limits.address_rate_factor", &L::address_rate_factor, Count(0, kMany),
+          "All connections of one IPv4 address or IPv6 /64 together may send this many times the "
+          "EVENTs and REQs of one, in the long run and at once; 0 for no such limit."),
+      Row("limits.author_rate_factor", &L::author_rate_factor, Count(0, kMany),
+          "Of one author as many times the EVENTs of one connection are taken from clients, over "
+          "all connections; only what is new here counts. 0 for no such limit."),
       Row("limits.connections", &L::connections, Count(1, kMany), "Client connections in total."),
       Row("limits.connections_per_address", &L::connections_per_address, Count(1, kMany),
           "Client connections from one IPv4 address or IPv6 /64."),

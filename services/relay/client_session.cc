@@ -11,7 +11,6 @@ namespace graspd::relay {
 namespace {
 
 constexpr size_t kFilterValues = 50'000;
-constexpr double kStrikesPerSecond = 1, kStrikes = 100;
 
 constexpr char kBusy[] = "error: the relay is busy, try again later";
 constexpr char kOverloaded[] = "rate-limited: the relay is overloaded, try again later";
@@ -22,6 +21,13 @@ constexpr char kNotTheAuthor[] = "restricted: only its author may publish a prot
 constexpr uint16_t kPolicyViolation = 1008, kTooBig = 1009, kUnsupportedData = 1003;
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+// Our own connection, the SelfSubscriber's, has none.
+std::shared_ptr<AddressBudgets::Budget> AddressBudget(const SessionContext& context,
+                                                      const net::WebSocketConnection::Peer& peer) {
+  if (peer.secret_header) return nullptr;
+  return context.addresses.Get(peer.address, context.clock.Now());
+}
 
 size_t ValuesOf(const std::vector<nostr::Filter>& filters) {
   size_t values = 0;
@@ -124,10 +130,8 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       hub_(hub),
       connection_(std::move(connection)),
       own_(connection_->peer().secret_header),
-      event_budget_(context.limits.events_per_second, context.limits.events_burst,
-                    context.clock.Now()),
-      query_budget_(context.limits.reqs_per_second, context.limits.reqs_burst, context.clock.Now()),
-      strikes_(kStrikesPerSecond, kStrikes, context.clock.Now()),
+      budgets_(context.limits, AddressBudget(context, connection_->peer()), context.meters,
+               context.clock.Now()),
       submitter_(context.sink.Open(
           ingest::EventSink::Lane::kClient, hub.executor(),
           [this](std::span<const ingest::Result> results) { OnResults(results); })),
@@ -178,7 +182,7 @@ void ClientSession::OnBinary() { connection_->Close(kUnsupportedData, "text mess
 // ---- events ----------------------------------------------------------------------------------
 
 void ClientSession::Handle(nostr::ClientEvent message) {
-  if (!own_ && !event_budget_.TryTake(context_.clock.Now())) {
+  if (!budgets_.TakeEvent(context_.clock.Now())) {
     return SendOk(message.event.id.ToHex(), false, kSlowDown);
   }
   if (nostr::IsProtected(message.event) && !auth_.state().Has(message.event.pubkey)) {
@@ -199,7 +203,9 @@ void ClientSession::OnResults(std::span<const ingest::Result> results) {
   unanswered_ -= results.size();
   for (const ingest::Result& result : results) {
     SendOk(result.id.ToHex(), result.accepted(), result.message);
-    if (result.code == ingest::Code::kInvalid) Strike();
+    if (result.code != ingest::Code::kInvalid) continue;
+    budgets_.ChargeInvalidEvent(context_.clock.Now());
+    Strike();
   }
   UpdateReading();
 }
@@ -221,12 +227,14 @@ void ClientSession::SendOk(std::string_view id, bool accepted, std::string_view 
 }
 
 void ClientSession::Strike() {
-  if (own_ || strikes_.TryTake(context_.clock.Now())) return;
+  if (struck_out_ || budgets_.TakeStrike(context_.clock.Now())) return;
+  struck_out_ = true;
+  context_.meters.StruckOut();
   connection_->Close(kPolicyViolation, "too many invalid messages");
 }
 
 void ClientSession::Handle(nostr::ClientAuth message) {
-  if (!own_ && !event_budget_.TryTake(context_.clock.Now())) {
+  if (!budgets_.TakeEvent(context_.clock.Now())) {
     return SendOk(message.event.id.ToHex(), false, kSlowDown);
   }
   auth_.Authenticate(std::move(message.event));
@@ -235,7 +243,10 @@ void ClientSession::Handle(nostr::ClientAuth message) {
 
 void ClientSession::OnAuthenticated(const nostr::EventId& id, std::string_view refusal) {
   SendOk(id.ToHex(), refusal.empty(), refusal);
-  if (refusal.starts_with("invalid:")) Strike();
+  if (refusal.starts_with("invalid:")) {
+    budgets_.ChargeInvalidEvent(context_.clock.Now());
+    Strike();
+  }
   UpdateReading();
 }
 
@@ -264,7 +275,7 @@ void ClientSession::Handle(nostr::ClientRefused message) {
 
 std::optional<std::string> ClientSession::RefuseQuery(const std::string& id,
                                                       const std::vector<nostr::Filter>& filters) {
-  if (!own_ && !query_budget_.TryTake(context_.clock.Now())) return kSlowDown;
+  if (!budgets_.TakeQuery(context_.clock.Now())) return kSlowDown;
   if (base::Utf8Characters(id) > context_.limits.subscription_id_chars) {
     return "invalid: subscription id longer than " +
            std::to_string(context_.limits.subscription_id_chars);

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/token_bucket.h"
 #include "net/websocket_server.h"
 #include "nostr/message.h"
 #include "services/relay/auth_endpoint.h"
+#include "services/relay/client_budgets.h"
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
 #include "services/relay/session_context.h"
@@ -95,9 +95,10 @@ class ClientSession final : public LiveHub::Member,
   LiveHub& hub_;
   const std::shared_ptr<net::WebSocketConnection> connection_;
   const bool own_;  // the SelfSubscriber
-  base::TokenBucket event_budget_, query_budget_, strikes_;
+  ClientBudgets budgets_;
   std::unique_ptr<ingest::Submitter> submitter_;
   size_t unanswered_ = 0;  // events on their way
+  bool struck_out_ = false;
   bool paused_ = false;
   bool closed_ = false;
 

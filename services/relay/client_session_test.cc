@@ -23,6 +23,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::StartsWith;
 
+constexpr char kSlowDown[] = "rate-limited: slow down";
+
 // ---- events ----------------------------------------------------------------------------------
 
 TEST_F(SessionTest, AnEventIsAnsweredWhenItIsStored) {
@@ -73,6 +75,56 @@ TEST_F(SessionTest, ClientsHaveBudgetsAndOurOwnConnectionHasNone) {
   Start(true);
   for (int i = 0; i < 10; ++i) Publish(Note(std::to_string(10 + i)));
   for (const std::string& answer : Receive(10)) EXPECT_THAT(answer, testing::HasSubstr("true"));
+}
+
+TEST_F(SessionTest, ConnectionsOfOneAddressShareABudget) {
+  limits_.events_burst = limits_.reqs_burst = 2;
+  limits_.address_rate_factor = 2;
+  Start();
+  connection_->peer_value.address = *net::IpAddress::Parse("192.0.2.1");
+  const auto again = [&](const char* address) {
+    session_->OnClosed();
+    connection_->peer_value.address = *net::IpAddress::Parse(address);
+    connection_->sent.clear();
+    Start();
+    Publish(Note("x"));
+    Send(R"(["COUNT","c",{}])");
+    return Receive(2);
+  };
+  const std::string slow_event = nostr::OkMessage(Note("x").id.ToHex(), false, kSlowDown),
+                    slow_req = nostr::ClosedMessage("c", kSlowDown);
+  for (int i = 0; i < 4; ++i) {
+    const Strings answers = again("192.0.2.1");
+    EXPECT_THAT(answers, testing::Not(testing::Contains(testing::HasSubstr("rate-limited"))));
+  }
+  EXPECT_THAT(again("192.0.2.1"), ElementsAre(slow_event, slow_req));
+  EXPECT_THAT(again("192.0.2.2"), testing::Not(testing::Contains(slow_event)));
+  clock_.Advance(std::chrono::seconds(1));
+  EXPECT_THAT(again("192.0.2.1"), testing::Not(testing::Contains(slow_event)));
+}
+
+// Threats C1: forged events are paid for by the address, so coming back does not help.
+TEST_F(SessionTest, WhoForgesEventsAndComesBackFindsTheAddressInDebt) {
+  limits_.address_rate_factor = 2;
+  Event forged = Note("x");
+  forged.sig.bytes[0] ^= 1;
+  size_t verified = 0;
+  for (int connection = 0; connection < 5; ++connection) {
+    if (session_) session_->OnClosed();
+    connection_->close_code = 0;
+    Start();
+    for (int i = 0; i < 150; ++i) {
+      Publish(forged);
+      for (const std::string& answer : Receive(1)) {
+        verified += answer.find("invalid: bad signature") != std::string::npos;
+      }
+    }
+    if (connection == 0) {
+      EXPECT_EQ(connection_->close_code, 1008);
+    }
+  }
+  // 1,200 tokens at 11 each, as long as the clock stands still.
+  EXPECT_EQ(verified, 110u);
 }
 
 TEST_F(SessionTest, WhoSendsOnlyRubbishIsCutOff) {

@@ -10,6 +10,7 @@ constexpr std::array<std::string_view, Meters::kVerbs> kVerbNames = {
 constexpr std::array<std::string_view, Meters::kNegRefusals> kNegReasons = {
     "request",  "sessions",    "too_many", "busy", "out_of_turn",
     "not_open", "no_progress", "too_long", "idle", "shutdown"};
+constexpr std::array<std::string_view, Meters::kBudgets> kBudgetNames = {"connection", "address"};
 constexpr std::string_view kOther = "other";  // last
 constexpr std::array<std::string_view, 10> kPrefixes = {
     "duplicate", "blocked",     "rate-limited", "invalid",       "restricted",
@@ -23,7 +24,9 @@ prometheus::Counter& Sent(base::Metrics& metrics, const char* phase) {
 }  // namespace
 
 Meters::Meters(base::Metrics& metrics)
-    : sent_stored_(Sent(metrics, "stored")),
+    : struck_out_(metrics.MakeCounter("graspd_relay_struck_out_total",
+                                      "Connections closed for too many invalid messages.")),
+      sent_stored_(Sent(metrics, "stored")),
       sent_live_(Sent(metrics, "live")),
       eose_seconds_(metrics.MakeHistogram("graspd_relay_eose_seconds", "Time from REQ to EOSE.",
                                           {.001, .003, .01, .03, .1, .3, 1, 3, 10})) {
@@ -36,6 +39,11 @@ Meters::Meters(base::Metrics& metrics)
     neg_refused_[i] = &metrics.MakeCounter("graspd_relay_neg_refusals_total",
                                            "Reconciliations refused or ended by NEG-ERR.",
                                            {{"reason", std::string(kNegReasons[i])}});
+  }
+  for (size_t i = 0; i < kBudgets; ++i) {
+    rate_limited_[i] = &metrics.MakeCounter("graspd_relay_rate_limited_total",
+                                            "Messages refused because a budget was used up.",
+                                            {{"budget", std::string(kBudgetNames[i])}});
   }
   for (const std::string_view prefix : kPrefixes) {
     refused_.emplace_back(

@@ -15,6 +15,8 @@ class Meters {
  public:
   enum class Verb { kEvent, kReq, kClose, kCount, kAuth, kNegOpen, kNegMsg, kNegClose, kMalformed };
   static constexpr size_t kVerbs = 9;
+  enum class Budget { kConnection, kAddress };  // what was used up
+  static constexpr size_t kBudgets = 2;
 
   /// Why a reconciliation was refused or ended.
   enum class NegRefusal {
@@ -41,6 +43,9 @@ class Meters {
     neg_refused_[static_cast<size_t>(reason)]->Increment();
     Refused(message);
   }
+  void RateLimited(Budget budget) { rate_limited_[static_cast<size_t>(budget)]->Increment(); }
+  /// A connection is closed for too many invalid messages.
+  void StruckOut() { struck_out_.Increment(); }
   void SentStored(size_t events) { sent_stored_.Increment(static_cast<double>(events)); }
   void SentLive(size_t events) { sent_live_.Increment(static_cast<double>(events)); }
   void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
@@ -53,6 +58,8 @@ class Meters {
   std::array<prometheus::Counter*, kVerbs> received_;
   std::array<prometheus::Counter*, kNegRefusals> neg_refused_;
   std::vector<std::pair<std::string_view, prometheus::Counter*>> refused_;
+  std::array<prometheus::Counter*, kBudgets> rate_limited_;
+  prometheus::Counter& struck_out_;
   prometheus::Counter& sent_stored_;
   prometheus::Counter& sent_live_;
   prometheus::Histogram& eose_seconds_;

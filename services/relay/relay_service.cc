@@ -78,6 +78,7 @@ struct RelayService::Impl {
   Impl(const Options& options, const Dependencies& deps)
       : pages(options.info, options.limits),
         own_hosts(options.own_hosts),
+        addresses(options.limits),
         meters(deps.metrics),
         context{options.limits,
                 deps.sink,
@@ -90,7 +91,8 @@ struct RelayService::Impl {
                                           options.limits.neg_set_items,
                                           options.limits.neg_memory_bytes),
                 own_hosts,
-                overload} {}
+                overload,
+                addresses} {}
 
   // The sessions first, then what feeds them; the timers end on their own threads.
   ~Impl() {
@@ -109,6 +111,7 @@ struct RelayService::Impl {
 
   const InfoPages pages;
   OwnHosts own_hosts;
+  AddressBudgets addresses;
   Meters meters;
   Overload overload;
   const SessionContext context;
@@ -161,6 +164,9 @@ void RelayService::Impl::AddGauges(base::Metrics& metrics, size_t memory_budget)
   gauges.push_back(metrics.Sample("graspd_relay_memory_budget_bytes",
                                   "Memory of the process near which the relay sheds load.",
                                   [memory_budget] { return double(memory_budget); }));
+  gauges.push_back(metrics.Sample("graspd_relay_address_budgets",
+                                  "Client addresses whose rates are remembered.",
+                                  [this] { return double(addresses.size()); }));
   gauges.push_back(metrics.Sample("graspd_relay_neg_set_bytes",
                                   "Memory of the sets that clients reconcile against.",
                                   [this] { return double(context.neg_sets->bytes()); }));

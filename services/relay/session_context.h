@@ -7,6 +7,7 @@
 #include "base/cpu_pool.h"
 #include "ingest/event_sink.h"
 #include "nostr/limits.h"
+#include "services/relay/address_budgets.h"
 #include "services/relay/meters.h"
 #include "services/relay/neg_sets.h"
 #include "services/relay/overload_guard.h"
@@ -29,6 +30,7 @@ struct SessionContext {
   std::shared_ptr<NegSets> neg_sets;
   const OwnHosts& own_hosts;
   const Overload& overload;
+  AddressBudgets& addresses;
 };
 
 }  // namespace graspd::relay

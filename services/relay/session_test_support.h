@@ -184,11 +184,15 @@ class SessionTest : public testing::Test {
   }
 
   void Start(bool own = false) { Start(pipeline_, own); }
-  void Start(ingest::EventSink& sink, bool own) {
+  void MakeContext(ingest::EventSink& sink) {
+    if (!addresses_) addresses_.emplace(limits_);
     neg_sets_ = std::make_shared<NegSets>(*store_, feed_, clock_, limits_.neg_set_items,
                                           limits_.neg_memory_bytes);
     context_.emplace(SessionContext{limits_, sink, *store_, reads_, cpu_, clock_, meters_,
-                                    neg_sets_, own_hosts_, overload_});
+                                    neg_sets_, own_hosts_, overload_, *addresses_});
+  }
+  void Start(ingest::EventSink& sink, bool own) {
+    MakeContext(sink);
     subscription_ = feed_.Subscribe([this](const storage::CommitPtr& commit) {
       thread_.Post([this, commit] { hub_.Deliver(*commit); });
     });
@@ -246,6 +250,7 @@ class SessionTest : public testing::Test {
   base::BlockingPool reads_{1, 8, "reads"};
   ingest::Pipeline pipeline_{{*store_, feed_, policy_, cpu_, clock_, metrics_}, nostr::Limits{}};
   std::shared_ptr<NegSets> neg_sets_;
+  std::optional<AddressBudgets> addresses_;  // made by the first Start
   OwnHosts own_hosts_{{{"relay.example", 443}}};
   Overload overload_;
   std::optional<SessionContext> context_;

@@ -1,0 +1,55 @@
+#include "services/relay/address_budgets.h"
+
+namespace graspd::relay {
+namespace {
+
+constexpr double kInvalidEventCost = 10;
+
+// The bytes that tell one client from another.
+std::string ClientKey(const net::IpAddress& address) {
+  return {reinterpret_cast<const char*>(address.bytes.data()), size_t{address.v6 ? 8u : 4u}};
+}
+
+}  // namespace
+
+AddressBudgets::Budget::Budget(const nostr::Limits& limits, base::SteadyTime now)
+    : events_(limits.address_rate_factor * limits.events_per_second,
+              limits.address_rate_factor * limits.events_burst, now),
+      queries_(limits.address_rate_factor * limits.reqs_per_second,
+               limits.address_rate_factor * limits.reqs_burst, now),
+      strikes_(limits.address_rate_factor * kStrikesPerSecond,
+               limits.address_rate_factor * kStrikes, now) {}
+
+bool AddressBudgets::Budget::TakeEvent(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return events_.TryTake(now);
+}
+
+bool AddressBudgets::Budget::TakeQuery(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return queries_.TryTake(now);
+}
+
+bool AddressBudgets::Budget::TakeStrike(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return strikes_.TryTake(now);
+}
+
+void AddressBudgets::Budget::ChargeInvalidEvent(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  events_.Charge(kInvalidEventCost, now);
+}
+
+std::shared_ptr<AddressBudgets::Budget> AddressBudgets::Get(const net::IpAddress& address,
+                                                            base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return budgets_.GetOrMake(ClientKey(address),
+                            [&] { return std::make_shared<Budget>(limits_, now); });
+}
+
+size_t AddressBudgets::size() const {
+  base::MutexLock lock(mutex_);
+  return budgets_.size();
+}
+
+}  // namespace graspd::relay
