@@ -244,8 +244,12 @@ class EventStore {
 
   struct Stats {
     uint64_t events = 0;
-    uint64_t bytes = 0;  // on disk, or an estimate in memory
+    uint64_t bytes =
+        0;  // on disk (space that was freed for reuse included), or an estimate in memory
+    uint64_t capacity = 0;         // bound of `bytes`; 0 = none
+    uint64_t pending_entries = 0;  // index entries in memory that are not in their tables yet
   };
+  /// Cheap: for metrics.
   virtual absl::StatusOr<Stats> GetStats() = 0;
 
   /// OK while reads and writes work; else why not: what the latest write failed with, or the damage

@@ -121,6 +121,7 @@ struct Daemon::Parts {
 
   absl::Status Start();
   std::vector<net::IoThread*> Loops();
+  void SampleStore();
   absl::Status StartPolicy();
   absl::Status StartRelay();
   absl::Status StartSync();
@@ -138,6 +139,7 @@ struct Daemon::Parts {
   base::Metrics metrics;
   ops::ProcessMetrics process_metrics{metrics, clock};
   std::unique_ptr<storage::EventStore> store;
+  std::vector<std::unique_ptr<base::Metrics::SampledGauge>> store_gauges;
   storage::CommitFeed feed;
   net::IoPool io{Cores()};
   net::IoPool sync_io{1, "sync"};  // its one thread is the sync thread
@@ -162,6 +164,7 @@ struct Daemon::Parts {
 absl::Status Daemon::Parts::Start() {
   RaiseDescriptorLimit();
   GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings));
+  SampleStore();
   GRASPD_RETURN_IF_ERROR(Prefixed("policy", StartPolicy()));
   GRASPD_RETURN_IF_ERROR(StartRelay());
   GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
@@ -170,6 +173,22 @@ absl::Status Daemon::Parts::Start() {
   GRASPD_RETURN_IF_ERROR(Prefixed("ops.listen", StartOps()));
   health->SetStarted();
   return absl::OkStatus();
+}
+
+void Daemon::Parts::SampleStore() {
+  using Stats = storage::EventStore::Stats;
+  const auto sample = [&](const char* name, const char* help, uint64_t Stats::*field) {
+    store_gauges.push_back(metrics.Sample(name, help, [this, field] {
+      const auto stats = store->GetStats();
+      return stats.ok() ? static_cast<double>((*stats).*field) : 0.0;
+    }));
+  };
+  sample("graspd_store_events", "Events that are stored.", &Stats::events);
+  sample("graspd_store_bytes", "Size of the store, free pages included.", &Stats::bytes);
+  sample("graspd_store_capacity_bytes", "What the store may grow to; 0 = no bound.",
+         &Stats::capacity);
+  sample("graspd_store_pending_index_entries", "Index entries that wait in memory.",
+         &Stats::pending_entries);
 }
 
 std::vector<net::IoThread*> Daemon::Parts::Loops() {

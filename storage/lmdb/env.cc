@@ -389,13 +389,13 @@ void Env::ReleaseReader(MDB_txn* txn) {
   idle_readers_.push_back(txn);
 }
 
-absl::StatusOr<uint64_t> Env::BytesUsed() {
+absl::StatusOr<Env::Space> Env::GetSpace() {
   MDB_envinfo info{};
   MDB_stat stat{};
   int code = mdb_env_info(env_, &info);
   if (code == 0) code = mdb_env_stat(env_, &stat);
   if (code != 0) return ToStatus(code, "read statistics");
-  return (static_cast<uint64_t>(info.me_last_pgno) + 1) * stat.ms_psize;
+  return Space{(static_cast<uint64_t>(info.me_last_pgno) + 1) * stat.ms_psize, info.me_mapsize};
 }
 
 }  // namespace graspd::storage

@@ -82,7 +82,11 @@ class Env {
   /// That commit failed.
   void WithdrawPending(uint64_t id);
 
-  [[nodiscard]] absl::StatusOr<uint64_t> BytesUsed();
+  struct Space {
+    uint64_t used = 0;  // highest page that was ever needed; free pages below it are used again
+    uint64_t capacity = 0;
+  };
+  [[nodiscard]] absl::StatusOr<Space> GetSpace();
 
  private:
   explicit Env(const LmdbOptions& options);

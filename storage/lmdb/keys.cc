@@ -1,27 +1,12 @@
 #include "storage/lmdb/keys.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "nostr/keys.h"
 
 namespace graspd::storage {
 namespace {
-
-template <typename Integer>
-void PutBigEndian(std::string& out, Integer value) {
-  for (size_t shift = sizeof(Integer) * 8; shift > 0; shift -= 8) {
-    out += static_cast<char>(value >> (shift - 8));
-  }
-}
-
-template <typename Integer>
-Integer GetBigEndian(std::string_view bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < sizeof(Integer); ++i) value = value << 8 | static_cast<uint8_t>(bytes[i]);
-  return static_cast<Integer>(value);
-}
 
 nostr::EventId ReadId(std::string_view bytes) {
   nostr::EventId id;
@@ -52,17 +37,10 @@ struct SipState {
 // As SipHash reads them.
 uint64_t LittleEndian(const char* bytes, size_t size) {
   uint64_t word = 0;
-  std::memcpy(&word, bytes, size);
+  if (size > 0) std::memcpy(&word, bytes, size);
   return word;
 }
-static_assert(std::endian::native == std::endian::little);
-
 }  // namespace
-
-void PutUint16(std::string& out, uint16_t value) { PutBigEndian(out, value); }
-void PutUint64(std::string& out, uint64_t value) { PutBigEndian(out, value); }
-uint16_t GetUint16(std::string_view bytes) { return GetBigEndian<uint16_t>(bytes); }
-uint64_t GetUint64(std::string_view bytes) { return GetBigEndian<uint64_t>(bytes); }
 
 std::string ChangeNumber::Key() const {
   std::string key;

@@ -11,7 +11,9 @@
 
 #include <lmdb.h>
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,11 +30,27 @@ inline std::string_view ToView(const MDB_val& value) {
   return {static_cast<const char*>(value.mv_data), value.mv_size};
 }
 
-void PutUint16(std::string& out, uint16_t value);
-void PutUint64(std::string& out, uint64_t value);
+static_assert(std::endian::native == std::endian::little);
+
+inline void PutUint16(std::string& out, uint16_t value) {
+  const uint16_t bytes = __builtin_bswap16(value);
+  out.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+}
+inline void PutUint64(std::string& out, uint64_t value) {
+  const uint64_t bytes = __builtin_bswap64(value);
+  out.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+}
 /// The first 2 or 8 bytes, which the caller has made sure are there.
-uint16_t GetUint16(std::string_view bytes);
-uint64_t GetUint64(std::string_view bytes);
+inline uint16_t GetUint16(std::string_view bytes) {
+  uint16_t value;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return __builtin_bswap16(value);
+}
+inline uint64_t GetUint64(std::string_view bytes) {
+  uint64_t value;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  return __builtin_bswap64(value);
+}
 
 /// The number of one change: commits in their order, then the changes within a commit. Key of the
 /// row of an added event and of a removal record, so that ReadFeed is a merge of the two tables and

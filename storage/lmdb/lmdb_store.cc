@@ -5,11 +5,13 @@
 #include <functional>
 #include <utility>
 
+#include "base/log.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "storage/apply.h"
 #include "storage/lmdb/env.h"
 #include "storage/lmdb/feed.h"
+#include "storage/lmdb/fill_watch.h"
 #include "storage/lmdb/indexer.h"
 #include "storage/lmdb/key_value.h"
 #include "storage/lmdb/keys.h"
@@ -127,10 +129,13 @@ class LmdbStore final : public EventStore {
   absl::Status Transact(const std::function<absl::Status(WriteTxn&)>& work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
 
+  void WarnIfAlmostFull() ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mutex_);
+
   const std::unique_ptr<Env> env_;
   const size_t pending_entries_;
   base::Mutex write_mutex_;         // held for a whole write
   std::atomic<uint64_t> position_;  // changed under write_mutex_
+  FillWatch fill_watch_ ABSL_GUARDED_BY(write_mutex_);
   mutable base::Mutex health_mutex_;
   absl::Status last_write_ ABSL_GUARDED_BY(health_mutex_);
 };
@@ -152,7 +157,20 @@ absl::Status LmdbStore::Transact(const std::function<absl::Status(WriteTxn&)>& w
     base::MutexLock lock(health_mutex_);
     last_write_ = status;
   }
+  if (wrote) WarnIfAlmostFull();
   return status;
+}
+
+void LmdbStore::WarnIfAlmostFull() {
+  const auto space = env_->GetSpace();
+  if (!space.ok()) return;
+  if (const auto mark = fill_watch_.Passed(space->used, space->capacity)) {
+    base::LogWarn("storage", "the map fills up: beyond its size writes are refused",
+                  {{"directory", env_->directory()},
+                   {"percent", std::to_string(*mark)},
+                   {"bytes", std::to_string(space->used)},
+                   {"map_bytes", std::to_string(space->capacity)}});
+  }
 }
 
 absl::StatusOr<Commit> LmdbStore::ChangeEvents(uint64_t unix_now, const EventWork& work) {
@@ -316,7 +334,10 @@ absl::StatusOr<EventStore::Stats> LmdbStore::GetStats() {
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
   Stats stats;
   GRASPD_ASSIGN_OR_RETURN(stats.events, txn.Entries(txn.tables().events));
-  GRASPD_ASSIGN_OR_RETURN(stats.bytes, env_->BytesUsed());
+  GRASPD_ASSIGN_OR_RETURN(const Env::Space space, env_->GetSpace());
+  stats.bytes = space.used;
+  stats.capacity = space.capacity;
+  stats.pending_entries = txn.pending().young_entries() + txn.pending().frozen_entries();
   return stats;
 }
 
