@@ -212,9 +212,11 @@ void ConnectionSet::CloseFullest() {
     const auto largest = std::max_element(all.begin(), all.end(), [](auto* a, auto* b) {
       return a->pending_bytes() < b->pending_bytes();
     });
-    const bool still_over = self->outbound_total > self->options.outbound_total_bytes;
-    if (largest != all.end() && still_over) (*largest)->AbortSlowReader();
+    const auto over = [&] { return self->outbound_total > self->options.outbound_total_bytes; };
+    const bool cut = largest != all.end() && (*largest)->pending_bytes() > 0 && over();
+    if (cut) (*largest)->AbortSlowReader();
     self->evicting_ = false;
+    if (cut && over()) self->EvictLargest();  // nobody else may send anything to notice it
   });
 }
 

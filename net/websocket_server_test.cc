@@ -290,6 +290,27 @@ TEST_F(WebSocketServerTest, OverTheTotalBudgetTheLargestIsClosed) {
   for (int i = 0; i < 40; ++i) ASSERT_EQ(small.ReadFrame().payload.size(), 100'000u);
 }
 
+TEST_F(WebSocketServerTest, OverTheTotalBudgetAsManyAreClosedAsItTakes) {
+  options.outbound_bytes = 16 << 20;
+  options.outbound_total_bytes = 8 << 20;
+  std::atomic<int> left{6};
+  std::promise<void> sent;
+  StartServer([&](WebSocketConnection& connection, std::string_view) {
+    // Less than the budget, for each alone; and nobody sends anything afterwards.
+    for (int i = 0; i < 60; ++i) connection.SendText(std::string(100'000, 'x'));
+    if (--left == 0) sent.set_value();
+  });
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.push_back(std::make_unique<RawClient>(address(), 4096));
+    clients.back()->Upgrade();
+    clients.back()->SendFrame(kText, "flood");
+  }
+  Await(sent.get_future());
+  AwaitClosedSessions(5);  // 6 MB are within the budget
+  EXPECT_EQ(server->connection_count(), 1u);
+}
+
 TEST_F(WebSocketServerTest, WhenDrainedIsCalledOnceTheReaderHasCaughtUp) {
   std::promise<size_t> drained;
   std::promise<void> sent;
