@@ -72,8 +72,8 @@ TEST(ConnectionsTest, AllQueuesTogetherAreBoundedToo) {
   Clients stalled = Subscribers(target, 20, /*receive_buffer=*/4096);
   RelayClient publisher(target.relay_url());
   for (int i = 0; i < 30; ++i) publisher.Publish({Target::MakeEvent(200'000)});
-  EXPECT_TRUE(Eventually(
-      [&] { return target.Metric("graspd_relay_outbound_queue_bytes") <= (16 << 20); }));
+  EXPECT_TRUE(
+      Eventually([&] { return target.Metric("graspd_relay_outbound_queue_bytes") <= (16 << 20); }));
   EXPECT_GT(target.Metric("graspd_relay_slow_client_closes_total"), 0);
   stalled.clear();
   target.ExpectHealthy();

@@ -134,11 +134,15 @@ absl::StatusOr<std::string> ChildProcess::ReadToEnd(base::Duration timeout) {
 }
 
 bool ChildProcess::Running() const {
+  Reap(WNOHANG);
+  return !exit_code_;
+}
+
+void ChildProcess::Reap(int options) const {
   int status = 0;
-  if (!exit_code_ && waitpid(pid_, &status, WNOHANG) == pid_) {
+  if (!exit_code_ && waitpid(pid_, &status, options) == pid_) {
     exit_code_ = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
-  return !exit_code_;
 }
 
 void ChildProcess::Signal(int signal) {
@@ -150,8 +154,9 @@ absl::StatusOr<int> ChildProcess::Wait(base::Duration timeout) {
   // Not by glibc's pidfd_open: its header in Debian 12 does not declare it for C++.
   const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
   if (handle < 0) return absl::ErrnoToStatus(errno, "pidfd_open");
-  AwaitReadable(handle, In(timeout));
+  const bool ended = AwaitReadable(handle, In(timeout));
   close(handle);
+  if (ended) Reap(0);  // waits: the handle may be readable a moment before
   if (Running()) return absl::DeadlineExceededError("did not end in time");
   return *exit_code_;
 }

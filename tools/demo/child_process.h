@@ -45,6 +45,7 @@ class ChildProcess {
   absl::StatusOr<std::string> ReadToEnd(base::Duration timeout);
 
  private:
+  void Reap(int options) const;  // as waitpid's
   ChildProcess(pid_t pid, int output) : pid_(pid), output_(output) {}
   // Appends to unread_; false at the end of the output.
   absl::StatusOr<bool> ReadMore(base::SteadyTime deadline);
