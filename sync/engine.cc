@@ -32,9 +32,9 @@ bool ContainsAny(std::string_view text, std::initializer_list<std::string_view> 
 
 // What relays say of a message they do not know.
 bool IsUnknownMessageText(std::string_view text) {
-  return ContainsAny(
-      text, {"neg-", "negentropy", "unknown", "unsupported", "not supported", "unrecognized",
-             "unrecognised", "could not parse", "invalid message", "bad message", "envelope"});
+  return ContainsAny(text, {"neg-", "negentropy", "unknown", "unsupported", "not supported",
+                            "unrecognized", "unrecognised", "could not parse",
+                            "invalid:", "invalid message", "bad message", "envelope"});
 }
 
 }  // namespace

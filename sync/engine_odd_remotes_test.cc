@@ -82,6 +82,21 @@ TEST_F(SyncEngineTest, ANoticeThatIsNoRefusalLeavesTheMethodAsItIs) {
   EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
 }
 
+TEST_F(SyncEngineTest, WhateverARelayCallsNegentropyInItsNoticeItIsReadByPagesAtOnce) {
+  for (const char* text : {"ERROR: bad msg: negentropy disabled", "invalid: unknown message type",
+                           R"(invalid: Invalid literal value, expected "EVENT" at index 0)"}) {
+    options_.bootstrap = {Url(kA)};
+    auto& sim = Begin();
+    sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kNotice;
+    sim.At(kA).relay.behaviour.unknown_message = text;
+    sim.At(kA).relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(seconds(10));  // less than the patience with a silent relay
+    EXPECT_TRUE(sim.HasAllOf(kA)) << text;
+    EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq) << text;
+  }
+}
+
 TEST_F(SyncEngineTest, RateLimitsAreUnderstoodInEitherCase) {
   auto& sim = BeginLive();
   sim.Say(kA, Notice{"Too Many Requests, please wait"});

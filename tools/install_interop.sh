@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the clients of tests/interop available: nostr-sdk (Rust, from PyPI) and nostr-tools (JavaScript,
-# from npm, with a Node.js from PyPI), pinned by hash, below build/tools/interop. Does nothing if they
+# Makes the clients and relays of tests/interop available: nostr-sdk (Rust, from PyPI), nostr-tools and
+# @nostr-relay (JavaScript, from npm, with a Node.js from PyPI), pinned by hash, below build/tools/interop. Does nothing if they
 # are there. Needs root only if Python's venv is missing.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -16,7 +16,7 @@ wanted=$(cat "$pins/requirements.txt" "$pins/package.json" "$pins/package-lock.j
 [ "$(cat "$target/installed" 2>/dev/null)" != "$wanted" ] || exit 0
 python3 -c 'import ensurepip, venv' 2>/dev/null || "$root/tools/install_deps.sh" interop
 
-echo "install_interop: installing nostr-sdk, Node.js and nostr-tools" >&2
+echo "install_interop: installing nostr-sdk, Node.js, nostr-tools and @nostr-relay" >&2
 rm -rf "$target"
 mkdir -p "$target/node"
 python3 -m venv "$target/python"
@@ -28,5 +28,5 @@ ln -s "$node_home/bin/node" "$target/node/node"
 cp "$pins/package.json" "$pins/package-lock.json" "$pins/.npmrc" "$target/node"
 (cd "$target/node" && ./node "$node_home/lib/node_modules/npm/bin/npm-cli.js" ci --no-progress --loglevel=error >&2) ||
   fail "npm could not install tests/interop/package-lock.json"
-ln -s "$pins/nostr_tools.mjs" "$target/node/nostr_tools.mjs"
+ln -s "$pins"/*.mjs "$target/node"
 echo "$wanted" >"$target/installed"

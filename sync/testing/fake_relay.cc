@@ -78,7 +78,7 @@ Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr
     case Negentropy::kClosed:
       return {Closed{subscription, "unsupported: no NIP-77 here"}};
     case Negentropy::kNotice:
-      return {Notice{"ERROR: bad msg: unknown cmd"}};
+      return {Notice{relay_.behaviour.unknown_message}};
     case Negentropy::kSilent:
       return {};
   }

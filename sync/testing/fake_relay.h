@@ -24,6 +24,7 @@ class FakeRelay {
   enum class Negentropy { kSpoken, kNegError, kClosed, kNotice, kSilent };
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
+    std::string unknown_message = "ERROR: bad msg: unknown cmd";  // said by kNotice
     std::string greeting;             // said before the first answer of each reconciliation
     size_t serves_at_most = 500;      // events for one filter, whatever its limit
     size_t neg_frame_bytes = 0;       // as ReconcileLimits

@@ -1,33 +1,22 @@
 // The relay with clients that others wrote. What is asked and expected stands in the scripts beside
 // this file; tools/install_interop.sh installs the clients.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <string>
 #include <vector>
 
 #include "tests/e2e/support.h"
+#include "tests/interop/fixture.h"
 
 namespace graspd::e2e {
 namespace {
 
-constexpr char kNode[] = INTEROP_CLIENTS "/node/node";
-constexpr char kNostrTools[] = INTEROP_CLIENTS "/node/nostr_tools.mjs";
-constexpr char kPython[] = INTEROP_CLIENTS "/python/bin/python";
-constexpr char kRustNostr[] = INTEROP_SCRIPTS "/rust_nostr.py";
-// Written last, when all clients are there.
-constexpr char kInstalled[] = INTEROP_CLIENTS "/installed";
-
+const std::string kRustNostr = PythonScript("rust_nostr.py");
 const std::vector<std::string> kOpen = {"--policy-mode=open"};
 
 class InteropTest : public testing::Test {
  protected:
-  void SetUp() override {
-    if (access(kInstalled, R_OK) == 0) return;
-    constexpr char kHow[] = "tools/install_interop.sh installs the clients of these tests";
-    if (InteropIsRequired()) FAIL() << kHow;
-    GTEST_SKIP() << kHow;
-  }
+  void SetUp() override { RequireInteropSoftware(); }
 
   [[nodiscard]] Graspd Start(const std::string& name, std::vector<std::string> flags) const {
     flags.insert(flags.end(), {"--store=memory:", "--sync-enabled=false", "--relay-name=interop"});
@@ -39,11 +28,11 @@ class InteropTest : public testing::Test {
   }
   void NostrTools(const std::string& name, const std::vector<std::string>& flags = kOpen) const {
     const Graspd graspd = Start("graspd", flags);
-    ExpectSuccess({kNode, "--preserve-symlinks-main", kNostrTools, name, graspd.relay_url()});
+    ExpectSuccess({kNode, kBesideTheLink, NodeScript("nostr_tools.mjs"), name, graspd.relay_url()});
   }
   void RustNostr(const std::string& name) const {
     const Graspd graspd = Start("graspd", kOpen);
-    ExpectSuccess({kPython, "-B", kRustNostr, name, graspd.relay_url()});
+    ExpectSuccess({kPython, kNoBytecode, kRustNostr, name, graspd.relay_url()});
   }
 
   const TempDir dir_;
@@ -58,6 +47,9 @@ TEST_F(InteropTest, NostrToolsReplaces) { NostrTools("replaceable_and_addressabl
 TEST_F(InteropTest, NostrToolsDeletes) { NostrTools("deletion"); }
 TEST_F(InteropTest, NostrToolsIsToldWhyItIsRefused) { NostrTools("refusals"); }
 TEST_F(InteropTest, NostrToolsReadsTheInformationDocument) { NostrTools("information"); }
+TEST_F(InteropTest, NostrToolsAuthenticatesToPublishWhatIsProtected) {
+  NostrTools("authentication");
+}
 TEST_F(InteropTest, NostrToolsReconciles) { NostrTools("negentropy"); }
 TEST_F(InteropTest, NostrToolsCollaboratesOnARepository) {
   NostrTools("git_collaboration", {"--policy-mode=grasp", "--relay-urls=wss://grasp.example"});
@@ -68,10 +60,11 @@ TEST_F(InteropTest, RustNostrHearsLiveEvents) { RustNostr("live"); }
 TEST_F(InteropTest, RustNostrCounts) { RustNostr("count"); }
 TEST_F(InteropTest, RustNostrReplacesAndDeletes) { RustNostr("replacement_and_deletion"); }
 TEST_F(InteropTest, RustNostrIsToldWhyItIsRefused) { RustNostr("refusals"); }
+TEST_F(InteropTest, RustNostrAuthenticatesToPublishWhatIsProtected) { RustNostr("authentication"); }
 TEST_F(InteropTest, RustNostrSyncsTwoRelaysBothWays) {
   const Graspd first = Start("first", kOpen), second = Start("second", kOpen);
   ExpectSuccess(
-      {kPython, "-B", kRustNostr, "sync_two_relays", first.relay_url(), second.relay_url()});
+      {kPython, kNoBytecode, kRustNostr, "sync_two_relays", first.relay_url(), second.relay_url()});
 }
 
 }  // namespace

@@ -195,11 +195,28 @@ const cases = {
     await assertStored(relay, [{}], []);
   },
 
+  async authentication(relay) {
+    const event = sign(alice, 1, 1, 'protected', [['-']]);
+    await assert.rejects(relay.publish(event), /^Error: auth-required: /);
+    const answer = async (template, key) => finalizeEvent(template, key);
+    await relay.auth((template) => answer(template, bob));
+    await assert.rejects(relay.publish(event), /^Error: restricted: /);
+    relay.authPromise = undefined; // the library remembers one identity for each connection
+    await assert.rejects(
+      relay.auth((template) => answer({...template, tags: [['relay', relay.url], ['challenge', 'made up']]}, alice)),
+      /^Error: (auth-required|invalid|restricted): /);
+    relay.authPromise = undefined;
+    await relay.auth((template) => answer(template, alice));
+    await publish(relay, event, sign(bob, 1, 2, 'protected as well', [['-']]));
+    assert.equal((await fetch(relay, {kinds: [1]})).length, 2);
+    await assertStored(relay, [{kinds: [1], authors: [getPublicKey(alice)]}], [event]);
+  },
+
   async information(_, url) {
     const document = await fetchRelayInformation(url);
     assert.equal(document.name, 'interop');
     assert.match(document.version, /^\d+\.\d+\.\d+/);
-    for (const nip of [1, 9, 11, 34, 40, 45, 77]) assert(document.supported_nips.includes(nip), `NIP-${nip}`);
+    for (const nip of [1, 9, 11, 34, 40, 42, 45, 70, 77]) assert(document.supported_nips.includes(nip), `NIP-${nip}`);
     assert.equal(document.limitation.payment_required, false);
     assert(document.limitation.max_message_length >= 64 << 10);
   },

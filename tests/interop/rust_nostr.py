@@ -10,7 +10,7 @@ import time
 
 from nostr_sdk import (
     ClientBuilder, ClientMessage, EventBuilder, Filter, Keys, Kind, NostrLmdb, RelayUrl, ReqTarget,
-    SyncDirection, SyncOptions, Tag, Timestamp, uniffi_set_event_loop)
+    SignerAuthenticator, SyncDirection, SyncOptions, Tag, Timestamp, uniffi_set_event_loop)
 
 PATIENCE = datetime.timedelta(seconds=50)  # less than that of interop_test.cc
 START = int(time.time()) - 10_000
@@ -153,6 +153,21 @@ async def refusals(url):
     await expect_stored(client, Filter(), [])
 
 
+async def authentication(url):
+    event = sign(ALICE, 1, 1, "protected", [("-",)])
+    async def publish_as(keys, relay_says):
+        builder = ClientBuilder().authenticator(SignerAuthenticator(keys)) if keys else ClientBuilder()
+        reason = await refusal(await open_client(url, builder=builder), event)
+        if relay_says not in reason:
+            raise AssertionError(reason)
+    await publish_as(None, "auth-required: ")
+    await publish_as(BOB, "restricted: ")
+    # The library authenticates by itself and sends the event again.
+    alice = await open_client(url, builder=ClientBuilder().authenticator(SignerAuthenticator(ALICE)))
+    await publish(alice, event)
+    await expect_stored(alice, Filter(), [event])
+
+
 async def sync_two_relays(first, second):
     """What `first` and `second` lack of one another goes through the client's own database, by NIP-77 alone."""
     events = [sign(ALICE if age % 3 else BOB, 1, age, str(age)) for age in range(120)]
@@ -172,7 +187,8 @@ async def sync_two_relays(first, second):
         await expect_stored(await open_client(url), filter_of(limit=500), expected)
 
 
-CASES = [events_and_filters, live, count, replacement_and_deletion, refusals, sync_two_relays]
+CASES = [
+    events_and_filters, live, count, replacement_and_deletion, refusals, authentication, sync_two_relays]
 
 
 async def main(name, *urls):
