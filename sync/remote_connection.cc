@@ -135,15 +135,35 @@ void RemoteConnection::Chatter() {
 
 void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
   const auto found = subscriptions_.find(message.subscription);
-  if (found == subscriptions_.end() || !nostr::MatchesAny(found->second.filters, message.event)) {
-    // What was on its way when we closed the subscription is dropped without blame.
-    if (found != subscriptions_.end() || !Expects(message.subscription)) Strike();
+  if (found == subscriptions_.end() && Expects(message.subscription)) {
+    OnUnwanted();  // was on its way when we closed the subscription
+    return;
+  }
+  if (found == subscriptions_.end() || found->second.filters.empty()) {
+    Strike();
+    return;
+  }
+  if (!nostr::MatchesAny(found->second.filters, message.event)) {
+    OnStray(message.subscription);
     return;
   }
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
   in_flight_.push_back(found->second.source);
   submitter_->Submit(std::move(message.event), found->second.source);
   UpdateReading();
+}
+
+void RemoteConnection::OnStray(const std::string& subscription) {
+  Note(BadMessage{});
+  OnUnwanted();
+  if (++subscriptions_[subscription].strays < kStrays || !connection_) return;
+  connection_->SendText(nostr::CloseMessage(subscription));
+  Note(Closed{subscription, "it brings events that nobody asked for"});
+  Forget(subscription);
+}
+
+void RemoteConnection::OnUnwanted() {
+  if (++unwanted_ == kUnwanted && connection_) connection_->Close();
 }
 
 void RemoteConnection::OnResults(std::span<const ingest::Result> results) {

@@ -52,15 +52,22 @@ class RemoteListener {
 ///
 /// Back-pressure: while ingest has no credit left, or the sync thread is behind, reading stops.
 /// Reports are gathered for one turn of the event loop and posted once. A message that makes no
-/// sense, or an event that nothing asked for, is dropped and counted; kStrikes of them end the
-/// connection. Threading: Start, Send and HangUp from any thread; everything else on its I/O
-/// thread. Lifetime: kept alive by the dialler until closed; the listener may go first.
+/// sense, or that belongs to no subscription, is dropped and counted; kStrikes of them end the
+/// connection. Events that their subscription's filters do not select are dropped and counted too;
+/// kStrays of them end the subscription, as if the remote had. Threading: Start, Send and HangUp
+/// from any thread; everything else on its I/O thread. Lifetime: kept alive by the dialler until
+/// closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
   static constexpr uint64_t kStrikes = 100;
+  /// Few, because each costs as much as one that was asked for; some, because a relay that is lax
+  /// with live events can bring what we want all the same.
+  static constexpr uint64_t kStrays = 20;
   /// Of so many subscriptions that we closed last, late events are no offence.
   static constexpr size_t kRecentlyClosed = 64;
+  /// So many late and stray events end the connection.
+  static constexpr uint64_t kUnwanted = 10'000;
   /// Notices, challenges and answers to nothing that cost no strike yet.
   static constexpr uint64_t kChatter = 200;
   /// Reading stops while the sync thread has this many reports to deal with.
@@ -82,10 +89,14 @@ class RemoteConnection final : public net::DialHandler,
   struct Subscription {
     std::vector<nostr::Filter> filters;
     storage::Source source;
+    uint64_t strays = 0;
   };
 
   void Carry(Action& action);
   void OnEvent(nostr::RelayEvent& message);
+  /// An event of that subscription, dropped.
+  void OnStray(const std::string& subscription);
+  void OnUnwanted();
   void OnResults(std::span<const ingest::Result> results);
   /// Of a subscription that is open, or that we closed a moment ago.
   [[nodiscard]] bool Expects(std::string_view subscription) const;
@@ -110,7 +121,7 @@ class RemoteConnection final : public net::DialHandler,
   std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
   std::vector<RemoteNote> notes_;
   size_t notes_in_flight_ = 0;  // posted to the sync thread and not dealt with
-  uint64_t strikes_ = 0, chatter_ = 0;
+  uint64_t strikes_ = 0, chatter_ = 0, unwanted_ = 0;
   bool reading_paused_ = false;
 };
 

@@ -179,15 +179,37 @@ TEST_F(RemoteConnectionTest, ADeliveryIsReportedBeforeItsVerdictHoweverQuickThat
 }
 
 TEST_F(RemoteConnectionTest, WhatNothingAskedForIsDroppedAndInTheEndCutsTheConnection) {
-  Hear("live", testing::Comment(NextIssue().id, 5, "matches no filter"));
-  EXPECT_THAT(sink_.submitted, IsEmpty());
-  EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
-  for (uint64_t i = 1; i < RemoteConnection::kStrikes; ++i) {
+  for (uint64_t i = 0; i < RemoteConnection::kStrikes; ++i) {
     EXPECT_FALSE(dialer_.connection->closed);
     Hear("never opened", NextIssue());
   }
   EXPECT_TRUE(dialer_.connection->closed);
   EXPECT_THAT(sink_.submitted, IsEmpty());
+}
+
+// Some relays look at kinds and times alone when they tell of new events.
+TEST_F(RemoteConnectionTest, ASubscriptionThatBringsStrangeEventsEndsAndTheConnectionGoesOn) {
+  for (uint64_t i = 0; i < RemoteConnection::kStrays; ++i) {
+    EXPECT_EQ(listener_->Count<Closed>(), 0u);
+    Hear("live", testing::Comment(NextIssue().id, i, "matches no filter"));
+  }
+  EXPECT_THAT(sink_.submitted, IsEmpty());
+  EXPECT_EQ(listener_->Count<BadMessage>(), RemoteConnection::kStrays);
+  EXPECT_EQ(listener_->Count<Closed>(), 1u);
+  EXPECT_EQ(dialer_.connection->sent.back(), nostr::CloseMessage("live"));
+  EXPECT_FALSE(dialer_.connection->closed);
+}
+
+TEST_F(RemoteConnectionTest, EventsOfClosedSubscriptionsThatNeverEndCutTheConnection) {
+  Send(Unsubscribe{{7}, "live"});
+  On([this] {
+    const auto text = nostr::EventMessagePrefix("live") + nostr::EventJson(NextIssue()) + "]";
+    for (uint64_t i = 0; i < RemoteConnection::kUnwanted; ++i) {
+      EXPECT_FALSE(dialer_.connection->closed);
+      dialer_.handler->OnText(text);
+    }
+  });
+  EXPECT_TRUE(dialer_.connection->closed);
 }
 
 TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {

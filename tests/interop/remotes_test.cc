@@ -191,6 +191,32 @@ TEST_P(RemotesTest, WhatIsPublishedThereReachesOurSubscribersAlsoAfterItsRestart
   ExpectStored(events_.size() + 4);
 }
 
+// What it brings beyond our filters costs the live subscription, not the connection.
+TEST_P(RemotesTest, EventsOfOthersDoNoHarm) {
+  StartPeerWithRepository(0);
+  StartOurs();
+  ASSERT_TRUE(BecomesLive());
+  std::vector<Event> notes;
+  for (int i = 0; i < 30; ++i) {
+    notes.push_back(EventBuilder(1, base::SystemClock::Instance().UnixNow())
+                        .Content("Note " + std::to_string(i))
+                        .Sign(author_));
+  }
+  const Event issue = Issue("Behind the notes");
+  RelayClient subscriber(ours_->relay_url());
+  subscriber.Subscribe("live", {{.kinds = {{nostr::kIssue}}, .limit = 0}});
+  RelayClient publisher(peer_.url());
+  publisher.Publish(notes);
+  if (!GetParam().heeds_tags_live) {
+    EXPECT_TRUE(Eventually([&] { return Remote().state() == v1::REMOTE_STATE_LIVE_WITH_GAPS; }));
+    EXPECT_FALSE(Remote().address().empty()) << "still connected";
+    return;
+  }
+  publisher.Publish({issue});
+  EXPECT_TRUE(subscriber.AwaitEvent("live", issue.id));
+  EXPECT_EQ(Remote().counts().invalid(), 0u);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Of, RemotesTest,
     testing::Values(Software{"RustNostr",
