@@ -25,7 +25,7 @@ void ChunkPool::Give(char* chunk) {
 }
 
 char* OutputBuffer::Prepare(size_t bytes) {
-  if (capacity_ - end_ >= bytes) return memory_ + end_;
+  if (memory_ != nullptr && capacity_ - end_ >= bytes) return memory_ + end_;
   const size_t used = size();
   if (begin_ != 0 && capacity_ - used >= bytes) {  // what was sent leaves enough room in front
     std::memmove(memory_, memory_ + begin_, used);

@@ -101,9 +101,10 @@ absl::StatusOr<Cidr> Cidr::Parse(std::string_view text) {
 
 bool Cidr::Contains(const IpAddress& ip) const {
   if (ip.v6 != base.v6) return false;
-  IpAddress network = ip;
+  IpAddress network = ip, wanted = base;
   ClearHostBits(network, prefix);
-  return network == base;
+  ClearHostBits(wanted, prefix);
+  return network == wanted;
 }
 
 std::string Cidr::ToString() const { return base.ToString() + "/" + std::to_string(prefix); }

@@ -37,7 +37,7 @@ struct SocketAddress {
 
 /// A range of addresses, `10.0.0.0/8` or `fc00::/7`; a bare address is a range of one.
 struct Cidr {
-  IpAddress base;
+  IpAddress base;  // bits behind the prefix do not matter; Parse() clears them
   int prefix = 0;
 
   static absl::StatusOr<Cidr> Parse(std::string_view text);

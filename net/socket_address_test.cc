@@ -70,6 +70,12 @@ TEST(CidrTest, ContainsExactlyItsRange) {
   EXPECT_FALSE(Cidr::Parse("0.0.0.0/0")->Contains(*IpAddress::Parse("::1")));
 }
 
+TEST(CidrTest, BitsBehindThePrefixDoNotMatter) {
+  const Cidr range{.base = *IpAddress::Parse("10.1.2.3"), .prefix = 8};
+  EXPECT_TRUE(range.Contains(*IpAddress::Parse("10.255.255.255")));
+  EXPECT_FALSE(range.Contains(*IpAddress::Parse("11.1.2.3")));
+}
+
 TEST(CidrTest, RefusesBadRanges) {
   for (const auto* text :
        {"10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08", "10/8", ""}) {

@@ -34,7 +34,7 @@ size_t FrameOf(uint8_t choice) { return choice % 2 == 0 ? 0 : 4096 + choice * si
 
 FUZZ_TARGET(negentropy_session) {
   Input input(bytes);
-  const size_t count = input.Uint16() % 3000;
+  const size_t count = input.Uint16() % 700;
   const uint64_t span = input.Uint16();
   const negentropy::ReconcileLimits client{.frame_bytes = FrameOf(input.Byte())};
   const negentropy::ReconcileLimits server{.frame_bytes = FrameOf(input.Byte())};
