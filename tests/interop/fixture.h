@@ -14,6 +14,7 @@ inline constexpr char kNode[] = INTEROP_CLIENTS "/node/node";
 /// Makes Node.js look for modules beside the link to a script.
 inline constexpr char kBesideTheLink[] = "--preserve-symlinks-main";
 inline constexpr char kPython[] = INTEROP_CLIENTS "/python/bin/python";
+inline constexpr char kGoNostr[] = INTEROP_CLIENTS "/go_nostr";
 /// Keeps compiled files out of the sources.
 inline constexpr char kNoBytecode[] = "-B";
 

@@ -30,6 +30,10 @@ class InteropTest : public testing::Test {
     const Graspd graspd = Start("graspd", flags);
     ExpectSuccess({kNode, kBesideTheLink, NodeScript("nostr_tools.mjs"), name, graspd.relay_url()});
   }
+  void GoNostr(const std::string& name) const {
+    const Graspd graspd = Start("graspd", kOpen);
+    ExpectSuccess({kGoNostr, name, graspd.relay_url()});
+  }
   void RustNostr(const std::string& name) const {
     const Graspd graspd = Start("graspd", kOpen);
     ExpectSuccess({kPython, kNoBytecode, kRustNostr, name, graspd.relay_url()});
@@ -54,6 +58,12 @@ TEST_F(InteropTest, NostrToolsReconciles) { NostrTools("negentropy"); }
 TEST_F(InteropTest, NostrToolsCollaboratesOnARepository) {
   NostrTools("git_collaboration", {"--policy-mode=grasp", "--relay-urls=wss://grasp.example"});
 }
+
+TEST_F(InteropTest, GoNostrPublishesAndFilters) { GoNostr("events"); }
+TEST_F(InteropTest, GoNostrHearsLiveEvents) { GoNostr("live"); }
+TEST_F(InteropTest, GoNostrCounts) { GoNostr("count"); }
+TEST_F(InteropTest, GoNostrAuthenticatesToPublishWhatIsProtected) { GoNostr("authentication"); }
+TEST_F(InteropTest, GoNostrSyncsBothWays) { GoNostr("reconciliation"); }
 
 TEST_F(InteropTest, RustNostrPublishesAndFilters) { RustNostr("events_and_filters"); }
 TEST_F(InteropTest, RustNostrHearsLiveEvents) { RustNostr("live"); }
