@@ -174,6 +174,28 @@ TEST_F(DoorsTest, ManyReqsOfOneConnectionAreRefusedPastTheSubscriptionsAllowed) 
   EXPECT_EQ(hub_.index().size(), 200u);
 }
 
+// Threats C20: a few bad ones among many spoil neither their neighbours nor the order.
+TEST_F(DoorsTest, PoisonAmongPipelinedEventsIsRefusedAloneAndAllAreAnsweredInOrder) {
+  Start();
+  std::vector<Event> events;
+  for (int i = 0; i < 100; ++i) events.push_back(Note(std::to_string(i)));
+  events[0].id.bytes[31] ^= 1;
+  events[50].sig.bytes[63] ^= 1;
+  EventBuilder many(1, clock_.UnixNow());
+  for (size_t i = 0; i <= limits_.event_tags; ++i) many.Tag({"t"});
+  events[98] = many.Sign(key_);
+  for (const Event& event : events) Publish(event);
+  const Strings answers = Receive(events.size());
+  ASSERT_EQ(answers.size(), events.size());
+  for (size_t i = 0; i < events.size(); ++i) {
+    const bool poison = i == 0 || i == 50 || i == 98;
+    EXPECT_THAT(answers[i], StartsWith("[\"OK\",\"" + events[i].id.ToHex() +
+                                       (poison ? "\",false,\"invalid: " : "\",true,")));
+  }
+  EXPECT_EQ((*store_->GetStats()).events, 97u);
+  EXPECT_EQ(connection_->close_code, 0);
+}
+
 TEST_F(DoorsTest, AnEventOutOfShapeIsRefusedWithItsId) {
   Start();
   const std::string kind = "\"kind\":1", time = "\"created_at\":1700000000", tags = "\"tags\":[]";
@@ -277,13 +299,20 @@ class WildEventsTest : public DoorsTest {
     ASSERT_TRUE(reader->status().ok()) << reader->status();
   }
   // The text with which an invalid event is refused: the cheapest reason of several comes first.
+  // `why` begins with {"reason": "<what is wrong>: <field> ...
   std::string Expected(std::string_view why, const std::string& json) {
+    const size_t begin = why.find(": \"") + 3, colon = why.find(": ", begin);
+    const std::string_view wrong = why.substr(begin, colon - begin);
     const auto event = nostr::ParseEvent(json);
-    if (!event.ok()) return "invalid: ";
+    EXPECT_EQ(event.ok(), wrong == "id" || wrong == "sig") << why << event.status();
+    if (!event.ok()) {
+      const std::string field(why.substr(colon + 2, why.find(' ', colon + 2) - colon - 2));
+      return "invalid: " + (field == "tag" ? "a tag's element" : field) + " must be ";
+    }
     if (nostr::IsProtected(*event)) return "auth-required: ";
     if (event->created_at > clock_.UnixNow() + 900) return "invalid: created_at";
     if (event->kind == nostr::kAuthKind) return "invalid: kind 22242";
-    if (why.find("\"sig: ") != std::string::npos) return "invalid: bad signature";
+    if (wrong == "sig") return "invalid: bad signature";
     return "invalid: id is not the hash of the event";
   }
 };
