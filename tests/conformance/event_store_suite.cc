@@ -9,6 +9,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/random.h"
+
 namespace graspd::storage {
 namespace {
 
@@ -331,6 +333,44 @@ TEST_P(EventStoreSuite, PoisonIsStoredServedAndFound) {
   Write({deletion});
   EXPECT_EQ(Find("{}"), Ids({20}));
   EXPECT_EQ(Outcomes({MakeEvent(30, 30617, 50, {{"d", long_identifier}})}), std::vector{kOlder});
+}
+
+// Values around the longest key that a backend may have, and far beyond it.
+TEST_P(EventStoreSuite, TagValuesOfAnyLengthAreStoredServedAndFoundByAllOfTheirText) {
+  base::SeededRandom random(1);
+  uint64_t number = 0;
+  for (const size_t length : {511, 512, 2704, 2705, 8191, 100'000}) {
+    std::string printable(length, ' ');
+    for (char& c : printable) c = static_cast<char>('!' + random.Next() % ('~' - '!' + 1));
+    for (const std::string& value : {printable, std::string(length, 'v')}) {
+      SCOPED_TRACE(std::to_string(length) + " characters of " + value.substr(0, 8));
+      // Another value that differs in its last character only.
+      std::string other = value;
+      other.back() = ' ';
+      const uint64_t first = number;
+      number += 5;
+      const std::vector<Event> events = {
+          MakeEvent(first + 1, 1, 100, {{"x", value}}),
+          MakeEvent(first + 2, 1, 100, {{"x", other}}),
+          MakeEvent(first + 3, 30617, 100, {{"d", value}}),
+          MakeEvent(first + 4, 30617, 100, {{"d", other}}),
+      };
+      EXPECT_EQ(Outcomes(events), std::vector(events.size(), kStored));
+      EXPECT_EQ(Outcomes({MakeEvent(first + 5, 30617, 50, {{"d", value}})}), std::vector{kOlder});
+      for (size_t i = 0; i < events.size(); ++i) {
+        nostr::Filter filter;
+        filter.tags[i < 2 ? 'x' : 'd'] = {i % 2 == 0 ? value : other};
+        QuerySpec spec;
+        spec.filters = {filter};
+        spec.unix_now = kNow;
+        const auto rows = QueryAll(*store_, spec);
+        ASSERT_TRUE(rows.ok()) << rows.status();
+        ASSERT_EQ(rows->size(), 1u);
+        EXPECT_EQ(rows->front().id, events[i].id);
+        EXPECT_TRUE(rows->front().json == nostr::EventJson(events[i]));
+      }
+    }
+  }
 }
 
 // ---- queries
