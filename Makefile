@@ -1,7 +1,7 @@
 # What people and CI type. The build itself is CMake's: see CMakePresets.json for the other ways.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run check test test-build test-asan fuzz coverage bench lint clean
+.PHONY: help build run check test test-build test-asan test-tsan fuzz coverage bench lint clean
 
 BUILD := build/release
 JOBS ?= $(shell tools/build_jobs.sh)
@@ -47,6 +47,12 @@ test-asan:  ## All tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@ctest --preset asan-ubsan
+
+test-tsan:  ## The tests of base and ingest with ThreadSanitizer
+	@tools/install_deps.sh build test tsan
+	@cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan -j $(JOBS)
+	@ctest --preset tsan
 
 fuzz:  ## Build the fuzz targets and run each for SECONDS=60
 	@tools/install_deps.sh build fuzz

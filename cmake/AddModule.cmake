@@ -61,6 +61,8 @@ function(add_module)
   endif()
 endfunction()
 
+set(GRASPD_TEST_TIMEOUT 120 CACHE STRING "Seconds after which a test has failed; sanitizers need more")
+
 # add_unit_test(NAME nostr_test SRCS a_test.cc b_test.cc DEPS nostr [PRIVATE_HEADERS_OF nostr] [SLOW])
 #
 # A test binary, usually one a module, which keeps linking short; ctest runs and names each of its tests on
@@ -83,6 +85,6 @@ function(add_unit_test)
   endif()
   include(GoogleTest)
   gtest_discover_tests(${T_NAME} DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS ${label} TIMEOUT 120
+    PROPERTIES LABELS ${label} TIMEOUT ${GRASPD_TEST_TIMEOUT}
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
 endfunction()
