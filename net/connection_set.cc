@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <utility>
@@ -24,6 +25,8 @@ constexpr size_t kReservedDescriptors = 64;
 // The kernel doubles it. Unset, it would grow to megabytes a connection before ours is asked to
 // wait.
 constexpr int kSendBufferBytes = 256 * 1024;
+// Of a message under way, when there is no memory left.
+constexpr size_t kMuchHeld = 64 * 1024;
 
 /// Often enough that no deadline is missed by much, seldom enough to cost nothing.
 base::Duration SweepPeriod(const WebSocketServerOptions& options) {
@@ -61,9 +64,6 @@ ConnectionSet::ConnectionSet(IoPool& pool, WebSocketServerOptions o, HttpHandler
       accepted_total(metrics.MakeCounter("graspd_relay_connections_total",
                                          "Connections accepted or refused on the relay port.",
                                          {{"result", "accepted"}})),
-      refused_total(metrics.MakeCounter("graspd_relay_connections_total",
-                                        "Connections accepted or refused on the relay port.",
-                                        {{"result", "refused"}})),
       slow_reader_closes(metrics.MakeCounter("graspd_relay_slow_client_closes_total",
                                              "Connections closed because they did not read.")),
       silent_closes(metrics.MakeCounter("graspd_relay_silent_client_closes_total",
@@ -72,9 +72,17 @@ ConnectionSet::ConnectionSet(IoPool& pool, WebSocketServerOptions o, HttpHandler
           metrics.MakeCounter("graspd_relay_violation_closes_total",
                               "Connections closed because they broke the WebSocket protocol.")),
       shed_closes(metrics.MakeCounter("graspd_relay_shed_closes_total",
-                                      "Idle connections closed under overload.")),
+                                      "Connections closed for want of memory: idle ones, and "
+                                      "those with long messages under way.")),
       max_connections_(ConnectionLimit(options.connections)),
       sweep_period_(SweepPeriod(options)) {
+  constexpr std::array<const char*, kRefusals> kResults = {"full", "overload", "address",
+                                                           "bad_request", "timeout"};
+  for (size_t i = 0; i < kRefusals; ++i) {
+    refused_total_[i] = &metrics.MakeCounter("graspd_relay_connections_total",
+                                             "Connections accepted or refused on the relay port.",
+                                             {{"result", kResults[i]}});
+  }
   for (size_t i = 0; i < pool.size(); ++i) {
     shards_.push_back(std::make_unique<Shard>(pool.thread(i)));
   }
@@ -116,13 +124,15 @@ void ConnectionSet::Sweep(Shard& shard) {
 void ConnectionSet::Accept(Accepted accepted) {
   const bool counted =
       accepted.family != AF_UNIX && !IsAnyOf(options.trusted_proxies, accepted.peer);
-  if (live_ >= max_connections_ + kRefusedAtOnce ||
-      (counted && !handshakes.TryTake(accepted.peer))) {
-    refused_total.Increment();
-    return;
+  if (live_ >= max_connections_ + kRefusedAtOnce) return Refused(Refusal::kFull);
+  if (counted && !handshakes.TryTake(accepted.peer)) return Refused(Refusal::kAddress);
+  const bool full = ++live_ > max_connections_;
+  const bool refused = full || refuse_new_;
+  if (refused) {
+    Refused(full ? Refusal::kFull : Refusal::kOverload);
+  } else {
+    accepted_total.Increment();
   }
-  const bool refused = ++live_ > max_connections_ || refuse_new_;
-  (refused ? refused_total : accepted_total).Increment();
   Shard& shard = *shards_[next_shard_++ % shards_.size()];
   // Shared because std::function wants to be copied.
   auto arrival = std::make_shared<Arrival>(Arrival{std::move(accepted), counted, refused});
@@ -184,7 +194,11 @@ void ConnectionSet::CutQueues(size_t bytes) {
   for (auto& shard : shards_) {
     shard->thread.Post([self = shared_from_this(), &shard = *shard, bytes] {
       for (ServerConnection* connection : shard.connections) {
-        if (connection->pending_bytes() > bytes) connection->AbortSlowReader();
+        if (connection->pending_bytes() > bytes) {
+          connection->AbortSlowReader();
+        } else if (connection->held_bytes() > kMuchHeld) {
+          connection->Shed();
+        }
       }
     });
   }

@@ -1,6 +1,7 @@
 // The connections of a WebSocketServer: what they share, and what is done to all of them.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -65,6 +66,11 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   /// A connection has ended.
   void Gone();
 
+  /// Why a connection did not come to speak WebSocket or HTTP with us; counted.
+  enum class Refusal : uint8_t { kFull, kOverload, kAddress, kBadRequest, kTimeout };
+  static constexpr size_t kRefusals = 5;
+  void Refused(Refusal why) { refused_total_[static_cast<size_t>(why)]->Increment(); }
+
   /// The sum of all output buffers is over its limit: closes the connection with the largest. Each
   /// thread is asked for its largest, then the fullest closes it; the limit is passed for no longer
   /// than that takes. One such round at a time.
@@ -76,11 +82,11 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   const WebSocketServerOptions options;
   const HttpHandler http;
   const WebSocketServer::SessionFactory make_session;
-  std::atomic<size_t> outbound_total{0};
+  std::atomic<size_t> outbound_total{0}, inbound_total{0};
   AddressCounter clients;     // admitted connections per client
   AddressCounter handshakes;  // connections per peer that have not yet said who they are
-  prometheus::Counter &accepted_total, &refused_total, &slow_reader_closes, &silent_closes,
-      &violation_closes, &shed_closes;
+  prometheus::Counter &accepted_total, &slow_reader_closes, &silent_closes, &violation_closes,
+      &shed_closes;
 
  private:
   [[nodiscard]] bool Adopt(Shard& shard, Arrival& arrival);
@@ -88,6 +94,7 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   void ScheduleSweep(Shard& shard);
   void CloseFullest();
 
+  std::array<prometheus::Counter*, kRefusals> refused_total_{};
   const size_t max_connections_;
   const base::Duration sweep_period_;
   std::vector<std::unique_ptr<Shard>> shards_;

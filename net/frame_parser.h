@@ -44,6 +44,9 @@ class FrameParser {
   };
   [[nodiscard]] Item Next(Input& input);
 
+  /// Bytes kept of an item that is not complete.
+  [[nodiscard]] size_t held() const { return (delivered_ ? 0 : message_.size()) + control_.size(); }
+
   /// Gives back memory of earlier messages unless one is under way. For a periodic sweep.
   void ReleaseIdleMemory();
 

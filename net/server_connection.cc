@@ -73,6 +73,7 @@ Awaitable<void> ServerConnection::Open(std::shared_ptr<ServerConnection> self) {
     RequestOutcome outcome = co_await ReadRequest(stream_.socket());
     if (!outcome.request && outcome.refusal == 0) co_return Finish();
     if (outcome.refusal != 0) {
+      set_->Refused(ConnectionSet::Refusal::kBadRequest);
       response = StatusResponse(outcome.refusal);
     } else {
       HttpRequest& request = *outcome.request;
@@ -105,7 +106,7 @@ int ServerConnection::Admit(const HttpRequest& request) {
   if (client) peer_.address = *client;
   if (peer_.secret_header || !client) return 0;
   if (!set_->clients.TryTake(*client)) {
-    set_->refused_total.Increment();
+    set_->Refused(ConnectionSet::Refusal::kAddress);
     return kTooManyRequests;
   }
   client_of_ = client;
@@ -163,8 +164,22 @@ void ServerConnection::Take(FrameParser::Input input) {
     return Abort();
   }
   if (phase_ != Phase::kOpen || stream_.broken()) return;
+  CountInput();
+  if (phase_ != Phase::kOpen) return;
   SendPong();
   if (!parked_) AwaitInput();
+}
+
+/// What is held counts against a sum: a message that comes to more than a piece and would pass its
+/// limit ends its connection.
+void ServerConnection::CountInput() {
+  constexpr size_t kPiece = 4096;  // who sends small messages never pays for others' large ones
+  const size_t held = held_bytes();
+  if (counted_input_ == 0 && held != 0) input_since_ = last_heard_;
+  const size_t change = held - counted_input_;  // modulo 2^64 when it is negative
+  counted_input_ = held;
+  const size_t total = set_->inbound_total.fetch_add(change) + change;
+  if (held > kPiece && total > set_->options.inbound_total_bytes) Shed();
 }
 
 void ServerConnection::OnItem(const FrameParser::Item& item) {
@@ -180,10 +195,12 @@ void ServerConnection::OnItem(const FrameParser::Item& item) {
       set_->violation_closes.Increment();
       return EndWith(item.code, item.payload);
     case FrameParser::Type::kText:
-      SendPong();  // in the order in which they came
+      input_since_ = last_heard_;  // what follows is another message
+      SendPong();                  // in the order in which they came
       if (!close_started_) session_->OnText(item.payload);
       return;
     case FrameParser::Type::kBinary:
+      input_since_ = last_heard_;
       SendPong();
       if (!close_started_) session_->OnBinary(item.payload.size());
       return;
@@ -290,6 +307,11 @@ void ServerConnection::AbortSlowReader() {
   Abort();
 }
 
+void ServerConnection::Shed() {
+  set_->shed_closes.Increment();
+  Abort();
+}
+
 void ServerConnection::CloseIfIdle(base::SteadyTime silent_since) {
   if (phase_ != Phase::kOpen || close_started_ || !session_ || peer_.secret_header) return;
   if (last_heard_ > silent_since || !session_->IsIdle()) return;
@@ -302,6 +324,7 @@ void ServerConnection::Sweep(base::SteadyTime now) {
   if (phase_ == Phase::kOpen && !close_started_) {
     SweepOpen(now);
   } else if (now >= deadline_) {
+    if (phase_ == Phase::kHttp) set_->Refused(ConnectionSet::Refusal::kTimeout);
     Abort();
   }
 }
@@ -314,6 +337,10 @@ void ServerConnection::SweepOpen(base::SteadyTime now) {
   }
   if (now - last_taken_ > options.pong_timeout) return AbortSlowReader();
   control_frames_ = 0;
+  if (!paused_ && counted_input_ != 0 && now - input_since_ > options.pong_timeout) {
+    set_->violation_closes.Increment();
+    return EndWith(kPolicyViolation, "the message takes too long");
+  }
   if (!paused_ && now - last_heard_ > options.pong_timeout) {
     set_->silent_closes.Increment();
     return Abort();
@@ -331,6 +358,7 @@ void ServerConnection::Finish() {
   on_drained_ = nullptr;
   std::erase(shard_.connections, this);
   EndHandshake();
+  set_->inbound_total -= counted_input_;
   if (client_of_) set_->clients.Free(*client_of_);
   if (session_) session_->OnClosed();
   session_.reset();

@@ -48,6 +48,10 @@ class ServerConnection final : public WebSocketConnection,
   /// Ends the connection with a reset.
   void Abort() { stream_.Fail(asio::error::connection_aborted, /*reset=*/true); }
   void AbortSlowReader();
+  /// What has come and waits for the rest of its message, or for reading to go on.
+  [[nodiscard]] size_t held_bytes() const { return parser_.held() + unread_.size(); }
+  /// Ends the connection because the relay is short of memory.
+  void Shed();
   /// Closes a WebSocket that has been silent since then and whose session waits for nothing.
   void CloseIfIdle(base::SteadyTime silent_since);
 
@@ -74,6 +78,7 @@ class ServerConnection final : public WebSocketConnection,
   void OnControlFrame(const FrameParser::Item& item);
   void SendPong();
   void GoOn();
+  void CountInput();
 
   // The end.
   void EndWith(uint16_t code, std::string_view reason);
@@ -88,7 +93,8 @@ class ServerConnection final : public WebSocketConnection,
   std::shared_ptr<ServerConnection> self_;  // until Finish
   OutputStream stream_;
   FrameParser parser_;
-  std::string unread_;  // what came behind the message at which reading was paused
+  size_t counted_input_ = 0;  // of held_bytes(), in the set's sum
+  std::string unread_;        // what came behind the message at which reading was paused
   Peer peer_;
   std::optional<IpAddress> handshake_of_;  // counted there until the handshake is over
   std::optional<IpAddress> client_of_;     // counted there until the end
@@ -104,6 +110,7 @@ class ServerConnection final : public WebSocketConnection,
   uint64_t swept_sent_bytes_ = 0;  // sent_bytes() when the reader was last seen to take some
   base::SteadyTime deadline_;      // of the HTTP phase, and of closing once that has begun
   base::SteadyTime last_heard_, last_ping_, last_taken_;
+  base::SteadyTime input_since_;  // when the message under way began to come
 };
 
 }  // namespace graspd::net

@@ -28,7 +28,10 @@ class ServerImpl final : public WebSocketServer {
                            [set = set_] { return static_cast<double>(set->live()); })),
         outbound_gauge_(metrics.Sample(
             "graspd_relay_outbound_queue_bytes", "Bytes that wait for clients to read them.",
-            [set = set_] { return static_cast<double>(set->outbound_total.load()); })) {}
+            [set = set_] { return static_cast<double>(set->outbound_total.load()); })),
+        inbound_gauge_(metrics.Sample(
+            "graspd_relay_inbound_bytes", "Bytes of messages that have not come to their end.",
+            [set = set_] { return static_cast<double>(set->inbound_total.load()); })) {}
 
   ~ServerImpl() override {
     CloseAll(kGoingAway, "", base::Duration::zero());
@@ -57,7 +60,8 @@ class ServerImpl final : public WebSocketServer {
   IoPool& pool_;
   const std::shared_ptr<ConnectionSet> set_;
   const std::vector<std::unique_ptr<Listener>> listeners_;
-  const std::unique_ptr<base::Metrics::SampledGauge> connections_gauge_, outbound_gauge_;
+  const std::unique_ptr<base::Metrics::SampledGauge> connections_gauge_, outbound_gauge_,
+      inbound_gauge_;
 };
 
 }  // namespace

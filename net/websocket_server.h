@@ -79,6 +79,7 @@ struct WebSocketServerOptions {
   std::vector<ListenAddress> listen;
   size_t message_bytes = 512 * 1024;
   size_t outbound_bytes = 4u << 20;
+  size_t inbound_total_bytes = 256u << 20;   // of all unfinished messages: past it theirs are cut
   size_t outbound_total_bytes = 256u << 20;  // over all connections: past it the largest is closed
   size_t connections = 10'000;
   size_t connections_per_address = 100;  // the secret-header connection is exempt, and so is one

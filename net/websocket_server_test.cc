@@ -187,6 +187,60 @@ TEST_F(WebSocketServerTest, CutQueuesCutsThoseWithMoreUnread) {
   for (int i = 0; i < 40; ++i) ASSERT_EQ(small.ReadFrame().payload.size(), 100'000u);
 }
 
+TEST_F(WebSocketServerTest, UnfinishedMessagesAreBoundedTogether) {
+  options.message_bytes = 4 << 20;
+  options.inbound_total_bytes = 5 << 20;
+  StartServer();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::make_unique<RawClient>(address()));
+    clients.back()->Upgrade();
+    clients.back()->SendFrame(0x01, std::string(2'000'000, 'x'));  // without FIN
+  }
+  AwaitClosedSessions(2);
+  EXPECT_EQ(server->connection_count(), 2u);
+  RawClient other(address());
+  other.Upgrade();
+  other.SendFrame(kText, std::string(4000, 'x'));
+  EXPECT_EQ(other.ReadFrame().payload.size(), 4000u) << "short messages pass all the same";
+  clients.clear();
+  AwaitClosedSessions(4);
+  EXPECT_NE(metrics.Serialize().find("graspd_relay_inbound_bytes 0"), std::string::npos);
+}
+
+TEST_F(WebSocketServerTest, CutQueuesCutsThoseWithLongUnfinishedMessages) {
+  options.message_bytes = 4 << 20;
+  StartServer();
+  RawClient small(address()), large(address());
+  small.Upgrade();
+  large.Upgrade();
+  small.SendFrame(0x01, std::string(1000, 'x'));
+  large.SendFrame(0x01, std::string(1'000'000, 'x'));
+  while (metrics.Serialize().find("graspd_relay_inbound_bytes 1001000") == std::string::npos) {
+    std::this_thread::yield();
+  }
+  server->CutQueues(6 << 20);
+  AwaitClosedSessions(1);
+  EXPECT_TRUE(large.Ended());
+  small.SendFrame(0x80, "end");
+  EXPECT_EQ(small.ReadFrame().payload.size(), 1003u);
+}
+
+TEST_F(WebSocketServerTest, AMessageThatNeverEndsIsEnded) {
+  options.ping_interval = std::chrono::seconds(1);
+  options.pong_timeout = std::chrono::seconds(2);
+  StartServer();
+  RawClient client(address());
+  client.Upgrade();
+  client.SendFrame(0x01, "begin");
+  RawClient::Frame frame;
+  do {  // it goes on and on, a byte for each ping
+    frame = client.ReadFrame();
+    if ((frame.first & 0x0f) == 0x9) client.SendFrame(0x00, "x");
+  } while ((frame.first & 0x0f) == 0x9);
+  EXPECT_EQ(frame.close_code(), 1008);
+}
+
 TEST_F(WebSocketServerTest, OversizedMessageCloses1009) {
   options.message_bytes = 1000;
   StartServer();

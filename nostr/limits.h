@@ -43,6 +43,7 @@ struct Limits {
   std::chrono::seconds neg_idle{30};
 
   size_t outbound_bytes = 4u << 20;          // queued for one connection; more closes it
+  size_t inbound_total_bytes = 256u << 20;   // of messages that have not come to their end
   size_t outbound_total_bytes = 256u << 20;  // queued for all
   std::chrono::seconds ping_interval{30};
   std::chrono::seconds pong_timeout{60};

@@ -366,6 +366,9 @@ std::vector<SettingSpec> LimitRows() {
       Row("limits.outbound_bytes", &L::outbound_bytes, Bytes(64 * kKiB, kTiB),
           "Queued for one connection; past it the connection is closed. Not below "
           "`limits.event_bytes` or `limits.neg_message_bytes`."),
+      Row("limits.inbound_total_bytes", &L::inbound_total_bytes, Bytes(kMiB, kTiB),
+          "Received of messages that have not come to their end, of all connections; past it who "
+          "sends more of a long one is cut."),
       Row("limits.outbound_total_bytes", &L::outbound_total_bytes, Bytes(kMiB, kTiB),
           "Queued for all connections; past it the largest is closed. Not below "
           "`limits.outbound_bytes`."),

@@ -60,6 +60,7 @@ net::WebSocketServerOptions ServerOptions(const RelayService::Options& options) 
   // Reconciliation has larger messages; sessions hold the others to message_bytes.
   out.message_bytes = std::max(limits.message_bytes, limits.neg_message_bytes);
   out.outbound_bytes = limits.outbound_bytes;
+  out.inbound_total_bytes = limits.inbound_total_bytes;
   out.outbound_total_bytes = limits.outbound_total_bytes;
   out.connections = limits.connections;
   out.connections_per_address = limits.connections_per_address;
