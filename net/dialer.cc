@@ -281,6 +281,8 @@ std::string_view DialErrorName(DialError error) {
       return "none";
     case DialError::kBlocked:
       return "blocked";
+    case DialError::kCrowded:
+      return "crowded";
     case DialError::kDns:
       return "dns";
     case DialError::kTcp:

@@ -22,6 +22,7 @@ namespace graspd::net {
 enum class DialError : uint8_t {
   kNone,     // closed by us
   kBlocked,  // AddressGuard, or plaintext where it is not allowed
+  kCrowded,  // its addresses have as many connections as are allowed
   kDns,
   kTcp,          // refused, unreachable, reset
   kTls,          // handshake or certificate
@@ -88,6 +89,9 @@ struct DialerOptions {
   bool allow_plaintext = false;  // ws:// outside the operator's ranges
   std::string user_agent = "graspd";
   std::string ca_file;  // PEM file of trust roots instead of the system's
+  /// URLs that may be connected at one address (IPv6: one /64) at a time, outside the operator's
+  /// ranges. More are refused with kCrowded.
+  size_t connections_per_address = 4;
 };
 
 /// The one place in graspd that opens outgoing connections.

@@ -61,6 +61,7 @@ void Outbound::OnDeadline() {
 void Outbound::CloseSocket() {
   ErrorCode ignored;
   socket().close(ignored);
+  slot_.reset();
   wake_.cancel();
 }
 
@@ -105,21 +106,37 @@ Awaitable<std::optional<DialFailure>> Outbound::Connect(const Addresses& address
   for (size_t i = 0; i < tries && !closed_by_us_; ++i) {
     address_ = addresses[i];
     timed_out_ = false;
-    SetDeadline((end - Now()) / static_cast<long>(tries - i));  // a fair share for each
-    const Sockaddr target = ToSockaddr(address_);
-    const asio::generic::stream_protocol::endpoint endpoint(target.get(), target.length,
-                                                            IPPROTO_TCP);
-    auto [error] = co_await socket().async_connect(endpoint, kNoThrow);
-    if (!error && !timed_out_ && !closed_by_us_) {
-      ErrorCode ignored;
-      socket().set_option(asio::ip::tcp::no_delay(true), ignored);
-      co_return std::nullopt;
-    }
-    failure = Failed(DialError::kTcp, address_.ToString() + ": " + error.message());
-    ErrorCode ignored;
-    socket().close(ignored);
+    if (failure = TakeSlot(); failure) continue;
+    failure = co_await ConnectTo((end - Now()) / static_cast<long>(tries - i));  // a fair share
+    if (!failure) co_return std::nullopt;
+    slot_.reset();
   }
   co_return failure ? failure : Failed(DialError::kTcp, "");
+}
+
+// A place among the connections to address_, which was checked.
+std::optional<DialFailure> Outbound::TakeSlot() {
+  if (options_.self_permit || core_->guard.Check(address_).by_operator) return std::nullopt;
+  if (auto slot = core_->slots.TryTake(address_.ip, options_.url.ToString())) {
+    slot_.emplace(*std::move(slot));
+    return std::nullopt;
+  }
+  return Failed(DialError::kCrowded, "too many connections to " + address_.ip.ToString());
+}
+
+Awaitable<std::optional<DialFailure>> Outbound::ConnectTo(base::Duration timeout) {
+  SetDeadline(timeout);
+  const Sockaddr target = ToSockaddr(address_);
+  const asio::generic::stream_protocol::endpoint endpoint(target.get(), target.length, IPPROTO_TCP);
+  auto [error] = co_await socket().async_connect(endpoint, kNoThrow);
+  ErrorCode ignored;
+  if (!error && !timed_out_ && !closed_by_us_) {
+    socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+    co_return std::nullopt;
+  }
+  auto failure = Failed(DialError::kTcp, address_.ToString() + ": " + error.message());
+  socket().close(ignored);
+  co_return failure;
 }
 
 Awaitable<std::optional<DialFailure>> Outbound::SecureWithTls() {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "net/address_slots.h"
 #include "net/asio.h"
 #include "net/dialer.h"
 
@@ -133,11 +134,12 @@ std::string Printable(std::string_view text);
 /// What dials need of their dialer; shared, so that a connection may outlive it.
 struct DialerCore {
   DialerCore(const AddressGuard& g, Resolver& r, DialerOptions o)
-      : guard(g), resolver(r), options(std::move(o)) {}
+      : guard(g), resolver(r), options(std::move(o)), slots(options.connections_per_address) {}
 
   const AddressGuard& guard;
   Resolver& resolver;
   const DialerOptions options;
+  AddressSlots slots;
   asio::ssl::context tls{asio::ssl::context::tls_client};
 };
 
@@ -172,11 +174,14 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   using Addresses = std::vector<SocketAddress>;
   Awaitable<std::optional<DialFailure>> Resolve(Addresses& addresses);
   std::optional<DialFailure> CheckAddresses(const Addresses& addresses) const;
+  std::optional<DialFailure> TakeSlot();
   Awaitable<std::optional<DialFailure>> Connect(const Addresses& addresses);
+  Awaitable<std::optional<DialFailure>> ConnectTo(base::Duration timeout);
   Awaitable<std::optional<DialFailure>> SecureWithTls();
   StreamSocket& socket() { return stream().next_layer(); }
 
   SteadyTimer deadline_;
+  std::optional<AddressSlots::Lease> slot_;
   std::optional<absl::StatusOr<std::vector<IpAddress>>> answer_;  // of the resolver
 };
 

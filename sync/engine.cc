@@ -14,6 +14,8 @@ using nostr::RelayUrl;
 using Decision = CandidateSnapshot::Decision;
 
 constexpr size_t kReasonBytes = 256;
+constexpr auto kMinute = std::chrono::minutes(1);
+constexpr size_t kMaxLedNowhere = 1000;  // past it the oldest is forgotten before its minute
 
 uint64_t WholeSeconds(base::Duration duration) {
   return static_cast<uint64_t>(
@@ -37,10 +39,21 @@ bool IsUnknownMessageText(std::string_view text) {
                             "invalid:", "invalid message", "bad message", "envelope"});
 }
 
+// Such a dial ended before any packet went to the relay.
+bool ReachedNobody(net::DialError error) {
+  return error == net::DialError::kDns || error == net::DialError::kBlocked ||
+         error == net::DialError::kCrowded;
+}
+
 }  // namespace
 
 SyncEngine::SyncEngine(EngineOptions options, base::Random& random)
-    : options_(std::move(options)), random_(random), index_(options_.lists_us) {}
+    : options_(std::move(options)),
+      random_(random),
+      index_(options_.lists_us),
+      places_(options_.max_remotes),
+      dialling_(options_.concurrent_dials),
+      dialled_anew_(options_.new_remotes_per_minute) {}
 SyncEngine::~SyncEngine() = default;
 
 // The prefix is what NIP-01 defines; relays that only say it in a NOTICE use words like these.
@@ -111,7 +124,9 @@ void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> 
     }
     for (const auto& [url, delta] : more) affected[url].Merge(delta);
   }
+  hopeless_share_ = SIZE_MAX;
   for (const auto& [url, delta] : affected) MarkDirty(now, url, delta);
+  PumpDials(now);
 }
 
 void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeDelta& delta) {
@@ -128,8 +143,11 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
     Forget(now, *remote);
     return;
   }
-  // Whoever is not connected gets the whole scope when it is.
-  if (!remote->connected() || remote->awaits_information) return;
+  if (!remote->connected()) {  // gets the whole scope when it is
+    ChargePlace(*remote);
+    return;
+  }
+  if (remote->awaits_information) return;
   remote->changes.Merge(delta);
   if (remote->dirty) return;
   const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
@@ -139,40 +157,36 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
   Arm(now.steady + remote->coalesce, Timer::Type::kUpdate, *remote);
 }
 
-// Why `url` is not to be dialled, if there is a reason.
-std::optional<CandidateSnapshot> SyncEngine::Objection(const RelayUrl& url) const {
-  CandidateSnapshot objection;
+bool SyncEngine::IsOwnUrl(const RelayUrl& url) const {
   const nostr::HostPort host{url.host(), url.port()};
-  if (std::find(options_.own_hosts.begin(), options_.own_hosts.end(), host) !=
-      options_.own_hosts.end()) {
-    objection.decision = Decision::kSelf;
-    objection.reason = "is one of our own URLs";
-    return objection;
-  }
-  if (remotes_.size() >= options_.max_remotes) {
-    objection.decision = Decision::kOverLimit;
-    objection.reason = "the limit of remotes is reached";
-    return objection;
-  }
-  return std::nullopt;
+  return std::find(options_.own_hosts.begin(), options_.own_hosts.end(), host) !=
+         options_.own_hosts.end();
 }
 
 void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin origin) {
   if (Find(url)) return;
-  if (const auto objection = Objection(url)) {
-    RecordCandidate(now, url.ToString(), objection->decision, objection->reason);
+  if (IsOwnUrl(url)) {
+    RecordCandidate(now, url.ToString(), Decision::kSelf, "is one of our own URLs");
+    return;
+  }
+  const DialAccount place = PlaceAccount(url, origin);
+  if (places_.full() && !MakeRoomFor(now, place)) {
+    RecordCandidate(now, url.ToString(), Decision::kOverLimit, "the limit of remotes is reached");
     return;
   }
   RecordCandidate(now, url.ToString(), Decision::kAccepted,
                   origin == RemoteOrigin::kConfig ? "configured" : "named by an announcement");
   auto& remote =
       *remotes_.emplace(url, std::make_unique<Remote>(url, origin, options_.health)).first->second;
+  remote.place = place;
+  remote.number = next_remote_++;
+  places_.Take(place);
   remote.state_since = now.unix_seconds;
   ++state_version_;
   if (paused_.contains(url)) {
     SetState(now, remote, RemoteState::kPaused, "paused by the operator");
   } else if (started_) {
-    QueueDial(now, remote);
+    QueueDial(remote);
   } else {
     const auto jitter = base::Duration(static_cast<base::Duration::rep>(
         random_.Below(static_cast<uint64_t>(options_.startup_jitter.count()) + 1)));
@@ -180,6 +194,61 @@ void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin 
     remote.next_attempt_at = now.unix_seconds + WholeSeconds(options_.startup_delay + jitter);
     Arm(remote.next_attempt, Timer::Type::kDial, remote);
   }
+}
+
+// Of the authors who name the relay, the one with the fewest places is charged: naming somebody
+// else's relay does not make it share one's own fate.
+DialAccount SyncEngine::PlaceAccount(const RelayUrl& url, RemoteOrigin origin) const {
+  DialAccount account;
+  if (origin == RemoteOrigin::kConfig) return account;
+  size_t least = SIZE_MAX;
+  (void)index_.AnyAuthor(url, [&](const nostr::PublicKey& author) {
+    const size_t used = places_.UsedBy({author, ""});
+    if (used < least) {
+      least = used;
+      account.author = author;
+    }
+    return least == 0;
+  });
+  account.site = SiteOf(url);
+  return account;
+}
+
+// Anew, because another author may name the relay by now.
+void SyncEngine::ChargePlace(Remote& remote) {
+  places_.Return(remote.place);
+  remote.place = PlaceAccount(remote.url, remote.origin);
+  places_.Take(remote.place);
+}
+
+// A relay that has never answered goes, and of somebody who has more places than the newcomer would
+// have also one that is not connected now.
+bool SyncEngine::MakeRoomFor(const Instant& now, const DialAccount& newcomer) {
+  const size_t share = places_.UsedBy(newcomer) + 1;
+  if (share >= hopeless_share_) return false;
+  Remote* leaves = nullptr;
+  size_t crowd = 0;
+  for (const auto& [url, remote] : remotes_) {
+    if (remote->origin == RemoteOrigin::kConfig || remote->connected() ||
+        remote->state == RemoteState::kPaused) {
+      continue;
+    }
+    const size_t used = places_.UsedBy(remote->place);
+    const bool in_vain = remote->connected_at == 0 && remote->health.consecutive_failures() > 0;
+    if (in_vain ? used < share - 1 : used <= share) continue;
+    // The latest of the most crowded: who was there before a flood came stays.
+    if (leaves && std::pair(used, remote->number) < std::pair(crowd, leaves->number)) continue;
+    leaves = remote.get();
+    crowd = used;
+  }
+  if (!leaves) {
+    hopeless_share_ = share;
+    return false;
+  }
+  const std::string url = leaves->url.ToString();
+  Remove(now, *leaves, "the remote left its place to another");
+  RecordCandidate(now, url, Decision::kOverLimit, "left its place to another");
+  return true;
 }
 
 void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Decision decision,
@@ -205,17 +274,23 @@ void SyncEngine::RecordUnusable(const Instant& now, const std::vector<UnusableRe
 }
 
 void SyncEngine::Forget(const Instant& now, Remote& remote) {
-  base::LogInfo("sync", "remote is no longer named", {{"remote", remote.url.ToString()}});
-  AbandonJobs(now, remote, "the remote is no longer named by any announcement");
-  Disconnect(remote);
-  std::erase(dial_queue_, remote.url);
   candidates_.erase(remote.url.ToString());
-  for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
-  remotes_.erase(RelayUrl(remote.url));  // `remote` is gone
-  ++state_version_;
+  Remove(now, remote, "the remote is no longer named by any announcement");
   AdmitOneMore(now);
   PumpDials(now);
   PumpJobs(now);
+}
+
+// `remote` is gone afterwards.
+void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view reason) {
+  base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
+  AbandonJobs(now, remote, reason);
+  Disconnect(remote);
+  std::erase(dial_queue_, remote.url);
+  for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
+  places_.Return(remote.place);
+  remotes_.erase(RelayUrl(remote.url));
+  ++state_version_;
 }
 
 // A place has become free: the first of those that were over the limit takes it.
@@ -231,56 +306,93 @@ void SyncEngine::AdmitOneMore(const Instant& now) {
 
 // ---- dialling --------------------------------------------------------------------------------
 
-void SyncEngine::QueueDial(const Instant& now, Remote& remote) {
+void SyncEngine::QueueDial(Remote& remote) {
   if (remote.connection || remote.in_dial_queue) return;
   remote.in_dial_queue = true;
   dial_queue_.push_back(remote.url);
-  PumpDials(now);
 }
 
 void SyncEngine::PumpDials(const Instant& now) {
-  while (!recent_new_.empty() && now.steady - recent_new_.front() >= std::chrono::minutes(1)) {
-    recent_new_.pop_front();
-  }
-  std::deque<RelayUrl> later;
-  while (!dial_queue_.empty() && dialling_ < options_.concurrent_dials) {
-    Remote* remote = Find(dial_queue_.front());
-    const bool first_time =
-        remote && remote->health.consecutive_failures() == 0 && remote->connected_at == 0;
-    if (remote && first_time && recent_new_.size() >= options_.new_remotes_per_minute) {
-      later.push_back(dial_queue_.front());  // known ones may still pass
-      dial_queue_.pop_front();
+  ExpireNewDials(now.steady);
+  for (auto next = dial_queue_.begin(); next != dial_queue_.end() && !dialling_.full();) {
+    Remote* remote = Find(*next);
+    const bool wanted = !remote->connection && remote->state != RemoteState::kPaused;
+    const bool first_time = remote->health.consecutive_failures() == 0 && remote->connected_at == 0;
+    const auto payer = wanted ? Payer(*remote, first_time) : std::nullopt;
+    if (wanted && !payer) {
+      ++next;  // waits for its turn; others may pass
       continue;
     }
-    dial_queue_.pop_front();
-    if (!remote) continue;
+    next = dial_queue_.erase(next);
     remote->in_dial_queue = false;
-    if (remote->connection || remote->state == RemoteState::kPaused) continue;
-    if (first_time) recent_new_.push_back(now.steady);
-    const ConnectionId connection{next_connection_++};
-    remote->connection = connection;
-    remote->is_open = false;
-    remote->next_attempt_at = 0;
-    connections_.emplace(connection, remote->url);
-    ++dialling_;
-    SetState(now, *remote, RemoteState::kConnecting);
-    Emit(Dial{remote->url, connection});
-    remote->information_on_its_way = now.steady >= remote->information_until;
-    if (remote->information_on_its_way) Emit(FetchInformation{remote->url, connection});
+    if (wanted) BeginDial(now, *remote, *payer, first_time);
   }
-  if (!later.empty()) {
-    if (dial_timer_ <= now.steady) {
-      dial_timer_ = recent_new_.front() + std::chrono::minutes(1);
-      timers_.emplace(dial_timer_, Timer{Timer::Type::kDialQueue, std::nullopt});
-    }
-    dial_queue_.insert(dial_queue_.begin(), later.begin(), later.end());
+  if (dial_queue_.empty() || (new_dials_.empty() && led_nowhere_.empty()) ||
+      dial_timer_ > now.steady) {
+    return;
+  }
+  const auto oldest = [&](const std::deque<NewDial>& dials) {
+    return dials.empty() ? now.steady : dials.front().at;
+  };
+  dial_timer_ = std::min(oldest(new_dials_), oldest(led_nowhere_)) + kMinute;
+  timers_.emplace(dial_timer_, Timer{Timer::Type::kDialQueue, std::nullopt});
+}
+
+void SyncEngine::ExpireNewDials(base::SteadyTime now) {
+  while (!new_dials_.empty() && now - new_dials_.front().at >= kMinute) {
+    dialled_anew_.Return(new_dials_.front().payer);
+    new_dials_.pop_front();
+  }
+  while (!led_nowhere_.empty() &&
+         (now - led_nowhere_.front().at >= kMinute || led_nowhere_.size() > kMaxLedNowhere)) {
+    dialled_anew_.ReturnForgiven(led_nowhere_.front().payer);
+    led_nowhere_.pop_front();
   }
 }
+
+// Who is charged for dialling the remote now: any author who names it and has a share left. Nobody
+// if there is none, or if the remote's site has none.
+std::optional<DialAccount> SyncEngine::Payer(const Remote& remote, bool first_time) const {
+  if (first_time && dialled_anew_.full()) return std::nullopt;
+  if (remote.origin == RemoteOrigin::kConfig) return DialAccount();
+  const auto may_take = [&](const auto& who) {
+    return dialling_.MayTake(who) && (!first_time || dialled_anew_.MayTake(who));
+  };
+  DialAccount account{std::nullopt, remote.place.site};
+  const bool found =
+      may_take(account.site) && index_.AnyAuthor(remote.url, [&](const nostr::PublicKey& author) {
+        account.author = author;
+        return may_take(author);
+      });
+  return found ? std::optional(account) : std::nullopt;
+}
+
+void SyncEngine::BeginDial(const Instant& now, Remote& remote, const DialAccount& payer,
+                           bool first_time) {
+  const ConnectionId connection{next_connection_++};
+  dialling_.Take(payer);
+  if (first_time) {
+    dialled_anew_.Take(payer);
+    new_dials_.push_back({now.steady, connection, payer});
+  }
+  remote.payer = payer;
+  remote.connection = connection;
+  remote.is_open = false;
+  remote.next_attempt_at = 0;
+  connections_.emplace(connection, remote.url);
+  SetState(now, remote, RemoteState::kConnecting);
+  Emit(Dial{remote.url, connection});
+  remote.information_on_its_way = now.steady >= remote.information_until;
+  if (remote.information_on_its_way) Emit(FetchInformation{remote.url, connection});
+}
+
+// The dial is not under way any more: the remote is connected, or not to be.
+void SyncEngine::EndDial(Remote& remote) { dialling_.Return(std::exchange(remote.payer, {})); }
 
 // Ends our side of the connection; what it still says is ignored from now on.
 void SyncEngine::Disconnect(Remote& remote) {
   if (!remote.connection) return;
-  if (!remote.is_open) --dialling_;
+  if (!remote.is_open) EndDial(remote);
   connections_.erase(*remote.connection);
   Emit(HangUp{*remote.connection});
   remote.connection.reset();
@@ -293,7 +405,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
                              const net::DialSuccess& success) {
   Remote* remote = Find(connection);
   if (!remote || remote->is_open) return;
-  --dialling_;
+  EndDial(*remote);
   remote->is_open = true;
   remote->unjudged = 0;
   remote->address = success.address.ToString();
@@ -348,7 +460,10 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
                                 const net::DialFailure& failure) {
   Remote* remote = Find(connection);
   if (!remote) return;
-  if (!remote->is_open) --dialling_;
+  if (!remote->is_open) {
+    EndDial(*remote);
+    if (ReachedNobody(failure.error)) ForgiveNewDial(*remote);
+  }
   // Nothing was missing up to now only if everything had been caught up.
   if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
   connections_.erase(connection);
@@ -367,6 +482,9 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
     RecordCandidate(now, remote->url.ToString(), Decision::kForbidden, failure.detail);
     SetState(now, *remote, RemoteState::kBlocked, failure.detail);
   } else {
+    if (failure.error == net::DialError::kCrowded) {
+      RecordCandidate(now, remote->url.ToString(), Decision::kCrowded, failure.detail);
+    }
     SetState(now, *remote,
              remote->health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff,
              failure.detail);
@@ -376,6 +494,22 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   Arm(remote->next_attempt, Timer::Type::kDial, *remote);
   PumpDials(now);
   PumpJobs(now);
+}
+
+// A dial that ended before any packet went to the relay: no more than a question to a name server,
+// and for a bare address not even that.
+void SyncEngine::ForgiveNewDial(const Remote& remote) {
+  const auto dial = std::find_if(new_dials_.rbegin(), new_dials_.rend(), [&](const NewDial& other) {
+    return other.connection == remote.connection;
+  });
+  if (dial == new_dials_.rend()) return;
+  if (remote.url.host_is_ip()) {
+    dialled_anew_.Return(dial->payer);
+  } else {
+    dialled_anew_.Forgive();
+    led_nowhere_.push_back(std::move(*dial));
+  }
+  new_dials_.erase(std::next(dial).base());
 }
 
 // ---- subscriptions ---------------------------------------------------------------------------
@@ -560,7 +694,8 @@ void SyncEngine::OnTimer(const Instant& now) {
         // Stale if the remote was dialled, paused or given another time since.
         if (remote && !remote->connection && remote->state != RemoteState::kPaused &&
             remote->next_attempt <= now.steady) {
-          QueueDial(now, *remote);
+          QueueDial(*remote);
+          PumpDials(now);
         }
         break;
       case Timer::Type::kInformation:
@@ -615,19 +750,21 @@ bool SyncEngine::Resume(const Instant& now, const RelayUrl& url, bool reset_back
   if (reset_backoff) remote->health.Reset();
   if (remote->state == RemoteState::kPaused) {
     SetState(now, *remote, RemoteState::kBackoff, "resumed by the operator");
-    QueueDial(now, *remote);
+    QueueDial(*remote);
   } else if (reset_backoff) {
-    QueueDial(now, *remote);
+    QueueDial(*remote);
   }
+  PumpDials(now);
   return changed;
 }
 
 void SyncEngine::DialWaiting(const Instant& now) {
   for (auto& [url, remote] : remotes_) {
     if (remote->state == RemoteState::kDiscovered || remote->state == RemoteState::kBackoff) {
-      QueueDial(now, *remote);
+      QueueDial(*remote);
     }
   }
+  PumpDials(now);
 }
 
 }  // namespace graspd::sync

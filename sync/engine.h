@@ -25,6 +25,7 @@
 #include "nostr/relay_url.h"
 #include "storage/event_store.h"
 #include "sync/catchup_job.h"
+#include "sync/fair_limit.h"
 #include "sync/filter_service.h"
 #include "sync/relay_health.h"
 #include "sync/repo_index.h"
@@ -128,6 +129,8 @@ struct EngineOptions {
   size_t max_remotes = 500;
   size_t max_candidates = 10'000;
   size_t concurrent_dials = 16;
+  /// Relays dialled for the first time. A dial that ended before any packet went to the relay (no
+  /// such name, a forbidden address) counts for its account alone.
   size_t new_remotes_per_minute = 60;
   size_t jobs_in_total = 16;
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
@@ -164,6 +167,10 @@ struct EngineOptions {
 /// Every method takes what happened and when, and appends to the actions that TakeActions() hands
 /// out; nothing here waits, sends or reads a clock. After each input the caller carries out the
 /// actions and arranges to call OnTimer() at NextDeadline().
+///
+/// The dials and the places of remotes are shared fairly between the authors who name relays and
+/// the sites that these belong to (FairLimit), so that a flood of either does not keep others
+/// waiting.
 ///
 /// Bounds: max_remotes, max_candidates, queued_jobs_per_remote, job_history; the RepoIndex is as
 /// large as the store's announcements and roots. Threading: thread-compatible; lives on the sync
@@ -238,11 +245,15 @@ class SyncEngine {
 
   // Remotes and candidates.
   void Consider(const Instant& now, const nostr::RelayUrl& url, RemoteOrigin origin);
-  std::optional<CandidateSnapshot> Objection(const nostr::RelayUrl& url) const;
+  [[nodiscard]] bool IsOwnUrl(const nostr::RelayUrl& url) const;
   void RecordCandidate(const Instant& now, const std::string& url,
                        CandidateSnapshot::Decision decision, std::string_view reason);
   void RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays);
   void Forget(const Instant& now, Remote& remote);
+  void ChargePlace(Remote& remote);
+  void Remove(const Instant& now, Remote& remote, std::string_view reason);
+  [[nodiscard]] DialAccount PlaceAccount(const nostr::RelayUrl& url, RemoteOrigin origin) const;
+  bool MakeRoomFor(const Instant& now, const DialAccount& newcomer);
   void AdmitOneMore(const Instant& now);
   void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
@@ -251,8 +262,13 @@ class SyncEngine {
   Remote* Find(const nostr::RelayUrl& url);
 
   // Connections.
-  void QueueDial(const Instant& now, Remote& remote);
+  void QueueDial(Remote& remote);  // PumpDials() follows
   void PumpDials(const Instant& now);
+  void ExpireNewDials(base::SteadyTime now);
+  [[nodiscard]] std::optional<DialAccount> Payer(const Remote& remote, bool first_time) const;
+  void BeginDial(const Instant& now, Remote& remote, const DialAccount& payer, bool first_time);
+  void EndDial(Remote& remote);
+  void ForgiveNewDial(const Remote& remote);
   void Disconnect(Remote& remote);
   void UpdateScope(const Instant& now, Remote& remote);
   void BeginSync(const Instant& now, Remote& remote);
@@ -297,14 +313,24 @@ class SyncEngine {
   std::map<std::string, CandidateSnapshot> candidates_;
   std::set<nostr::RelayUrl> paused_;  // also those not known as remotes
   std::deque<nostr::RelayUrl> dial_queue_;
-  size_t dialling_ = 0;
-  base::SteadyTime dial_timer_{};                  // the latest kDialQueue timer
-  std::deque<base::SteadyTime> recent_new_;        // first dials of the last minute
+  // Of the changes under way: no place is made for who has as many with it, or more.
+  size_t hopeless_share_ = SIZE_MAX;
+  FairLimit places_;        // of remotes
+  FairLimit dialling_;      // dials under way
+  FairLimit dialled_anew_;  // first dials of the last minute, the oldest first below
+  struct NewDial {
+    base::SteadyTime at;
+    ConnectionId connection;
+    DialAccount payer;
+  };
+  std::deque<NewDial> new_dials_;
+  std::deque<NewDial> led_nowhere_;  // of them, those that ended before any packet; capped
+  base::SteadyTime dial_timer_{};    // the latest kDialQueue timer
   std::map<uint64_t, std::unique_ptr<Job>> jobs_;  // queued and running
   std::deque<JobSnapshot> finished_jobs_;          // newest first, at most job_history
   size_t running_jobs_ = 0;
   std::optional<nostr::RelayUrl> last_served_;  // got the latest job slot: turns are fair
-  uint64_t next_connection_ = 1, next_job_ = 1, next_run_ = 1;
+  uint64_t next_connection_ = 1, next_job_ = 1, next_run_ = 1, next_remote_ = 1;
   Timers timers_;  // at most one of each type per remote
   std::vector<Action> actions_;
   uint64_t state_version_ = 0;

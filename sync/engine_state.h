@@ -37,6 +37,8 @@ struct SyncEngine::Remote {
 
   nostr::RelayUrl url;
   RemoteOrigin origin;
+  DialAccount place;    // who has the place
+  uint64_t number = 0;  // grows with each remote
   RemoteState state = RemoteState::kDiscovered;
   std::string state_reason;
   uint64_t state_since = 0;
@@ -46,6 +48,7 @@ struct SyncEngine::Remote {
   std::optional<ConnectionId> connection;  // from Dial to its end
   bool is_open = false;
   bool in_dial_queue = false;
+  DialAccount payer;  // of the dial under way
   RelayHealthTracker health;
   base::SteadyTime next_attempt{};
   std::string address;

@@ -216,6 +216,18 @@ size_t RepoIndex::ReferencesTo(const RelayUrl& relay) const {
   return found == repos_of_.end() ? 0 : found->second.size();
 }
 
+bool RepoIndex::AnyAuthor(const RelayUrl& relay,
+                          const std::function<bool(const nostr::PublicKey&)>& wanted) const {
+  const auto found = repos_of_.find(relay);
+  if (found == repos_of_.end()) return false;
+  const nostr::PublicKey* asked = nullptr;  // addresses of one author stand together
+  return std::any_of(found->second.begin(), found->second.end(), [&](const Address& address) {
+    if (asked != nullptr && *asked == address.author) return false;
+    asked = &address.author;
+    return wanted(address.author);
+  });
+}
+
 std::vector<Address> RepoIndex::Repos(const RelayUrl& relay) const {
   const auto found = repos_of_.find(relay);
   if (found == repos_of_.end()) return {};

@@ -58,6 +58,10 @@ class RepoIndex {
   [[nodiscard]] std::vector<nostr::RelayUrl> Relays() const;
   /// How many announcements name the relay.
   [[nodiscard]] size_t ReferencesTo(const nostr::RelayUrl& relay) const;
+  /// Whether `wanted` holds for one of the authors of the announcements that name the relay. Stops
+  /// at the first.
+  [[nodiscard]] bool AnyAuthor(const nostr::RelayUrl& relay,
+                               const std::function<bool(const nostr::PublicKey&)>& wanted) const;
   /// Addresses of the repositories whose announcements name `relay`.
   [[nodiscard]] std::vector<nostr::Address> Repos(const nostr::RelayUrl& relay) const;
   /// Roots that belong to one of those repositories, each once, ascending.

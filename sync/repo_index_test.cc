@@ -18,6 +18,7 @@ using ::testing::IsEmpty;
 using testing::Issue;
 using ::testing::Pair;
 using testing::Repo;
+using ::testing::UnorderedElementsAre;
 using testing::Url;
 
 const auto kRepo = Repo("alice", "tool");
@@ -40,6 +41,26 @@ TEST(RepoIndex, AnnouncementNamesItsRelays) {
   EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
   EXPECT_EQ(index.ReferencesTo(kB), 1u);
   EXPECT_EQ(index.ReferencesTo(Url("wss://c.example")), 0u);
+}
+
+TEST(RepoIndex, AsksForEachAuthorWhoNamesARelayOnceUntilOneIsWanted) {
+  RepoIndex index;
+  for (const char* repo : {"one", "two", "three"}) {
+    index.Add(Announcement(Repo("alice", repo), 100, {"wss://a.example"}));
+    index.Add(Announcement(Repo("bob", repo), 100, {"wss://a.example"}));
+  }
+  std::set<nostr::PublicKey> asked;
+  size_t questions = 0;
+  EXPECT_FALSE(index.AnyAuthor(kA, [&](const nostr::PublicKey& author) {
+    ++questions;
+    asked.insert(author);
+    return false;
+  }));
+  EXPECT_THAT(asked, UnorderedElementsAre(kRepo.author, kOther.author));
+  EXPECT_EQ(questions, 2u);
+  EXPECT_TRUE(index.AnyAuthor(kA, [&](const nostr::PublicKey&) { return ++questions > 0; }));
+  EXPECT_EQ(questions, 3u) << "stops at the first";
+  EXPECT_FALSE(index.AnyAuthor(kB, [](const nostr::PublicKey&) { return true; }));
 }
 
 TEST(RepoIndex, SameAnnouncementTwiceChangesNothing) {

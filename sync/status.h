@@ -76,6 +76,7 @@ struct CandidateSnapshot {
     kSelf,       // ourselves
     kForbidden,  // resolves to an address that may not be dialled
     kOverLimit,  // too many remotes
+    kCrowded,    // too many connections to its address
   };
   std::string url;
   uint64_t first_seen = 0;

@@ -14,7 +14,7 @@ declare -A packages=(
     libabsl-dev libboost1.81-dev libboost-json1.81-dev libfmt-dev libgrpc++-dev
     liblmdb-dev libprotobuf-dev libsecp256k1-dev libsimdjson-dev libspdlog-dev libssl-dev
     libtomlplusplus-dev prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc zlib1g-dev"
-  [test]="libgtest-dev libgmock-dev strace"
+  [test]="libgtest-dev libgmock-dev strace iproute2 nftables util-linux"
   [bench]="libbenchmark-dev"
   [lint]="clang-format"
   [tsan]="clang libclang-rt-14-dev"

@@ -162,6 +162,10 @@ admin::CandidateInfo ToAdmin(const sync::CandidateSnapshot& from) {
       to.decision = CandidateDecision::kWaiting;
       to.reason = "REMOTE_LIMIT";
       break;
+    case Decision::kCrowded:
+      to.decision = CandidateDecision::kWaiting;
+      to.reason = "ADDRESS_LIMIT";
+      break;
   }
   return to;
 }

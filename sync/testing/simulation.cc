@@ -134,6 +134,7 @@ void Simulation::FinishDial(ConnectionId id) {
   if (found == links_.end()) return;  // hung up meanwhile
   auto& site = At(found->second.url);
   if (site.blocked) return Drop(id, net::DialError::kBlocked);
+  if (site.fails_with) return Drop(id, *site.fails_with);
   if (!site.up) return Drop(id, net::DialError::kTcp);
   --dialling_;
   found->second.open = true;

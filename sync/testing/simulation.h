@@ -30,6 +30,7 @@ class Simulation {
     FakeRelay relay;
     bool up = true;
     bool blocked = false;  // AddressGuard refuses
+    std::optional<net::DialError> fails_with;
     base::Duration dial_time = 2 * kLatency;
     std::optional<base::Duration> drops_after;  // each connection
     std::vector<base::SteadyTime> dials;

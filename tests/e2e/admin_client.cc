@@ -12,6 +12,8 @@ namespace {
 
 namespace v1 = graspd::admin::v1;
 
+constexpr int kPage = 500;
+
 std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
   return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
 }
@@ -41,6 +43,32 @@ v1::Remote AdminClient::Find(const std::string& url) const {
     if (remote.url() == url) return remote;
   }
   return {};
+}
+
+std::vector<v1::Remote> AdminClient::Remotes() const {
+  std::vector<v1::Remote> all;
+  v1::ListRemotesRequest request;
+  request.set_page_size(kPage);
+  do {
+    const auto page =
+        Call<v1::RemoteService>(address_, &v1::RemoteService::Stub::ListRemotes, request);
+    all.insert(all.end(), page.remotes().begin(), page.remotes().end());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
+std::map<std::string, v1::Candidate> AdminClient::Candidates() const {
+  std::map<std::string, v1::Candidate> all;
+  v1::ListCandidatesRequest request;
+  request.set_page_size(kPage);
+  do {
+    const auto page =
+        Call<v1::DiscoveryService>(address_, &v1::DiscoveryService::Stub::ListCandidates, request);
+    for (const auto& candidate : page.candidates()) all.emplace(candidate.url(), candidate);
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
 }
 
 bool AdminClient::IsLive(const std::string& url) const {

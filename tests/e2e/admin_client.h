@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "graspd/admin/v1/discovery_service.pb.h"
 #include "graspd/admin/v1/remote_service.pb.h"
@@ -15,6 +17,10 @@ class AdminClient {
 
   /// The remote of that URL; without a URL if there is none.
   [[nodiscard]] admin::v1::Remote Find(const std::string& url) const;
+  /// All of them, by pages.
+  [[nodiscard]] std::vector<admin::v1::Remote> Remotes() const;
+  /// By URL.
+  [[nodiscard]] std::map<std::string, admin::v1::Candidate> Candidates() const;
   [[nodiscard]] bool IsLive(const std::string& url) const;
   /// The candidate of that URL; without a URL if there is none.
   [[nodiscard]] admin::v1::Candidate FindCandidate(const std::string& url) const;

@@ -32,10 +32,17 @@ std::string ReadFile(const std::string& path) {
 }
 
 // graspd refuses GRASPD_ variables that it does not know and obeys those that it does, so none of
-// those of whoever runs the tests may reach it. Returns whether GRASPD_REQUIRE_INTEROP was set.
-bool TakeOurVariables() {
-  const char* require = std::getenv("GRASPD_REQUIRE_INTEROP");
-  const bool required = require != nullptr && std::string_view(require) == "1";
+// those of whoever runs the tests may reach it.
+struct Requirements {
+  bool interop = false, netns = false;
+};
+
+Requirements TakeOurVariables() {
+  const auto is_set = [](const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr && std::string_view(value) == "1";
+  };
+  const Requirements required{is_set("GRASPD_REQUIRE_INTEROP"), is_set("GRASPD_REQUIRE_NETNS")};
   std::vector<std::string> ours;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
@@ -45,12 +52,15 @@ bool TakeOurVariables() {
   return required;
 }
 
-}  // namespace
-
-bool InteropIsRequired() {
-  static const bool required = TakeOurVariables();
+const Requirements& Required() {
+  static const Requirements required = TakeOurVariables();
   return required;
 }
+
+}  // namespace
+
+bool InteropIsRequired() { return Required().interop; }
+bool NetworkNamespacesAreRequired() { return Required().netns; }
 
 bool Eventually(const std::function<bool()>& condition) {
   const auto& clock = base::SystemClock::Instance();

@@ -32,6 +32,8 @@ T Value(absl::StatusOr<T> result) {
 /// True if GRASPD_REQUIRE_INTEROP=1: what a test needs from outside (a program, a free port) must
 /// be there; a test that lacks it fails instead of being skipped.
 [[nodiscard]] bool InteropIsRequired();
+/// The same of GRASPD_REQUIRE_NETNS and network namespaces.
+[[nodiscard]] bool NetworkNamespacesAreRequired();
 
 /// A directory of its own, removed at the end; kept, and named, if the test has failed.
 class TempDir {

@@ -1,0 +1,231 @@
+// SyncEngine: floods of relay URLs, and those who are announced in the midst of them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "sync/engine.h"
+#include "sync/testing/engine_fixture.h"
+
+namespace graspd::sync::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Decision = CandidateSnapshot::Decision;
+
+class DialFloodTest : public SyncEngineTest {
+ protected:
+  // Nothing answers there, for as long as a dial may take.
+  std::string BlackHole(const std::string& url) {
+    sim_->At(url).up = false;
+    sim_->At(url).dial_time = seconds(5);
+    return url;
+  }
+  void NameAll(std::string_view author, const std::string& repo,
+               const std::vector<std::string>& relays) {
+    sim_->PublishHere(Announcement(Repo(author, repo), kLongAgo, relays));
+  }
+  // An honest relay is announced now.
+  void ExpectLiveWithin5Seconds() {
+    NameAll("honest", "tool", {kA});
+    sim_->RunFor(seconds(5));
+    EXPECT_EQ(sim_->State(kA), RemoteState::kLive);
+  }
+  size_t DialledUrls(const std::vector<std::string>& urls) {
+    return static_cast<size_t>(std::count_if(
+        urls.begin(), urls.end(), [&](const auto& url) { return !sim_->At(url).dials.empty(); }));
+  }
+};
+
+TEST_F(DialFloodTest, TenThousandRelaysOfOneAuthorLeaveRoomForAnother) {
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> flood;
+  for (int i = 0; i < 500; ++i) {
+    std::vector<std::string> relays;
+    for (int k = 0; k < 20; ++k) {
+      relays.push_back(BlackHole("wss://r" + std::to_string(20 * i + k) + ".example"));
+    }
+    NameAll("flood", std::to_string(i), relays);
+    flood.insert(flood.end(), relays.begin(), relays.end());
+  }
+  sim.RunFor(seconds(30));
+  ExpectLiveWithin5Seconds();
+  sim.RunFor(seconds(24));
+  EXPECT_LE(DialledUrls(flood), 60u);
+  EXPECT_GE(DialledUrls(flood), 20u) << "a flood is dialled too, in its turn";
+  EXPECT_LE(sim.dialling_at_most(), 16u);
+  EXPECT_EQ(sim.engine.Remotes().size(), 500u);
+}
+
+TEST_F(DialFloodTest, OneAnnouncementWithTenThousandRelaysCountsAsTwenty) {
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> relays;
+  for (int i = 0; i < 10'000; ++i) {
+    relays.push_back("wss://r" + std::to_string(i) + ".example");
+  }
+  NameAll("flood", "all", relays);
+  ExpectLiveWithin5Seconds();
+  EXPECT_EQ(sim.engine.Remotes().size(), 21u);
+}
+
+TEST_F(DialFloodTest, TwoThousandAuthorsWithNamesBelowOneDomainLeaveRoomForAnother) {
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 2000; ++i) {
+    const std::string n = std::to_string(i);
+    NameAll("author" + n, "x", {BlackHole("wss://r" + n + ".flood.example")});
+  }
+  sim.RunFor(seconds(30));
+  ExpectLiveWithin5Seconds();
+  EXPECT_LE(sim.dialling_at_most(), 16u);
+  EXPECT_LE(sim.engine.Remotes().size(), 500u);
+}
+
+TEST_F(DialFloodTest, TwoThousandAuthorsWithBareAddressesLeaveRoomForAnother) {
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 2000; ++i) {
+    NameAll("author" + std::to_string(i), "x",
+            {BlackHole("wss://25.1." + std::to_string(i / 250) + "." + std::to_string(i % 250))});
+  }
+  sim.RunFor(seconds(30));
+  ExpectLiveWithin5Seconds();
+}
+
+// Unregistered domains cost nothing either, but nobody is harmed by a name that does not exist.
+TEST_F(DialFloodTest, NamesThatDoNotExistOfManyAuthorsLeaveRoomForAnother) {
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 1000; ++i) {
+    const std::string n = std::to_string(i), url = "wss://made-up" + n + ".example";
+    sim.At(url).fails_with = net::DialError::kDns;
+    sim.At(url).dial_time = milliseconds(50);
+    NameAll("author" + n, "x", {url});
+    sim.RunFor(milliseconds(20));
+  }
+  ExpectLiveWithin5Seconds();
+}
+
+TEST_F(DialFloodTest, DomainsThatDoNotExistAreStillFewAMinuteForOneAuthor) {
+  options_.max_remotes = 10'000;
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> flood;
+  for (int i = 0; i < 300; ++i) {
+    flood.push_back("wss://made-up" + std::to_string(i) + ".example");
+    sim.At(flood.back()).fails_with = net::DialError::kDns;
+    NameAll("flood", std::to_string(i), {flood.back()});
+  }
+  sim.RunFor(seconds(59));
+  EXPECT_LE(DialledUrls(flood), 60u);
+  sim.RunFor(minutes(6));
+  EXPECT_EQ(DialledUrls(flood), 300u);
+}
+
+TEST_F(DialFloodTest, ForbiddenAddressesCostNobodyAShare) {
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> forbidden;
+  for (int i = 0; i < 250; ++i) {
+    forbidden.push_back("wss://10.0.0." + std::to_string(i));
+    sim.At(forbidden.back()).blocked = true;
+    NameAll("author", std::to_string(i), {forbidden.back()});
+  }
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(DialledUrls(forbidden), 250u);
+  NameAll("author", "tool", {kA});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(DialFloodTest, ARelayThatAFloodNamesTooIsNotHeldBackByIt) {
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 200; ++i) NameAll("flood", std::to_string(i), {BlackHole(Host(i))});
+  NameAll("flood", "last", {kA});
+  sim.RunFor(seconds(30));
+  EXPECT_THAT(sim.At(kA).dials, IsEmpty());
+  ExpectLiveWithin5Seconds();
+}
+
+TEST_F(DialFloodTest, ConfiguredRelaysDoNotWaitBehindAFlood) {
+  options_.bootstrap = {Url(kB)};
+  auto& sim = Begin();
+  sim.At(kB).dial_time = seconds(6);
+  for (int i = 0; i < 200; ++i) {
+    BlackHole(Host(i));
+    sim.StoredBefore(Announcement(Repo("flood", std::to_string(i)), kLongAgo, {Host(i)}));
+  }
+  sim.Start();
+  sim.RunFor(seconds(14));
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+}
+
+// ---- places ------------------------------------------------------------------------------------
+
+TEST_F(DialFloodTest, APlaceThatWasTakenInVainGoesToTheNextAndSaysSo) {
+  options_.max_remotes = 10;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 10; ++i) {
+    NameAll("author" + std::to_string(i), "x", {BlackHole(Host(i))});
+  }
+  sim.RunFor(seconds(20));
+  ExpectLiveWithin5Seconds();
+  EXPECT_FALSE(sim.Remote(Host(9)).has_value()) << "the latest goes";
+  EXPECT_EQ(sim.Candidate(Host(9))->decision, Decision::kOverLimit);
+  EXPECT_EQ(sim.Candidate(Host(9))->reason, "left its place to another");
+  EXPECT_THAT(sim.engine.Remotes(), SizeIs(10));
+}
+
+TEST_F(DialFloodTest, WhoHasAnsweredKeepsItsPlace) {
+  options_.max_remotes = 10;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 10; ++i) NameAll("author" + std::to_string(i), "x", {Host(i)});
+  sim.RunFor(seconds(5));
+  for (int i = 0; i < 10; ++i) sim.GoDown(Host(i));
+  sim.RunFor(seconds(60));
+  NameAll("honest", "tool", {kA});
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.Candidate(kA)->decision, Decision::kOverLimit);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(sim.Remote(Host(i)).has_value());
+}
+
+TEST_F(DialFloodTest, AnotherAuthorsRelayIsNotPushedOutByACrowd) {
+  options_.max_remotes = 10;
+  auto& sim = Begin();
+  sim.Start();
+  NameAll("honest", "tool", {BlackHole(kA)});
+  sim.RunFor(seconds(10));
+  for (int i = 0; i < 100; ++i) NameAll("flood", std::to_string(i), {BlackHole(Host(i))});
+  sim.RunFor(minutes(10));
+  EXPECT_TRUE(sim.Remote(kA).has_value());
+  EXPECT_THAT(sim.engine.Remotes(), SizeIs(10));
+}
+
+// ---- one address --------------------------------------------------------------------------------
+
+TEST_F(DialFloodTest, ARelayWhoseAddressIsCrowdedWaitsAndSaysSo) {
+  auto& sim = Begin();
+  sim.At(kA).fails_with = net::DialError::kCrowded;
+  sim.Start();
+  NameAll("honest", "tool", {kA});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+  EXPECT_EQ(sim.Candidate(kA)->decision, Decision::kCrowded);
+  EXPECT_EQ(sim.Candidate(kA)->reason, "simulated");
+  sim.At(kA).fails_with.reset();
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Candidate(kA)->decision, Decision::kAccepted);
+}
+
+}  // namespace
+}  // namespace graspd::sync::testing

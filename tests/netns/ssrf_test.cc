@@ -1,0 +1,330 @@
+// A real graspd with the address guard as operators have it, among URLs of strangers: not one
+// packet goes where it must not, by the count of the kernel.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "net/forbidden_urls.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "nostr/nip34.h"
+#include "nostr/rules.h"
+#include "tests/e2e/admin_client.h"
+#include "tests/e2e/relay_client.h"
+#include "tests/netns/canary.h"
+
+namespace graspd::netns {
+namespace {
+
+namespace v1 = graspd::admin::v1;
+using e2e::AdminClient;
+using e2e::Eventually;
+using e2e::RelayClient;
+using nostr::Event;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kOurUrl[] = "ws://relay.test";
+constexpr char kHonestUrl[] = "ws://honest.test";
+
+class SsrfTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string why_not;
+    canary_ = Canary::Make(why_not);
+    if (canary_) {
+      canary_->SetName("honest.test", {{.addresses = {kHonest}}});
+    } else {
+      *why_not_ = why_not;
+    }
+  }
+  static void TearDownTestSuite() { canary_.reset(); }
+
+  void SetUp() override {
+    if (canary_) return canary_->ResetPackets();
+    if (e2e::NetworkNamespacesAreRequired()) FAIL() << *why_not_;
+    GTEST_SKIP() << *why_not_;
+  }
+
+  void Start(std::vector<std::string> flags = {}) {
+    ours_ = canary_->StartGraspd(dir_, std::move(flags));
+    relay_ = std::make_unique<RelayClient>(ours_->relay_url());
+  }
+  [[nodiscard]] AdminClient Admin() const { return AdminClient(ours_->admin()); }
+  static uint64_t Now() { return base::SystemClock::Instance().UnixNow(); }
+
+  // By an author of its own for each `author`.
+  static Event Announcement(const std::string& author, const std::vector<std::string>& relays,
+                            const std::string& repository = "tool") {
+    nostr::EventBuilder draft(nostr::kRepositoryAnnouncement, Now());
+    draft.Tag({"d", repository}).Tag({"relays", kOurUrl});
+    for (const auto& relay : relays) draft.Tag({"relays", relay});
+    return draft.Sign(nostr::SecretKey::FromSeed(author));
+  }
+  void Announce(const std::string& author, const std::vector<std::string>& relays) {
+    relay_->Publish({Announcement(author, relays)});
+  }
+  // An honest author's repository, on the honest relay too; and an issue that is only there.
+  Event PublishHonestIssue(const std::string& url = kHonestUrl) {
+    const Event announcement = Announcement("honest", {url});
+    Event issue = nostr::EventBuilder(nostr::kIssue, Now())
+                      .Tag({"a", nostr::AddressOf(announcement)->ToString()})
+                      .Content("only there " + std::to_string(++issues_))
+                      .Sign(nostr::SecretKey::FromSeed("reporter"));
+    RelayClient(canary_->honest().relay_url()).Publish({issue});
+    relay_->Publish({announcement});
+    return issue;
+  }
+  [[nodiscard]] bool Arrives(const Event& event) {
+    return Eventually([&] { return e2e::HasStored(ours_->relay_url(), event.id); });
+  }
+  void ExpectNothingForbidden() const {
+    EXPECT_EQ(canary_->Packets("forbidden"), 0u);
+    EXPECT_THAT(canary_->Caught(), IsEmpty());
+  }
+  [[nodiscard]] bool EveryCandidateIsDecided() const {
+    const auto remotes = Admin().Remotes();
+    return std::none_of(remotes.begin(), remotes.end(), [](const v1::Remote& remote) {
+      return remote.state() == v1::REMOTE_STATE_DISCOVERED ||
+             remote.state() == v1::REMOTE_STATE_CONNECTING;
+    });
+  }
+
+  static inline std::unique_ptr<Canary> canary_;
+  static inline auto why_not_ = std::make_unique<std::string>();
+  const e2e::TempDir dir_;
+  std::unique_ptr<e2e::Graspd> ours_;
+  std::unique_ptr<RelayClient> relay_;
+  static inline int issues_ = 0;
+};
+
+TEST_F(SsrfTest, NothingOfTheCorpusIsConnectedToAndEachSaysWhy) {
+  Start();
+  std::vector<net::ForbiddenUrl> corpus;
+  for (auto& entry : net::ReadForbiddenUrls("tests/data/forbidden-urls.tsv")) {
+    if (entry.reason != "plaintext") corpus.push_back(std::move(entry));  // allowed here
+  }
+  // What no event can carry is refused already at the door.
+  std::vector<Event> announcements;
+  for (size_t i = 0; i < corpus.size(); ++i) {
+    announcements.push_back(Announcement("stranger" + std::to_string(i), {corpus[i].url}));
+  }
+  relay_->Send(announcements);
+  const Event issue = PublishHonestIssue();
+  EXPECT_TRUE(Arrives(issue));
+  ASSERT_TRUE(relay_->Await([&](const RelayClient::Heard& heard) {
+    return std::all_of(announcements.begin(), announcements.end(),
+                       [&](const Event& event) { return heard.oks.contains(event.id); });
+  }));
+  ASSERT_TRUE(Eventually([&] { return EveryCandidateIsDecided(); }));
+
+  const auto candidates = Admin().Candidates();
+  const auto oks = relay_->heard().oks;
+  size_t at_the_door = 0;
+  for (size_t i = 0; i < corpus.size(); ++i) {
+    if (!oks.at(announcements[i].id).accepted) {
+      ++at_the_door;
+      continue;
+    }
+    const auto& entry = corpus[i];
+    const std::string url =
+        entry.is_url ? nostr::RelayUrl::Parse(entry.url)->ToString() : entry.url.substr(0, 256);
+    const auto found = candidates.find(url);
+    if (found == candidates.end()) {
+      EXPECT_EQ(entry.url, "") << "is no candidate";
+      continue;
+    }
+    EXPECT_EQ(found->second.decision(), v1::CANDIDATE_DECISION_REFUSED) << url;
+    EXPECT_EQ(found->second.reason(), entry.is_url ? "URL_FORBIDDEN_NETWORK" : "URL_INVALID")
+        << url;
+    if (url.size() == 256) continue;  // cut: several have this beginning
+    if (url == "ws://127.0.0.1:7334") {
+      EXPECT_EQ(found->second.message(), "own endpoint");
+    } else {
+      EXPECT_EQ(found->second.message(), entry.reason) << url;
+    }
+  }
+  EXPECT_LE(at_the_door, 8u);
+  EXPECT_EQ(canary_->Packets("self_subscriber"), 1u);
+  ExpectNothingForbidden();
+}
+
+TEST_F(SsrfTest, WhateverANameServerSaysOnlyWhatIsAllowedIsConnectedTo) {
+  std::vector<std::string> many, too_many;
+  for (int i = 0; i < 40; ++i) many.push_back(kBlackHole + std::string("0.") + std::to_string(i));
+  many.push_back("10.0.0.5");
+  for (int i = 0; i < 200; ++i)
+    too_many.push_back(kBlackHole + std::string("1.") + std::to_string(i));
+  too_many[150] = "10.0.0.5";
+  canary_->SetName("many.test", {{.addresses = many, .truncated = true}});
+  canary_->SetName("too-many.test", {{.addresses = too_many, .truncated = true}});
+  canary_->SetName("alias.test", {{.addresses = {"10.0.0.5"}, .alias = "db.internal"}});
+  canary_->SetName("loop.test", {{.alias = "loop.test"}});
+  canary_->SetName("broken.test", {{.code = 2}});
+  canary_->SetName("silent.test", {{.silent = true}});
+  canary_->SetName("empty.test", {NameAnswer()});
+  Start();
+  const auto forbidden = {"ws://many.test", "ws://alias.test"};
+  const auto failing = {"ws://loop.test", "ws://broken.test", "ws://silent.test", "ws://empty.test",
+                        "ws://unknown.test"};
+  for (const std::string url : forbidden) Announce(url, {url});
+  for (const std::string url : failing) Announce(url, {url});
+  Announce("too many", {"ws://too-many.test"});
+  for (const int code : {1, 2, 7, 8}) {
+    Announce("redirect", {"ws://" + std::string(kRedirecting) + std::to_string(code)});
+  }
+  EXPECT_TRUE(Arrives(PublishHonestIssue()));
+  ASSERT_TRUE(Eventually([&] { return EveryCandidateIsDecided(); }));
+  for (const std::string url : forbidden) {
+    EXPECT_EQ(Admin().Find(url).state_reason(), "private") << url;
+  }
+  for (const std::string url : failing) {
+    EXPECT_EQ(Admin().Find(url).state(), v1::REMOTE_STATE_BACKING_OFF) << url;
+  }
+  EXPECT_GT(canary_->Packets("black_hole"), 0u);
+  ExpectNothingForbidden();
+}
+
+TEST_F(SsrfTest, RedirectsAreNotFollowed) {
+  Start();
+  std::vector<std::string> urls;
+  for (const int code : {1, 2, 7, 8}) {
+    urls.push_back("ws://" + std::string(kRedirecting) + std::to_string(code));
+  }
+  Announce("redirect", urls);
+  for (const auto& url : urls) {
+    ASSERT_TRUE(Eventually([&] { return Admin().Find(url).has_last_error(); })) << url;
+    EXPECT_EQ(Admin().Find(url).last_error().code(), "http") << url;
+    EXPECT_THAT(Admin().Find(url).last_error().message(), HasSubstr("HTTP status 30")) << url;
+  }
+  // The upgrade and the document (NIP-11) of each; a second try may have been made by now.
+  EXPECT_GE(canary_->Packets("redirecting"), 8u);
+  ExpectNothingForbidden();
+}
+
+// The name leads to the honest relay and to a private address in turn.
+TEST_F(SsrfTest, ANameIsLookedUpAndCheckedAtEveryDial) {
+  constexpr int kNames = 10;
+  constexpr size_t kDials = 600;
+  Start();
+  std::vector<std::string> urls;
+  for (int i = 0; i < kNames; ++i) {
+    const std::string name = "rebind" + std::to_string(i) + ".test";
+    canary_->SetName(name, {{.addresses = {std::string("25.2.0.1") + std::to_string(i)}},
+                            {.addresses = {"10.0.0.5"}},
+                            {.addresses = {"127.0.0.1"}},
+                            {.addresses = {"25.2.0.1", "169.254.169.254"}}});
+    urls.push_back("ws://" + name);
+    Announce(name, {urls.back()});
+  }
+  const auto asked = [&] {
+    size_t total = 0;
+    for (int i = 0; i < kNames; ++i)
+      total += canary_->Asked("rebind" + std::to_string(i) + ".test");
+    return total;
+  };
+  ASSERT_TRUE(Eventually([&] {
+    for (const auto& url : urls) {
+      Admin().Pause(url);
+      Admin().Resume(url);
+    }
+    return asked() >= kDials;
+  })) << asked();
+  EXPECT_GT(canary_->Packets("honest"), kNames);
+  ExpectNothingForbidden();
+}
+
+TEST_F(SsrfTest, WhatAnOperatorOpensIsSeenByTheCanary) {
+  Start({"--sync-allow-cidrs=10.0.0.0/8"});
+  Announce("neighbour", {"ws://10.0.0.5:6379", "ws://192.168.1.1"});
+  ASSERT_TRUE(Eventually([&] { return Admin().Find("ws://10.0.0.5:6379").has_last_error(); }));
+  EXPECT_GT(canary_->Packets("forbidden"), 0u);
+  EXPECT_THAT(canary_->Caught(), testing::Each("10.0.0.5:6379"));
+  canary_->ForgetCaught();
+}
+
+TEST_F(SsrfTest, OurselvesUnderManyNamesAreTriedOnceEach) {
+  Start();
+  const std::vector<std::string> urls = {
+      "ws://alias.self.test", "ws://ALIAS2.self.test.", "ws://alias3.self.test:8080",
+      "ws://25.4.0.1",        "ws://25.4.0.1:8080/",    "ws://25.4.0.2/other/path",
+      "ws://other-self.test", "ws://relay.test.:80",    "ws://RELAY.test/path"};
+  for (const char* name : {"alias.self.test", "alias2.self.test", "alias3.self.test",
+                           "other-self.test", "relay.test"}) {
+    canary_->SetName(name, {{.addresses = {kOurselves}}});
+  }
+  for (const auto& url : urls) Announce(url, {url});
+  EXPECT_TRUE(Arrives(PublishHonestIssue()));
+  ASSERT_TRUE(Eventually([&] { return EveryCandidateIsDecided(); }));
+  const auto candidates = Admin().Candidates();
+  for (const auto& url : urls) {
+    const auto found = candidates.find(nostr::RelayUrl::Parse(url)->ToString());
+    ASSERT_NE(found, candidates.end()) << url;
+    EXPECT_EQ(found->second.reason(), "SELF") << url;
+  }
+  // Our own name is not tried at all; for each other one, its connection and its document.
+  EXPECT_LE(canary_->Packets("ourselves"), 2 * (urls.size() - 2));
+  ExpectNothingForbidden();
+}
+
+TEST_F(SsrfTest, ManyNamesOfOneAddressHaveFourConnections) {
+  Start();
+  std::vector<std::string> urls;
+  for (int i = 0; i < 12; ++i) {
+    const std::string name = "crowd" + std::to_string(i) + ".test";
+    canary_->SetName(name, {{.addresses = {kCrowded}}});
+    urls.push_back("ws://" + name);
+    Announce(name, {urls.back()});
+  }
+  ASSERT_TRUE(Eventually([&] { return EveryCandidateIsDecided(); }));
+  const auto remotes = Admin().Remotes();
+  EXPECT_EQ(std::count_if(remotes.begin(), remotes.end(),
+                          [](const v1::Remote& remote) { return !remote.address().empty(); }),
+            4);
+  const auto candidates = Admin().Candidates();
+  EXPECT_EQ(std::count_if(candidates.begin(), candidates.end(),
+                          [](const auto& entry) {
+                            return entry.second.decision() == v1::CANDIDATE_DECISION_WAITING &&
+                                   entry.second.reason() == "ADDRESS_LIMIT" &&
+                                   entry.second.message() ==
+                                       std::string("too many connections to ") + kCrowded;
+                          }),
+            8);
+  EXPECT_LE(canary_->Packets("crowded"), 8u) << "four connections and four documents";
+}
+
+TEST_F(SsrfTest, AFloodOfBlackHolesDoesNotDelayAnHonestRelay) {
+  Start();
+  std::vector<Event> flood;
+  std::vector<std::string> all;
+  for (int i = 0; i < 10'000; ++i) {
+    all.push_back("ws://" + std::string(kBlackHole) + std::to_string(i / 250) + "." +
+                  std::to_string(i % 250));
+  }
+  for (size_t i = 0; i < 3000; i += 20) {
+    flood.push_back(Announcement(
+        "flood", {all.begin() + static_cast<long>(i), all.begin() + static_cast<long>(i) + 20},
+        std::to_string(i)));
+  }
+  for (size_t i = 3000; i < 5000; ++i) {
+    flood.push_back(Announcement("flood" + std::to_string(i), {all[i]}));
+  }
+  relay_->Publish(flood);
+  relay_->Send({Announcement("large", all)});
+
+  const auto& clock = base::SystemClock::Instance();
+  const auto before = clock.Now();
+  const Event issue = PublishHonestIssue();
+  EXPECT_TRUE(Arrives(issue));
+  EXPECT_LT(clock.Now() - before, std::chrono::seconds(5));
+  EXPECT_LE(Admin().Remotes().size(), 500u);
+  // Each connection attempt and its document, and as much again for packets sent anew after a
+  // second.
+  EXPECT_LE(canary_->Packets("black_hole"), 60u * 2 * 4);
+  ExpectNothingForbidden();
+}
+
+}  // namespace
+}  // namespace graspd::netns
