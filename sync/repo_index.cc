@@ -50,7 +50,7 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   if (!announcement.ok()) return {};
   const Address& address = announcement->address;
   std::set<RelayUrl> before;
-  bool in_scope = true;
+  bool in_scope = true, leads_no_less = true;
   if (const auto known = repos_.find(address); known != repos_.end()) {
     Repo& old = known->second;
     if (old.announcement == event.id ||
@@ -61,6 +61,7 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
     announcements_.erase(old.announcement);
     before = old.scope();
     in_scope = old.in_scope;
+    leads_no_less = old.in_scope && old.maintainers == announcement->maintainers;
   }
   auto relays = ParseRelays(announcement->relays);
   const bool lists_us = !lists_us_ || lists_us_(*announcement);
@@ -82,7 +83,12 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   }
   if (lists_us_) {
     of_name_[address.identifier].insert(address);
-    Rescope(address.identifier, affected);
+    // A popular identifier is everybody's: only what takes something away looks at all of it.
+    if (lists_us && leads_no_less) {
+      Extend(address, affected);
+    } else {
+      Rescope(address.identifier, affected);
+    }
   }
   return affected;
 }
@@ -109,6 +115,25 @@ std::set<nostr::PublicKey> RepoIndex::Concerning(const std::set<Address>& group)
     }
   }
   return reached;
+}
+
+// `address`, which concerns us, has come: those whom it leads to do so now.
+void RepoIndex::Extend(const Address& from, Affected& affected) {
+  std::vector<Address> todo = {from};
+  while (!todo.empty()) {
+    Address address = std::move(todo.back());
+    todo.pop_back();
+    for (const auto& maintainer : repos_.at(address).maintainers) {
+      Address led_to = address;
+      led_to.author = maintainer;
+      const auto known = repos_.find(led_to);
+      if (known == repos_.end() || known->second.in_scope) continue;
+      known->second.in_scope = true;
+      Link(led_to, known->second);
+      for (const auto& relay : known->second.relays) NoteScope(led_to, relay, affected);
+      todo.push_back(std::move(led_to));
+    }
+  }
 }
 
 void RepoIndex::Rescope(const std::string& identifier, Affected& affected) {

@@ -33,8 +33,8 @@ struct UnusableRelay {
 /// With a ListsUs, only repositories that concern us are in the scope of relays: those whose
 /// announcement lists us, and those of the same identifier whose authors such an announcement names
 /// as maintainers, or whom one of these names in turn. The others are kept, but name no relay: a
-/// stored announcement whose owner has left us. A change then costs as much as there are
-/// announcements of that identifier.
+/// stored announcement whose owner has left us. A change that takes something away then costs as
+/// much as there are announcements of that identifier.
 ///
 /// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo
 /// relays from one announcement. Threading: thread-compatible; lives on the sync thread.
@@ -96,6 +96,7 @@ class RepoIndex {
   void Link(const nostr::Address& address, const Repo& repo);
   void Unlink(const nostr::Address& address, const Repo& repo);
   [[nodiscard]] std::set<nostr::PublicKey> Concerning(const std::set<nostr::Address>& group) const;
+  void Extend(const nostr::Address& from, Affected& affected);
   void Rescope(const std::string& identifier, Affected& affected);
   void NoteScope(const nostr::Address& address, const nostr::RelayUrl& relay,
                  Affected& affected) const;
