@@ -89,6 +89,7 @@ struct Pipeline::Impl {
         {{"lane", "client"}});
     add(kQueue, kQueueHelp, [this] { return double(writer.queued(Lane::kSync)); },
         {{"lane", "sync"}});
+    add(kQueue, kQueueHelp, [this] { return double(writer.queued_again()); }, {{"lane", "again"}});
     add("graspd_ingest_in_flight_events", "Events between being handed in and being answered.",
         [this] { return double(gate.events()); });
     add("graspd_ingest_in_flight_bytes", "Their size.", [this] { return double(gate.bytes()); });
@@ -96,6 +97,8 @@ struct Pipeline::Impl {
         [this] { return double(writer.authors()); });
     add("graspd_ingest_parked_events", "Events that wait for what they refer to.",
         [this] { return double(writer.parked()); });
+    add("graspd_ingest_parked_bytes", "Memory of the parking lots, estimated.",
+        [this] { return double(writer.parked_bytes()); });
     add("graspd_ingest_rejected_ids", "Refused events that sync does not fetch again.",
         [this] { return double(rejected.size()); });
     gauges.push_back(metrics.SampleCounter(

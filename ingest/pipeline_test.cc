@@ -606,6 +606,21 @@ TEST_F(ParkingTest, AWokenEventWhoseWriteFailsIsTriedAgainWhenNothingElseComes) 
   EXPECT_EQ(stored_.back(), Issue().id);
 }
 
+TEST_F(ParkingTest, WhatIsParkedIsMeasured) {
+  const auto shows = [&](const std::string& line) {
+    EXPECT_EQ(FromClient(Note("refused")).code, Code::kRefused);  // the batch before is over
+    return metrics_.Serialize().find(line) != std::string::npos;
+  };
+  EXPECT_TRUE(shows("graspd_ingest_parked_bytes 0\n"));
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  EXPECT_FALSE(shows("graspd_ingest_parked_bytes 0\n"));
+  EXPECT_TRUE(shows("graspd_ingest_parked_events 1\n"));
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  thread_.RunUntil([&] { return Stored(Issue().id); });
+  EXPECT_TRUE(shows("graspd_ingest_parked_bytes 0\n"));
+  EXPECT_TRUE(shows("graspd_ingest_write_queue_events{lane=\"again\"} 0\n"));
+}
+
 TEST_F(ParkingTest, WhatIsParkedNeedNotBeFetchedAgainWhileItIs) {
   EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
   EXPECT_TRUE(InVain(Issue().id));

@@ -123,6 +123,11 @@ size_t Writer::queued(EventSink::Lane lane) const {
   return lanes_[static_cast<size_t>(lane)].size();
 }
 
+size_t Writer::queued_again() const {
+  base::MutexLock lock(mutex_);
+  return lanes_[kAgainLane].size();
+}
+
 void Writer::SweepExpired() { Ask(&Chores::sweep); }
 void Writer::PolicyChanged() { Ask(&Chores::rejudge); }
 
@@ -206,6 +211,8 @@ void Writer::Process(Batch& batch) {
   parked_.store(
       orphans_.size() + announcements_.size() + client_deletions_.size() + stalled_.size(),
       std::memory_order_relaxed);
+  parked_bytes_.store(orphans_.bytes() + announcements_.bytes() + client_deletions_.bytes(),
+                      std::memory_order_relaxed);
 }
 
 void Writer::Write(Batch& batch) {

@@ -66,8 +66,14 @@ class Writer {
   void Stop();
 
   [[nodiscard]] size_t queued(EventSink::Lane lane) const;
+  /// Events that wait to be judged again: woken in a parking lot.
+  [[nodiscard]] size_t queued_again() const;
   [[nodiscard]] size_t authors() const { return authors_.size(); }
   [[nodiscard]] size_t parked() const { return parked_.load(std::memory_order_relaxed); }
+  /// What the parking lots hold, estimated.
+  [[nodiscard]] size_t parked_bytes() const {
+    return parked_bytes_.load(std::memory_order_relaxed);
+  }
 
  private:
   static constexpr size_t kLanes = 3;  // clients, sync, parking lot
@@ -107,7 +113,7 @@ class Writer {
   std::vector<storage::WriteRequest> stalled_;  // woken, but the store did not take them
   bool failing_ = false;                        // the last write failed
   absl::Status broken_;                         // why nothing is written any more
-  std::atomic<size_t> parked_{0};
+  std::atomic<size_t> parked_{0}, parked_bytes_{0};
 
   mutable base::Mutex mutex_;
   base::CondVar available_;
