@@ -67,7 +67,7 @@ Meters::Verb VerbOf(const nostr::ClientMessage& message) {
 
 }  // namespace
 
-/// One open REQ. Until its stored scan is over, new events wait in `buffer`.
+/// One open REQ. Until its stored scan is over, new events wait in a buffer.
 class ClientSession::Subscription final : public LiveSubscription {
  public:
   Subscription(ClientSession& session, std::string id, std::vector<nostr::Filter> wanted)
@@ -90,10 +90,16 @@ class ClientSession::Subscription final : public LiveSubscription {
   [[nodiscard]] const std::string& prefix() const { return prefix_; }
   [[nodiscard]] size_t values() const { return values_; }
 
+  /// Takes out the new events that have waited.
+  std::vector<nostr::EventPtr> TakeBuffer() {
+    session_.context_.meters.live_buffer_bytes -=
+        static_cast<int64_t>(std::exchange(buffered_bytes_, 0));
+    return std::exchange(buffer_, {});
+  }
+
   bool closed = false;
   bool live = false;
-  bool overflowed = false;  // more came during the scan than the buffer may hold
-  std::vector<nostr::EventPtr> buffer;
+  bool overflowed = false;             // more came during the scan than the buffer may hold
   std::shared_ptr<StoredQuery> query;  // used by one task at a time
   base::SteadyTime opened_at;
 
@@ -101,18 +107,22 @@ class ClientSession::Subscription final : public LiveSubscription {
   // Does not end the subscription itself: the index is being searched.
   void Buffer(const nostr::EventPtr& event) {
     const nostr::Limits& limits = session_.context_.limits;
-    buffered_bytes_ += event->json.size();
-    if (buffer.size() >= limits.live_buffer_events || buffered_bytes_ > limits.live_buffer_bytes) {
+    const size_t bytes = event->json.size();
+    if (buffer_.size() >= limits.live_buffer_events ||
+        buffered_bytes_ + bytes > limits.live_buffer_bytes) {
       overflowed = true;
-      buffer = {};
+      TakeBuffer();
     } else {
-      buffer.push_back(event);
+      buffered_bytes_ += bytes;
+      session_.context_.meters.live_buffer_bytes += static_cast<int64_t>(bytes);
+      buffer_.push_back(event);
     }
   }
 
   const std::string id_, prefix_;
   const size_t values_;
   ClientSession& session_;  // outlives it as long as it is indexed
+  std::vector<nostr::EventPtr> buffer_;
   size_t buffered_bytes_ = 0;
 };
 
@@ -139,7 +149,7 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
             [this](const nostr::EventId& id, std::string_view refusal) {
               OnAuthenticated(id, refusal);
             }),
-      reads_(context.reads, hub.executor()),
+      reads_(context.reads, hub.executor(), context.meters.reads_waiting),
       neg_(context_, *connection_, hub.executor(), reads_) {}
 
 ClientSession::~ClientSession() { OnClosed(); }
@@ -166,6 +176,7 @@ void ClientSession::OnText(std::string_view text) {
   if (closed_) return;
   // The connection lets reconciliation's larger messages through.
   if (text.size() > context_.limits.message_bytes && !text.starts_with("[\"NEG-")) {
+    context_.meters.ClosedFor(Meters::Unfit::kTooLong);
     return connection_->Close(kTooBig, "message too long");
   }
   nostr::ClientMessage message = nostr::ParseClientMessage(text);
@@ -177,7 +188,10 @@ bool ClientSession::IsIdle() const {
   return subscriptions_.empty() && unanswered_ == 0 && neg_.empty();
 }
 
-void ClientSession::OnBinary() { connection_->Close(kUnsupportedData, "text messages only"); }
+void ClientSession::OnBinary() {
+  context_.meters.ClosedFor(Meters::Unfit::kBinary);
+  connection_->Close(kUnsupportedData, "text messages only");
+}
 
 // ---- events ----------------------------------------------------------------------------------
 
@@ -378,7 +392,7 @@ void ClientSession::GoLive(Subscription& subscription) {
   connection_->SendText(nostr::EoseMessage(subscription.id()));
   context_.meters.EoseAfter(Seconds(context_.clock.Now() - subscription.opened_at));
   const uint64_t now = context_.clock.UnixNow();
-  for (const nostr::EventPtr& event : std::exchange(subscription.buffer, {})) {
+  for (const nostr::EventPtr& event : subscription.TakeBuffer()) {
     if (nostr::IsExpired(event->event, now)) continue;
     SendEvent(subscription, event->json + "]");
     context_.meters.SentLive(1);
@@ -397,6 +411,7 @@ void ClientSession::EndSubscription(const std::string& id) {
   if (it == subscriptions_.end()) return;
   Subscription& subscription = *it->second;
   subscription.closed = true;
+  subscription.TakeBuffer();
   hub_.index().Remove(subscription);
   filter_values_ -= subscription.values();
   --context_.meters.subscriptions;

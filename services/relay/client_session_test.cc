@@ -20,6 +20,7 @@ namespace {
 using nostr::Event;
 using nostr::EventBuilder;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
@@ -144,6 +145,11 @@ TEST_F(SessionTest, OversizeAndBinaryMessagesCloseTheConnection) {
   EXPECT_EQ(connection_->close_code, 1009);
   session_->OnBinary();
   EXPECT_EQ(connection_->close_code, 1003);
+  for (const char* reason : {"too_long", "binary"}) {
+    EXPECT_THAT(metrics_.Serialize(),
+                HasSubstr("graspd_relay_unfit_message_closes_total{reason=\"" +
+                          std::string(reason) + "\"} 1\n"));
+  }
 }
 
 class ScriptedSink final : public ingest::EventSink {
@@ -358,14 +364,23 @@ TEST_F(SessionTest, NewEventsWaitForTheStoredOnesAndTooManyEndTheSubscription) {
     Store(during);
     Store(more);
     EXPECT_THAT(connection_->sent, IsEmpty());
+    EXPECT_EQ(meters_.live_buffer_bytes,
+              nostr::EventJson(during).size() + nostr::EventJson(more).size());
   }
   EXPECT_THAT(Receive(4), ElementsAre(Delivery("s", before), nostr::EoseMessage("s"),
                                       Delivery("s", during), Delivery("s", more)));
+  EXPECT_EQ(meters_.live_buffer_bytes, 0);
   {
     ReadsHold hold(reads_);
     Send(R"(["REQ","t",{}])");
     Send(R"(["CLOSE","s"])");
     for (const char* text : {"1", "2", "3"}) Store(Note(text));
+    EXPECT_EQ(meters_.live_buffer_bytes, 0);
+    Send(R"(["REQ","u",{}])");
+    Store(Note("4"));
+    EXPECT_GT(meters_.live_buffer_bytes, 0);
+    Send(R"(["CLOSE","u"])");
+    EXPECT_EQ(meters_.live_buffer_bytes, 0);
   }
   EXPECT_THAT(Receive(1), ElementsAre(StartsWith(R"(["CLOSED","t","error: )")));
   EXPECT_EQ(hub_.index().size(), 0u);
@@ -443,9 +458,11 @@ TEST_F(SessionTest, OneSessionTakesFewPlacesOfTheReadsPool) {
     Send("[\"NEG-OPEN\"," + quoted + ",{},\"6100000200\"]");
   }
   EXPECT_EQ(reads_.queued(), 4u);
+  EXPECT_EQ(meters_.reads_waiting, 5);
   EXPECT_THAT(connection_->sent, IsEmpty());
   hold.Release();
   EXPECT_EQ(Receive(9).size(), 9u);
+  EXPECT_EQ(meters_.reads_waiting, 0);
 }
 
 // Threats C30: while a writer commits, REQs open one after the other; each must see each event

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, Meters::kNegRefusals> kNegReasons = {
     "request",  "sessions",    "too_many", "busy", "out_of_turn",
     "not_open", "no_progress", "too_long", "idle", "shutdown"};
 constexpr std::array<std::string_view, Meters::kBudgets> kBudgetNames = {"connection", "address"};
+constexpr std::array<std::string_view, Meters::kUnfits> kUnfitNames = {"too_long", "binary"};
 constexpr std::string_view kOther = "other";  // last
 constexpr std::array<std::string_view, 10> kPrefixes = {
     "duplicate", "blocked",     "rate-limited", "invalid",       "restricted",
@@ -45,6 +46,11 @@ Meters::Meters(base::Metrics& metrics)
                                             "Messages refused because a budget was used up.",
                                             {{"budget", std::string(kBudgetNames[i])}});
   }
+  for (size_t i = 0; i < kUnfits; ++i) {
+    closed_for_[i] = &metrics.MakeCounter("graspd_relay_unfit_message_closes_total",
+                                          "Connections closed for a message that is not read.",
+                                          {{"reason", std::string(kUnfitNames[i])}});
+  }
   for (const std::string_view prefix : kPrefixes) {
     refused_.emplace_back(
         prefix, &metrics.MakeCounter("graspd_relay_refusals_total",
@@ -53,6 +59,12 @@ Meters::Meters(base::Metrics& metrics)
   }
   gauges_.push_back(metrics.Sample("graspd_relay_subscriptions", "Open subscriptions.",
                                    [this] { return double(subscriptions.load()); }));
+  gauges_.push_back(metrics.Sample("graspd_relay_session_reads_waiting",
+                                   "Store reads that wait for others of the same connection.",
+                                   [this] { return double(reads_waiting.load()); }));
+  gauges_.push_back(metrics.Sample("graspd_relay_live_buffer_bytes",
+                                   "New events that wait for a subscription's stored ones.",
+                                   [this] { return double(live_buffer_bytes.load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_neg_sessions", "Open reconciliations.",
                                    [this] { return double(neg_sessions.load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_neg_waiting",

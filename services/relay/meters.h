@@ -17,6 +17,8 @@ class Meters {
   static constexpr size_t kVerbs = 9;
   enum class Budget { kConnection, kAddress };  // what was used up
   static constexpr size_t kBudgets = 2;
+  enum class Unfit { kTooLong, kBinary };  // a message for which its connection is closed
+  static constexpr size_t kUnfits = 2;
 
   /// Why a reconciliation was refused or ended.
   enum class NegRefusal {
@@ -46,11 +48,15 @@ class Meters {
   void RateLimited(Budget budget) { rate_limited_[static_cast<size_t>(budget)]->Increment(); }
   /// A connection is closed for too many invalid messages.
   void StruckOut() { struck_out_.Increment(); }
+  /// A connection is closed for a message that the relay does not read.
+  void ClosedFor(Unfit message) { closed_for_[static_cast<size_t>(message)]->Increment(); }
   void SentStored(size_t events) { sent_stored_.Increment(static_cast<double>(events)); }
   void SentLive(size_t events) { sent_live_.Increment(static_cast<double>(events)); }
   void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
 
   std::atomic<int64_t> subscriptions{0};
+  std::atomic<int64_t> reads_waiting{0};      // of all sessions, before they enter the pool
+  std::atomic<int64_t> live_buffer_bytes{0};  // new events, during the stored ones
   std::atomic<int64_t> neg_sessions{0};
   std::atomic<int64_t> neg_waiting{0};  // messages, for their share of work
 
@@ -59,6 +65,7 @@ class Meters {
   std::array<prometheus::Counter*, kNegRefusals> neg_refused_;
   std::vector<std::pair<std::string_view, prometheus::Counter*>> refused_;
   std::array<prometheus::Counter*, kBudgets> rate_limited_;
+  std::array<prometheus::Counter*, kUnfits> closed_for_;
   prometheus::Counter& struck_out_;
   prometheus::Counter& sent_stored_;
   prometheus::Counter& sent_live_;

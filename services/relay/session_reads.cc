@@ -16,12 +16,14 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
     Then if_busy;
   };
 
-  State(base::BlockingPool& p, base::Executor& e) : pool(p), executor(e) {}
+  State(base::BlockingPool& p, base::Executor& e, std::atomic<int64_t>& t)
+      : pool(p), executor(e), total(t) {}
   void StartWaiting();
   [[nodiscard]] bool TryStart(Job job);
 
   base::BlockingPool& pool;
   base::Executor& executor;
+  std::atomic<int64_t>& total;
   size_t active = 0;
   std::list<Read> waiting;  // unlike a deque, it takes no memory while it is empty
 };
@@ -30,6 +32,7 @@ void SessionReads::State::StartWaiting() {
   while (active < kActive && !waiting.empty()) {
     Read next = std::move(waiting.front());
     waiting.pop_front();
+    --total;
     if (TryStart(std::move(next.job))) {
       ++active;
     } else {
@@ -51,16 +54,19 @@ bool SessionReads::State::TryStart(Job job) {
   });
 }
 
-SessionReads::SessionReads(base::BlockingPool& pool, base::Executor& executor)
-    : state_(std::make_shared<State>(pool, executor)) {}
+SessionReads::SessionReads(base::BlockingPool& pool, base::Executor& executor,
+                           std::atomic<int64_t>& total)
+    : state_(std::make_shared<State>(pool, executor, total)) {}
 
 void SessionReads::Run(Job job, const Then& if_busy) {
   if (state_->waiting.size() >= kWaiting) return if_busy();
   state_->waiting.push_back({std::move(job), if_busy});
+  ++state_->total;
   state_->StartWaiting();
 }
 
 void SessionReads::Close() {
+  state_->total -= static_cast<int64_t>(state_->waiting.size());
   state_->waiting.clear();
   state_.reset();
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -12,7 +14,8 @@ namespace graspd::relay {
 /// no client fills the queue that all share.
 ///
 /// Threading: the connection's thread, where `executor` posts to. Lifetime: pool and executor
-/// outlive the tasks on them; what a read has captured may be destroyed on either thread.
+/// outlive the tasks on them, `total` the session; what a read has captured may be destroyed on
+/// either thread.
 class SessionReads {
  public:
   /// What to do with the outcome, on the connection's thread; null for nothing.
@@ -20,7 +23,8 @@ class SessionReads {
   /// The read itself, on the pool.
   using Job = std::function<Then()>;
 
-  SessionReads(base::BlockingPool& pool, base::Executor& executor);
+  /// `total` counts the reads that wait, of all sessions.
+  SessionReads(base::BlockingPool& pool, base::Executor& executor, std::atomic<int64_t>& total);
 
   /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool.
   void Run(Job job, const Then& if_busy);
