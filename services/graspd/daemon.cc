@@ -122,6 +122,7 @@ struct Daemon::Parts {
   absl::Status Start();
   std::vector<net::IoThread*> Loops();
   void SampleStore();
+  void SampleCpuQueues();
   absl::Status StartPolicy();
   absl::Status StartRelay();
   absl::Status StartSync();
@@ -145,6 +146,7 @@ struct Daemon::Parts {
   net::IoPool sync_io{1, "sync"};  // its one thread is the sync thread
   base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
   base::CpuPool cpu{Cores()};
+  std::vector<std::unique_ptr<base::Metrics::SampledGauge>> cpu_gauges;
 
   std::unique_ptr<ingest::PolicyLists> lists;
   std::optional<ingest::Policy> policy;
@@ -165,6 +167,7 @@ absl::Status Daemon::Parts::Start() {
   RaiseDescriptorLimit();
   GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings));
   SampleStore();
+  SampleCpuQueues();
   GRASPD_RETURN_IF_ERROR(Prefixed("policy", StartPolicy()));
   GRASPD_RETURN_IF_ERROR(StartRelay());
   GRASPD_RETURN_IF_ERROR(Prefixed("sync", StartSync()));
@@ -189,6 +192,18 @@ void Daemon::Parts::SampleStore() {
          &Stats::capacity);
   sample("graspd_store_pending_index_entries", "Index entries that wait in memory.",
          &Stats::pending_entries);
+}
+
+void Daemon::Parts::SampleCpuQueues() {
+  using Priority = base::CpuPool::Priority;
+  const auto sample = [&](const char* name, Priority priority) {
+    cpu_gauges.push_back(metrics.Sample(
+        "graspd_cpu_queue_tasks", "Computations that wait for a thread.",
+        [this, priority] { return double(cpu.queued(priority)); }, {{"priority", name}}));
+  };
+  sample("client_verify", Priority::kClientVerify);
+  sample("sync_verify", Priority::kSyncVerify);
+  sample("negentropy", Priority::kNegentropy);
 }
 
 std::vector<net::IoThread*> Daemon::Parts::Loops() {

@@ -27,6 +27,10 @@ TEST(OpsPortTest, ProbesAnswer200AndMetricsAreComplete) {
   EXPECT_EQ(metrics.status, 200);
   EXPECT_THAT(metrics.head, HasSubstr("text/plain; version=0.0.4"));
   EXPECT_THAT(metrics.body, AllOf(HasSubstr("\n# TYPE graspd_"), HasSubstr("\ngraspd_")));
+  for (const char* priority : {"client_verify", "sync_verify", "negentropy"}) {
+    EXPECT_THAT(metrics.body, HasSubstr("\ngraspd_cpu_queue_tasks{priority=\"" +
+                                        std::string(priority) + "\"} 0\n"));
+  }
   EXPECT_TRUE(metrics.body.ends_with("\n")) << "Prometheus refuses a last line without an end";
   EXPECT_EQ(HttpGet(graspd.ops(), "/nothing").status, 404);
 }
