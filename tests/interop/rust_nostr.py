@@ -3,6 +3,7 @@ relays say is what is expected, to the last event. The relays are empty at the s
 import asyncio
 import datetime
 import json
+import os
 import re
 import sys
 import tempfile
@@ -199,3 +200,6 @@ async def main(name, *urls):
 
 if __name__ == "__main__":
     asyncio.run(main(*sys.argv[1:]))
+    # Without taking the interpreter down: the library's threads may still be about to call it.
+    sys.stdout.flush()
+    os._exit(0)
