@@ -259,11 +259,15 @@ TEST_F(SsrfTest, OurselvesUnderManyNamesAreTriedOnceEach) {
   EXPECT_TRUE(Arrives(PublishHonestIssue()));
   ASSERT_TRUE(Eventually([&] { return EveryCandidateIsDecided(); }));
   const auto candidates = Admin().Candidates();
+  size_t found_out = 0;
   for (const auto& url : urls) {
     const auto found = candidates.find(nostr::RelayUrl::Parse(url)->ToString());
     ASSERT_NE(found, candidates.end()) << url;
-    EXPECT_EQ(found->second.reason(), "SELF") << url;
+    // While four of them are being found out, another may have to wait for a place at the address.
+    EXPECT_THAT(found->second.reason(), testing::AnyOf("SELF", "ADDRESS_LIMIT")) << url;
+    found_out += found->second.reason() == "SELF" ? 1 : 0;
   }
+  EXPECT_GE(found_out, 4u + 2) << "four at the address at least, and those that name ourselves";
   // Our own name is not tried at all; for each other one, its connection and its document.
   EXPECT_LE(canary_->Packets("ourselves"), 2 * (urls.size() - 2));
   ExpectNothingForbidden();
