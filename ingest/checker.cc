@@ -35,7 +35,7 @@ Result Checker::Verdict(const nostr::EventRecord& record, storage::Source source
     return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
   }
   if (nostr::ComputeId(event) != event.id) {
-    return {event.id, Code::kInvalid, "invalid: id is not the hash of the event"};
+    return {event.id, Code::kInvalid, "invalid: id is not the hash of the event", true};
   }
   // The id covers every field but the signature, so with the same signature as well it is byte for
   // byte what was verified before. A failing store is the writer's to report.
@@ -44,7 +44,7 @@ Result Checker::Verdict(const nostr::EventRecord& record, storage::Source source
     return {event.id, Code::kDuplicate, "duplicate: already have this event"};
   }
   if (!nostr::VerifySignature(event)) {
-    return {event.id, Code::kInvalid, "invalid: bad signature"};
+    return {event.id, Code::kInvalid, "invalid: bad signature", true};
   }
   if (nostr::EmbedsProtected(event)) {
     return {event.id, Code::kRefused, "blocked: a repost must not hold a protected event"};

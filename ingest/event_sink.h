@@ -34,6 +34,9 @@ struct Result {
   Code code = Code::kStored;
   /// For the OK message: empty, or text with its NIP-01 prefix.
   std::string message;
+  /// Of kInvalid: the id is not the event's or the signature is wrong, which no honest relay passes
+  /// on; limits, by contrast, differ from relay to relay.
+  bool forged = false;
   /// What an OK says: true for stored, duplicate and older.
   [[nodiscard]] bool accepted() const {
     return code == Code::kStored || code == Code::kDuplicate || code == Code::kOlder;

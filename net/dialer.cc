@@ -20,6 +20,7 @@ namespace ssl = boost::asio::ssl;
 constexpr size_t kMaxInstance = 128;
 constexpr size_t kWriteBuffer = 16 * 1024;  // Beast masks and sends in pieces of this
 constexpr std::chrono::seconds kClosingTimeout{2};
+constexpr size_t kWireFactor = 4;  // a message in fragments of one byte takes three times its bytes
 
 base::SteadyTime Now() { return base::SystemClock::Instance().Now(); }
 
@@ -125,7 +126,7 @@ Awaitable<std::optional<DialFailure>> Connection::Upgrade() {
   stream().UpgradeBegins();
   auto [error] = co_await ws_.async_handshake(response, options_.url.authority(),
                                               options_.url.target(), kNoThrow);
-  stream().UpgradeDone();
+  stream().UpgradeDone(kWireFactor * options_.message_bytes);
   if (const int status = stream().http_status(); error == websocket::error::upgrade_declined) {
     DialFailure failure = Failed(DialError::kHttp, "HTTP status " + std::to_string(status));
     if (failure.error == DialError::kHttp) failure.http_status = status;
@@ -159,6 +160,7 @@ Awaitable<DialFailure> Connection::ReadMessages() {
       co_return Failed(protocol_error ? DialError::kWebSocket : DialError::kRemoteClosed,
                        error.message());
     }
+    stream().MessageComplete();
     while (paused_ && phase_ == Phase::kOpen) co_await wake_.async_wait(kNoThrow);
     if (phase_ == Phase::kOpen && ws_.got_text()) handler_->OnText(message);
     reader_.MessageHandled();
@@ -183,7 +185,9 @@ void Connection::KeepAlive() {
   const base::SteadyTime now = Now();
   reader_.ReleaseIdleMemory();
   if (paused_) reader_.Touch();  // the silence is ours
-  if (now - reader_.last_heard() >= options_.pong_timeout) {
+  const bool drips =
+      !paused_ && reader_.began() && now - *reader_.began() >= options_.message_timeout;
+  if (drips || now - reader_.last_heard() >= options_.pong_timeout) {
     timed_out_ = true;
     return CloseSocket();
   }

@@ -81,6 +81,7 @@ struct DialOptions {
   std::chrono::milliseconds dns_timeout{5000}, connect_timeout{5000}, tls_timeout{5000},
       upgrade_timeout{5000};
   std::chrono::seconds ping_interval{30}, pong_timeout{60};
+  std::chrono::seconds message_timeout{60};  // from the first bytes of a message to its last
   /// Dial this endpoint of our own instead of resolving url.host(): SelfSubscriber only.
   std::optional<SelfDialPermit> self_permit;
 };
@@ -98,7 +99,8 @@ struct DialerOptions {
 ///
 /// Resolves once; every address of the answer must pass the guard, else the name is refused;
 /// connects to the checked address (each gets its share of connect_timeout) with no second look-up
-/// and no redirect; wss verifies chain and name. Offers no compression.
+/// and no redirect; wss verifies chain and name. Offers no compression. Four times message_bytes
+/// without a complete message end a connection, whatever they were.
 /// Threading: thread-safe. Lifetime: guard, resolver and I/O threads outlive it and its
 /// connections.
 class Dialer {

@@ -1,5 +1,7 @@
 #include "net/dialer.h"
 
+#include <poll.h>
+
 #include "net/test_support.h"
 
 namespace graspd::net {
@@ -229,6 +231,76 @@ TEST_F(DialerTest, OversizedMessageOfTheRemoteIsAWebSocketFailure) {
   handler->Open();
   On(connection->thread(), [&] { return connection->SendText("go"); });
   EXPECT_EQ(handler->Closed().error, DialError::kWebSocket);
+}
+
+class HostileServerTest : public DialerTest {
+ protected:
+  // How the connection ends when a server upgrades and then does what `attack` does.
+  DialFailure EndAfter(std::function<void(int fd)> attack) {
+    RawServer remote([&](int fd) {
+      AcceptUpgrade(fd);
+      attack(fd);
+      ReadHead(fd);  // returns when the dialer has gone
+    });
+    DialOptions dial = To(remote);
+    dial.message_bytes = 64 * 1024;
+    dial.ping_interval = dial.pong_timeout = dial.message_timeout = std::chrono::seconds(2);
+    auto handler = NewHandler();
+    auto connection = Dial(dial, handler);
+    handler->Open();
+    DialFailure failure = handler->Closed();
+    EXPECT_EQ(handler->unread(), 0u);
+    return failure;
+  }
+  static constexpr uint8_t kText = 0x81, kTextBegins = 0x01, kGoesOn = 0x00, kPing = 0x89;
+};
+
+TEST_F(HostileServerTest, FramesThatBreakTheProtocolEndTheConnection) {
+  const std::string masked = RawClient::ClientFrame(kText, "[]");
+  for (const std::string& bytes :
+       {ServerFrame(kPing, std::string(126, 'x')), masked, ServerFrame(0xc1, "deflated"),
+        ServerFrame(0x83, "reserved"), ServerFrame(kGoesOn, "of nothing"),
+        ServerFrame(kText, "\xff\xfe"), ServerFrameHead(kText, uint64_t{100} << 20),
+        ServerFrameHead(kText, uint64_t{1} << 63)}) {
+    EXPECT_EQ(EndAfter([&](int fd) { WriteAll(fd, bytes); }).error, DialError::kWebSocket)
+        << testing::PrintToString(bytes.substr(0, 10));
+  }
+}
+
+TEST_F(HostileServerTest, FragmentsWithoutEndAreCut) {
+  for (const std::string& fragment : {ServerFrame(kGoesOn, ""), ServerFrame(kGoesOn, "x")}) {
+    std::string many;
+    for (int i = 0; i < 1000; ++i) many += fragment;
+    const auto attack = [&](int fd) {
+      WriteAll(fd, ServerFrame(kTextBegins, ""));
+      for (int i = 0; i < 1000 && WriteAll(fd, many); ++i) {
+      }
+    };
+    EXPECT_EQ(EndAfter(attack).error, DialError::kWebSocket);
+  }
+}
+
+TEST_F(HostileServerTest, PingsWithoutEndAreCut) {
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += ServerFrame(kPing, "hello");
+  const auto attack = [&](int fd) {
+    for (int i = 0; i < 10'000 && WriteAll(fd, many); ++i) {
+    }
+  };
+  EXPECT_NE(EndAfter(attack).error, DialError::kNone);
+}
+
+TEST_F(HostileServerTest, AMessageThatStopsHalfwayTimesOutPingsOrNot) {
+  EXPECT_EQ(EndAfter([](int fd) {
+              WriteAll(fd, ServerFrameHead(kText, 1000) + std::string(500, 'x'));
+            }).error,
+            DialError::kTimeout);
+  const auto drips = [](int fd) {  // never silent for long
+    WriteAll(fd, ServerFrame(kTextBegins, std::string(100, 'x')));
+    pollfd gone{.fd = fd, .events = POLLRDHUP};
+    while (::poll(&gone, 1, 100) == 0) WriteAll(fd, ServerFrame(kPing, ""));
+  };
+  EXPECT_EQ(EndAfter(drips).error, DialError::kTimeout);
 }
 
 TEST_F(DialerTest, SendingPastTheLimitClosesTheConnection) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <optional>
 #include <string_view>
 
 #include "base/clock.h"
@@ -45,6 +46,11 @@ class MessageReader {
   }
   /// The caller is done with the message.
   void MessageHandled() { busy_ = false; }
+  /// When the message that is being read, or handled, began; nothing if there is none, or it was
+  /// whole at once.
+  [[nodiscard]] std::optional<base::SteadyTime> began() const {
+    return busy_ ? std::optional(began_) : std::nullopt;
+  }
 
  private:
   static constexpr size_t kFirst = 64;
@@ -53,6 +59,7 @@ class MessageReader {
   template <typename Ws>
   Awaitable<Result> ReadRest(Ws& ws, size_t bytes) {
     busy_ = true;
+    began_ = last_heard_;
     rest_.clear();
     rest_.commit(asio::buffer_copy(rest_.prepare(kFirst), asio::buffer(first_.data(), bytes)));
     while (!ws.is_message_done()) {
@@ -69,7 +76,7 @@ class MessageReader {
   std::array<char, kFirst + kMessagePadding> first_{};
   boost::beast::flat_buffer rest_;
   bool busy_ = false;
-  base::SteadyTime last_heard_{};
+  base::SteadyTime last_heard_{}, began_{};
 };
 
 }  // namespace graspd::net

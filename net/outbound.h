@@ -47,7 +47,13 @@ class ClientStream {
   Tls& tls() { return *tls_; }
 
   void UpgradeBegins() { upgrading_ = true; }
-  void UpgradeDone() { upgrading_ = false; }
+  /// From here on reading ends with message_too_big once so many bytes have come and no message was
+  /// complete: fragments without end, and control frames, have no size that Beast would add up.
+  void UpgradeDone(size_t bytes_between_messages) {
+    upgrading_ = false;
+    most_between_ = bytes_between_messages;
+  }
+  void MessageComplete() { since_message_ = 0; }
   /// Status of the answer to the upgrade; 0 = none yet, or not HTTP.
   [[nodiscard]] int http_status() const { return http_status_; }
 
@@ -80,6 +86,9 @@ class ClientStream {
     void operator()(Self& self, ErrorCode error = {}, size_t bytes = 0) {
       if (started) {
         if (!error && stream.upgrading_) error = stream.InspectAnswer(buffers, bytes);
+        if (!error && (stream.since_message_ += bytes) > stream.most_between_) {
+          error = boost::beast::websocket::error::message_too_big;
+        }
         return self.complete(error, bytes);
       }
       started = true;
@@ -116,6 +125,7 @@ class ClientStream {
   size_t answer_start_ = 0;  // of which are filled
   size_t answer_bytes_ = 0;
   int http_status_ = 0;
+  size_t since_message_ = 0, most_between_ = SIZE_MAX;
 };
 
 /// Beast finds it by name. The client has nothing more to say; whoever owns the connection closes

@@ -3,11 +3,13 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "net/sockaddr.h"
+#include "net/websocket_handshake.h"
 
 namespace graspd::net {
 namespace {
@@ -198,12 +200,51 @@ std::string ReadHead(int fd) {
   return head;
 }
 
-void WriteAll(int fd, std::string_view bytes) {
+HttpRequest ParseHead(std::string_view head) {
+  HttpRequest request;
+  size_t at = head.find("\r\n");
+  request.method = head.substr(0, head.find(' '));
+  while (at != std::string_view::npos && at + 2 < head.size()) {
+    const size_t begin = at + 2;
+    at = head.find("\r\n", begin);
+    const std::string_view line = head.substr(begin, at - begin);
+    const size_t colon = line.find(": ");
+    if (colon == std::string_view::npos) continue;
+    std::string name(line.substr(0, colon));
+    for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    request.headers.emplace_back(std::move(name), line.substr(colon + 2));
+  }
+  return request;
+}
+
+std::string HeadOf(const HttpResponse& response) {
+  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " -\r\n";
+  for (const auto& [name, value] : response.headers) {
+    head.append(name).append(": ").append(value).append("\r\n");
+  }
+  return head.append("\r\n");
+}
+
+void AcceptUpgrade(int fd) { WriteAll(fd, HeadOf(AnswerHandshake(ParseHead(ReadHead(fd))))); }
+
+bool WriteAll(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent <= 0) return;  // the reading side notices
+    if (sent <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(sent));
   }
+  return true;
+}
+
+std::string ServerFrameHead(uint8_t first, uint64_t length) {
+  std::string head(1, static_cast<char>(first));
+  if (length < 126) return head += static_cast<char>(length);
+  const bool short_form = length < 65536;
+  head += static_cast<char>(short_form ? 126 : 127);
+  for (int shift = short_form ? 8 : 56; shift >= 0; shift -= 8) {
+    head += static_cast<char>(length >> shift);
+  }
+  return head;
 }
 
 // ---- FakeResolver and NetTest ----

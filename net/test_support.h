@@ -18,6 +18,7 @@
 #include "base/bounded_queue.h"
 #include "base/metrics.h"
 #include "net/dialer.h"
+#include "net/http.h"
 #include "net/io_pool.h"
 #include "net/listener.h"
 #include "net/websocket_server.h"
@@ -91,7 +92,18 @@ class RawServer {
 };
 /// The head of an HTTP request as read from `fd`.
 std::string ReadHead(int fd);
-void WriteAll(int fd, std::string_view bytes);
+HttpRequest ParseHead(std::string_view head);
+/// Reads a WebSocket upgrade and answers it.
+void AcceptUpgrade(int fd);
+/// Blocks until everything is sent; false once the peer has gone.
+bool WriteAll(int fd, std::string_view bytes);
+/// The head of a server's frame that promises so many bytes.
+std::string ServerFrameHead(uint8_t first, uint64_t length);
+inline std::string ServerFrame(uint8_t first, std::string_view payload) {
+  return ServerFrameHead(first, payload.size()) + std::string(payload);
+}
+/// What AnswerHandshake() and the like answer, without the body.
+std::string HeadOf(const HttpResponse& response);
 
 /// What happened on a dialled connection, for a test thread to read in order.
 class RecordingHandler final : public DialHandler {

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "nostr/fixed_bytes.h"
+#include "nostr/keys.h"
 
 namespace graspd::nostr {
 
@@ -14,5 +15,8 @@ std::string EncodeNpub(const PublicKey& key);
 /// Reads an `npub1...`. As bech32 says, all lower case or all upper case, never mixed.
 /// Errors: kInvalidArgument.
 absl::StatusOr<PublicKey> DecodeNpub(std::string_view text);
+
+/// Reads an `nsec1...`, likewise.
+absl::StatusOr<SecretKey> DecodeNsec(std::string_view text);
 
 }  // namespace graspd::nostr

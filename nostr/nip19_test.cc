@@ -46,5 +46,14 @@ TEST(Nip19, MixedCaseOtherLengthAndOtherPrefixAreRefused) {
   EXPECT_FALSE(DecodeNpub("nsec" + std::string(kNpub.substr(4))).ok());
 }
 
+TEST(Nip19, ReadsTheSecretKeyOfTheSpecification) {
+  const auto key = DecodeNsec("nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5");
+  ASSERT_TRUE(key.ok()) << key.status();
+  const auto same =
+      SecretKey::FromHex("67dea2ed018072d675f5415ecfaed7d2597555e202d85b3d65ea4e58d2d92ffa");
+  EXPECT_EQ(key->public_key(), same->public_key());
+  EXPECT_FALSE(DecodeNsec(kNpub).ok());
+}
+
 }  // namespace
 }  // namespace graspd::nostr

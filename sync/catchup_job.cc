@@ -294,7 +294,10 @@ void CatchUpJob::OnEose(base::SteadyTime now, std::string_view subscription, Act
 void CatchUpJob::OnClosed(base::SteadyTime now, std::string_view subscription,
                           std::string_view reason, Actions& out) {
   if (subscription == neg_subscription_) {
-    OnNegRefused(now, reason, /*unsupported=*/true, out);
+    // These say whom it refuses; anything else, that it does not know the message.
+    const bool refuses_us =
+        reason.starts_with("auth-required:") || reason.starts_with("restricted:");
+    OnNegRefused(now, reason, /*unsupported=*/!refuses_us, out);
   } else if (phase_ == Phase::kPages && subscription == page_subscription_) {
     Abort("remote closed the subscription: " + std::string(reason.substr(0, 200)), out);
   } else if (const auto fetch = fetches_.find(subscription); fetch != fetches_.end()) {

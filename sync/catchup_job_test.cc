@@ -83,6 +83,7 @@ class CatchUp : public ::testing::Test {
               [this](Notice& r) { job_->OnNegRefused(now_, r.text, true, actions_); },
               [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
               [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
+              [](Authenticated&) {},
               [](BadMessage&) {},
           },
           reply);

@@ -62,6 +62,11 @@ bool SyncEngine::IsRateLimitText(std::string_view text) {
       text, {"rate-limited:", "rate limit", "rate-limit", "too many requests", "slow down"});
 }
 
+// By the prefix that NIP-42 defines.
+bool SyncEngine::IsAuthRequired(std::string_view reason) {
+  return reason.starts_with("auth-required:");
+}
+
 // Takes the place of the remote's timer of this type, if there is one.
 void SyncEngine::Arm(base::SteadyTime when, Timer::Type type, Remote& remote) {
   if (const auto old = remote.timers.find(type); old != remote.timers.end()) {
@@ -147,7 +152,7 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
     ChargePlace(*remote);
     return;
   }
-  if (remote->awaits_information) return;
+  if (remote->awaits_information || remote->awaits_auth) return;  // gets it very soon
   remote->changes.Merge(delta);
   if (remote->dirty) return;
   const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
@@ -408,6 +413,9 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   EndDial(*remote);
   remote->is_open = true;
   remote->unjudged = 0;
+  remote->auth = Remote::Auth::kOpen;
+  remote->awaits_auth = remote->auth_refusal = false;
+  remote->auth_error.clear();
   remote->address = success.address.ToString();
   if (!options_.instance.empty() && success.instance == options_.instance) {
     RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
@@ -443,6 +451,7 @@ void SyncEngine::OnInformation(const Instant& now, ConnectionId connection,
   remote->information_on_its_way = false;
   if (information.ok()) {
     remote->limits = LimitsOf(*information);
+    remote->says_auth_required = information->auth_required;
     remote->information_until = now.steady + options_.information_lifetime;
   } else {
     base::LogDebug("sync", "no information document",
@@ -452,8 +461,17 @@ void SyncEngine::OnInformation(const Instant& now, ConnectionId connection,
 }
 
 void SyncEngine::BeginSync(const Instant& now, Remote& remote) {
-  CatchUpAll(now, remote,
-             remote.last_contact != 0 ? storage::Source::kReconnect : storage::Source::kStartup);
+  remote.awaits_information = false;
+  // Who says so commonly challenges at once.
+  if (remote.says_auth_required &&
+      AwaitAuthentication(now, remote, options_.information_patience)) {
+    return;
+  }
+  CatchUpAll(now, remote, FirstSource(remote));
+}
+
+storage::Source SyncEngine::FirstSource(const Remote& remote) {
+  return remote.last_contact != 0 ? storage::Source::kReconnect : storage::Source::kStartup;
 }
 
 void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
@@ -472,26 +490,31 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   remote->dirty = remote->awaits_information = false;
   remote->changes = {};
   AbandonJobs(now, *remote, "the connection ended");
-  remote->last_error = failure.detail;
-  remote->last_error_code = net::DialErrorName(failure.error);
-  remote->last_error_at = now.unix_seconds;
-
-  auto wait = remote->health.Failed(now.steady, random_);
+  const auto wait = remote->health.Failed(now.steady, random_);
+  const auto code = net::DialErrorName(failure.error);
   if (failure.error == net::DialError::kBlocked) {
-    wait = options_.forbidden_retry;
     RecordCandidate(now, remote->url.ToString(), Decision::kForbidden, failure.detail);
-    SetState(now, *remote, RemoteState::kBlocked, failure.detail);
+    BackOff(now, *remote, options_.forbidden_retry, code, failure.detail, RemoteState::kBlocked);
   } else {
     if (failure.error == net::DialError::kCrowded) {
       RecordCandidate(now, remote->url.ToString(), Decision::kCrowded, failure.detail);
     }
-    SetState(now, *remote,
-             remote->health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff,
-             failure.detail);
+    BackOff(now, *remote, wait, code, failure.detail,
+            remote->health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff);
   }
-  remote->next_attempt = now.steady + wait;
-  remote->next_attempt_at = now.unix_seconds + WholeSeconds(wait);
-  Arm(remote->next_attempt, Timer::Type::kDial, *remote);
+}
+
+// The connection is over: `code` and `detail` say how, and after `wait` the remote is dialled
+// again.
+void SyncEngine::BackOff(const Instant& now, Remote& remote, base::Duration wait,
+                         std::string_view code, std::string_view detail, RemoteState state) {
+  remote.last_error = detail;
+  remote.last_error_code = code;
+  remote.last_error_at = now.unix_seconds;
+  SetState(now, remote, state, detail);
+  remote.next_attempt = now.steady + wait;
+  remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);
+  Arm(remote.next_attempt, Timer::Type::kDial, remote);
   PumpDials(now);
   PumpJobs(now);
 }
@@ -526,7 +549,7 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 // Opens every live subscription, and behind them catches up: from the last moment when nothing was
 // missing if that is recent, else in full.
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
-  remote.dirty = remote.closed_subscription = remote.failed_job = false;
+  remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
@@ -571,10 +594,7 @@ void SyncEngine::ScheduleDaily(const Instant& now, Remote& remote) {
 void SyncEngine::RateLimited(const Instant& now, Remote& remote, std::string_view reason) {
   remote.rate_limited_until = now.steady + options_.rate_limit_cooldown;
   remote.rate_limited_until_unix = now.unix_seconds + WholeSeconds(options_.rate_limit_cooldown);
-  const std::set<uint64_t> running = remote.running;
-  for (auto id = running.rbegin(); id != running.rend(); ++id) {
-    DeferJob(now, remote, *jobs_.at(*id));
-  }
+  DeferJobs(now, remote);
   SetState(now, remote, RemoteState::kRateLimited, reason);
   Arm(remote.rate_limited_until, Timer::Type::kJobs, remote);
   PumpJobs(now);
@@ -600,6 +620,7 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
                           std::span<const Judged> events) {
   Remote* remote = Find(connection);
   if (!remote) return;
+  uint64_t forged = 0;
   for (const auto& event : events) {
     switch (event.code) {
       case ingest::Code::kStored:
@@ -619,6 +640,8 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
         break;
       case ingest::Code::kInvalid:
         ++remote->counts.invalid;
+        RememberUndelivered(now, *remote, event.id);
+        forged += event.forged ? 1 : 0;
         break;
       case ingest::Code::kDeleted:
       case ingest::Code::kExpired:
@@ -632,11 +655,21 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
     }
   }
   remote->unjudged -= std::min<uint64_t>(remote->unjudged, events.size());
+  if (forged > 0) {
+    Offend(now, *remote, forged * options_.forgery_points,
+           "sent events with wrong ids or signatures");
+  }
   if (remote->unjudged == 0 && remote->state == RemoteState::kSyncing) SettleState(now, *remote);
 }
 
-void SyncEngine::OnBadMessages(const Instant&, ConnectionId connection, uint64_t count) {
-  if (Remote* remote = Find(connection)) remote->counts.invalid += count;
+void SyncEngine::OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count,
+                               bool strays) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  remote->counts.invalid += count;
+  if (strays) return;
+  Offend(now, *remote, count * options_.bad_message_points,
+         "sent too much that nobody asked for, or that makes no sense");
 }
 
 void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
@@ -646,6 +679,10 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   const Job* job = JobOf(*remote, subscription);
   const bool limited = IsRateLimitText(reason);
   if (limited) RateLimited(now, *remote, reason);
+  if (IsAuthRequired(reason) && (job || remote->plan.IsOpen(subscription)) &&
+      RefusedForAuthentication(now, *remote)) {
+    return;
+  }
   if (job) {
     if (limited) return;  // the job waits in the queue again
     WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
@@ -700,6 +737,9 @@ void SyncEngine::OnTimer(const Instant& now) {
         break;
       case Timer::Type::kInformation:
         if (remote && remote->connected() && remote->awaits_information) BeginSync(now, *remote);
+        break;
+      case Timer::Type::kAuthentication:
+        if (remote) OnAuthenticationTimeout(now, *remote);
         break;
       case Timer::Type::kDialQueue:
         PumpDials(now);

@@ -113,6 +113,8 @@ struct Delivered {
 struct Judged {
   storage::Source source;
   ingest::Code code;
+  nostr::EventId id;  // as the remote gave it
+  bool forged = false;
 };
 
 struct EngineOptions {
@@ -150,6 +152,14 @@ struct EngineOptions {
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
   base::Duration repair_after = std::chrono::seconds(65);   // a gap is tried again, doubling to
   base::Duration repair_at_most = std::chrono::hours(1);    // this
+  /// Connections answer NIP-42 challenges. Then who refuses with "auth-required:" is asked again
+  /// once it has taken our AUTH, at the latest after so long.
+  bool authenticates = false;
+  base::Duration authentication_patience = std::chrono::seconds(10);
+  /// What a remote does wrong costs points, a forged event and any other bad message; we hang up at
+  /// so many. One is forgiven in each such time, and only time forgives: not a new connection.
+  uint32_t offence_limit = 100, forgery_points = 20, bad_message_points = 1;
+  base::Duration offence_forgiven = std::chrono::seconds(6);
   uint32_t rate_limits_per_job = 10;  // in a row without progress, then the job fails
   base::Duration daily_least = std::chrono::hours(23);  // full reconciliation of each remote, at
   base::Duration daily_spread = std::chrono::hours(2);  // a random time of its own
@@ -194,8 +204,10 @@ class SyncEngine {
   void OnDisconnected(const Instant& now, ConnectionId connection, const net::DialFailure& failure);
   void OnDelivered(const Instant& now, ConnectionId connection, std::span<const Delivered> events);
   void OnJudged(const Instant& now, ConnectionId connection, std::span<const Judged> events);
-  /// Messages that were not what we asked for: unknown subscription, no match, malformed.
-  void OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count);
+  /// Messages that were not what we asked for: unknown subscription, no match, malformed, endless.
+  /// Strays, events of a subscription that its filters do not select, are counted and no more.
+  void OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count,
+                     bool strays = false);
   void OnEose(const Instant& now, ConnectionId connection, std::string_view subscription);
   void OnClosed(const Instant& now, ConnectionId connection, std::string_view subscription,
                 std::string_view reason);
@@ -204,6 +216,9 @@ class SyncEngine {
                 std::string bytes);
   void OnNegErr(const Instant& now, ConnectionId connection, std::string_view subscription,
                 std::string_view reason);
+  /// The remote has answered our AUTH.
+  void OnAuthenticated(const Instant& now, ConnectionId connection, bool accepted,
+                       std::string_view message);
   void OnReconcileStep(const Instant& now, uint64_t job, absl::StatusOr<ReconcileStep> step);
 
   void OnTimer(const Instant& now);
@@ -238,7 +253,16 @@ class SyncEngine {
   struct Remote;
   struct Job;
   struct Timer {
-    enum class Type { kDial, kInformation, kUpdate, kJobs, kDialQueue, kRepair, kDaily } type;
+    enum class Type {
+      kDial,
+      kInformation,
+      kAuthentication,
+      kUpdate,
+      kJobs,
+      kDialQueue,
+      kRepair,
+      kDaily
+    } type;
     std::optional<nostr::RelayUrl> remote;
   };
   using Timers = std::multimap<base::SteadyTime, Timer>;
@@ -270,6 +294,14 @@ class SyncEngine {
   void EndDial(Remote& remote);
   void ForgiveNewDial(const Remote& remote);
   void Disconnect(Remote& remote);
+  void BackOff(const Instant& now, Remote& remote, base::Duration wait, std::string_view code,
+               std::string_view detail, RemoteState state);
+  void Offend(const Instant& now, Remote& remote, uint64_t points, std::string_view how);
+  bool AwaitAuthentication(const Instant& now, Remote& remote, base::Duration patience);
+  bool RefusedForAuthentication(const Instant& now, Remote& remote);
+  void OnAuthenticationTimeout(const Instant& now, Remote& remote);
+  void AskAgain(const Instant& now, Remote& remote);
+  [[nodiscard]] static storage::Source FirstSource(const Remote& remote);
   void UpdateScope(const Instant& now, Remote& remote);
   void BeginSync(const Instant& now, Remote& remote);
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
@@ -277,6 +309,7 @@ class SyncEngine {
              storage::Source source);
   void ScheduleDaily(const Instant& now, Remote& remote);
   static bool IsRateLimitText(std::string_view text);
+  static bool IsAuthRequired(std::string_view reason);
   void RateLimited(const Instant& now, Remote& remote, std::string_view reason);
 
   // Jobs.
@@ -286,10 +319,11 @@ class SyncEngine {
                     storage::Source source);
   void PumpJobs(const Instant& now);
   bool StartJob(const Instant& now, Remote& remote);
-  void RememberUndelivered(const Instant& now, Remote& remote, CatchUpJob& run);
+  void RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id);
   void ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step);
   void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);
   void DeferJob(const Instant& now, Remote& remote, Job& job);
+  void DeferJobs(const Instant& now, Remote& remote);
   Job* JobOf(Remote& remote, std::string_view subscription);
   using JobStep = std::function<void(CatchUpJob&, CatchUpJob::Actions&)>;
   void WithJob(const Instant& now, Remote& remote, uint64_t id, const JobStep& step);
@@ -297,6 +331,7 @@ class SyncEngine {
   void EndJob(const Instant& now, Remote& remote, Job& job, JobState state, std::string_view error);
   void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
   void SettleState(const Instant& now, Remote& remote);
+  [[nodiscard]] std::string GapReason(const Remote& remote) const;
   void ScheduleRepair(const Instant& now, Remote& remote);
   void CheckJobs(const Instant& now, Remote& remote);
   static JobSnapshot Describe(const Job& job);

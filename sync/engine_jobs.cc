@@ -41,7 +41,8 @@ void SyncEngine::PumpJobs(const Instant& now) {
 }
 
 bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
-  if (remote.waiting.empty() || !remote.connected() || remote.rate_limited(now.steady) ||
+  if (remote.waiting.empty() || !remote.connected() || remote.awaits_auth ||
+      remote.rate_limited(now.steady) ||
       remote.running.size() >= std::min(options_.jobs_per_remote, remote.limits.jobs)) {
     return false;
   }
@@ -86,14 +87,20 @@ void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
   job.run.reset();
 }
 
-void SyncEngine::RememberUndelivered(const Instant& now, Remote& remote, CatchUpJob& run) {
-  for (const auto& id : std::exchange(run.given_up, {})) {
-    if (!remote.undelivered.insert(id).second) continue;
-    remote.undelivered_until.emplace_back(now.steady + options_.undelivered_retry, id);
-    if (remote.undelivered.size() <= options_.undelivered_per_remote) continue;
-    remote.undelivered.erase(remote.undelivered_until.front().second);
-    remote.undelivered_until.pop_front();
+// All that run, keeping their order.
+void SyncEngine::DeferJobs(const Instant& now, Remote& remote) {
+  const std::set<uint64_t> running = remote.running;
+  for (auto id = running.rbegin(); id != running.rend(); ++id) {
+    DeferJob(now, remote, *jobs_.at(*id));
   }
+}
+
+void SyncEngine::RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id) {
+  if (!remote.undelivered.insert(id).second) return;
+  remote.undelivered_until.emplace_back(now.steady + options_.undelivered_retry, id);
+  if (remote.undelivered.size() <= options_.undelivered_per_remote) return;
+  remote.undelivered.erase(remote.undelivered_until.front().second);
+  remote.undelivered_until.pop_front();
 }
 
 void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step) {
@@ -132,7 +139,9 @@ void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const 
   CatchUpJob::Actions actions;
   const auto support_before = job.run->support();
   step(*job.run, actions);
-  RememberUndelivered(now, remote, *job.run);
+  for (const auto& given_up : std::exchange(job.run->given_up, {})) {
+    RememberUndelivered(now, remote, given_up);
+  }
   Perform(remote, job, std::move(actions));
   if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
     remote.method = SyncMethod::kNegentropy;
@@ -226,7 +235,10 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
 
 // The state that follows from what is still to do.
 void SyncEngine::SettleState(const Instant& now, Remote& remote) {
-  if (!remote.connected() || remote.awaits_information || remote.rate_limited(now.steady)) return;
+  if (!remote.connected() || remote.awaits_information || remote.awaits_auth ||
+      remote.rate_limited(now.steady)) {
+    return;
+  }
   if (!remote.running.empty() || !remote.waiting.empty()) {
     SetState(now, remote, RemoteState::kSyncing);
     return;
@@ -235,10 +247,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
   remote.claimed.clear();
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
-    SetState(now, remote, RemoteState::kLiveWithGaps,
-             remote.closed_subscription ? "the remote closed a live subscription"
-             : remote.failed_job        ? "a catch-up did not succeed"
-                                 : "the remote allows too few subscriptions to follow everything");
+    SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
     ScheduleRepair(now, remote);
     return;
   }
@@ -246,6 +255,18 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   remote.full_round = remote.owes_full = false;
   remote.last_contact = now.unix_seconds;
   SetState(now, remote, RemoteState::kLive);
+}
+
+std::string SyncEngine::GapReason(const Remote& remote) const {
+  if (remote.auth_refusal) {
+    return "the remote requires authentication" +
+           (!options_.authenticates     ? " and there is no key to do it with"
+            : remote.auth_error.empty() ? std::string()
+                                        : ": " + remote.auth_error);
+  }
+  if (remote.closed_subscription) return "the remote closed a live subscription";
+  if (remote.failed_job) return "a catch-up did not succeed";
+  return "the remote allows too few subscriptions to follow everything";
 }
 
 // Gaps that come again soon after they were closed are closed ever more seldom.
@@ -307,6 +328,7 @@ void SyncEngine::OnNegErr(const Instant& now, ConnectionId connection,
     RateLimited(now, *remote, reason);
     return;
   }
+  if (IsAuthRequired(reason) && RefusedForAuthentication(now, *remote)) return;
   // NEG-ERR comes from a relay that knows NIP-77: it refuses this set, not the protocol.
   WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
     run.OnNegRefused(now.steady, reason, reason.starts_with("unsupported:"), out);

@@ -60,8 +60,18 @@ struct SyncEngine::Remote {
   // What it says of itself (NIP-11).
   bool information_on_its_way = false;
   bool awaits_information = false;  // connected, but nothing is asked yet
+  bool says_auth_required = false;
   base::SteadyTime information_until{};
   RemoteLimits limits = LimitsOf({});
+
+  // Authentication (NIP-42), of this connection.
+  enum class Auth : uint8_t { kOpen, kAccepted, kFailed } auth = Auth::kOpen;
+  bool awaits_auth = false;   // what was refused is asked again once it has come to an end
+  bool auth_refusal = false;  // something was refused for want of it
+  std::string auth_error;     // why it failed
+
+  double offences = 0;  // points, as of then
+  base::SteadyTime offences_at{};
 
   // What is asked of it.
   SubscriptionPlan plan;

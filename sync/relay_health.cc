@@ -26,6 +26,11 @@ base::Duration RelayHealthTracker::Failed(base::SteadyTime now, base::Random& ra
                     random.Below(static_cast<uint64_t>(half.count()) + 1)));
 }
 
+base::Duration RelayHealthTracker::Misbehaved(base::SteadyTime now, base::Random& random) {
+  connected_ = false;
+  return Failed(now, random);
+}
+
 void RelayHealthTracker::Reset() {
   failures_ = 0;
   useful_ = false;

@@ -30,6 +30,8 @@ class RelayHealthTracker {
   void Useful();
   /// A dial failed or a connection ended by the other side; returns how long to wait.
   base::Duration Failed(base::SteadyTime now, base::Random& random);
+  /// We hung up for what the remote did: whatever the connection brought, it was no recovery.
+  base::Duration Misbehaved(base::SteadyTime now, base::Random& random);
   /// An operator wants a fresh start.
   void Reset();
 

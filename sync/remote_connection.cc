@@ -4,19 +4,38 @@
 #include <utility>
 
 #include "base/overloaded.h"
+#include "nostr/event_builder.h"
 #include "nostr/filter.h"
+#include "nostr/rules.h"
 
 namespace graspd::sync {
 namespace {
 
 constexpr size_t kTextBytes = 256;  // kept of what a remote says
 
+// How many events may come for filters that ask for what is stored, and be looked at. Twice for
+// ids: some relays repeat themselves. Where a limit is not kept, CatchUpJob decides how far to go
+// along.
+size_t MayBring(const std::vector<nostr::Filter>& filters) {
+  size_t events = 0;
+  for (const auto& filter : filters) {
+    events += filter.ids ? 2 * filter.ids->size() : CatchUpJob::kPageOverrun + 1;
+  }
+  return events;
+}
+
 }  // namespace
 
 RemoteConnection::RemoteConnection(ConnectionId id, net::IoThread& thread,
                                    base::Executor& sync_thread,
-                                   std::weak_ptr<RemoteListener> listener)
-    : id_(id), thread_(thread), sync_thread_(sync_thread), listener_(std::move(listener)) {}
+                                   std::weak_ptr<RemoteListener> listener, const base::Clock& clock,
+                                   std::shared_ptr<const nostr::SecretKey> key)
+    : id_(id),
+      thread_(thread),
+      sync_thread_(sync_thread),
+      listener_(std::move(listener)),
+      clock_(clock),
+      key_(std::move(key)) {}
 
 void RemoteConnection::Start(net::Dialer& dialer, ingest::EventSink& sink,
                              net::DialOptions options) {
@@ -26,6 +45,7 @@ void RemoteConnection::Start(net::Dialer& dialer, ingest::EventSink& sink,
                                  [weak](std::span<const ingest::Result> results) {
                                    if (auto alive = weak.lock()) alive->OnResults(results);
                                  });
+    self->url_ = options.url.ToString();
     self->connection_ = dialer.Dial(std::move(options), self, self->thread_);
   });
 }
@@ -43,30 +63,33 @@ void RemoteConnection::HangUp() {
 
 void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
-  std::visit(base::Overloaded{
-                 [this](Subscribe& a) {
-                   connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
-                   subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source};
-                 },
-                 [this](Unsubscribe& a) {
-                   connection_->SendText(nostr::CloseMessage(a.subscription));
-                   Forget(std::move(a.subscription));
-                 },
-                 [this](NegOpen& a) {
-                   connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
-                   // No filters: a session brings no events.
-                   subscriptions_[std::move(a.subscription)] = {{}, storage::Source::kManual};
-                 },
-                 [this](NegMsg& a) {
-                   connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
-                 },
-                 [this](NegClose& a) {
-                   connection_->SendText(nostr::NegCloseMessage(a.subscription));
-                   Forget(std::move(a.subscription));
-                 },
-                 [](auto&) {},  // not for connections
-             },
-             action);
+  std::visit(
+      base::Overloaded{
+          [this](Subscribe& a) {
+            connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
+            const bool live = a.source == storage::Source::kLive;
+            const size_t may_bring = live ? SIZE_MAX : MayBring(a.filters);
+            subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source, may_bring};
+          },
+          [this](Unsubscribe& a) {
+            connection_->SendText(nostr::CloseMessage(a.subscription));
+            Forget(std::move(a.subscription));
+          },
+          [this](NegOpen& a) {
+            connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
+            // No filters: a session brings no events.
+            subscriptions_[std::move(a.subscription)] = {{}, storage::Source::kManual};
+          },
+          [this](NegMsg& a) {
+            connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
+          },
+          [this](NegClose& a) {
+            connection_->SendText(nostr::NegCloseMessage(a.subscription));
+            Forget(std::move(a.subscription));
+          },
+          [](auto&) {},  // not for connections
+      },
+      action);
 }
 
 void RemoteConnection::OnOpen(const net::DialSuccess& success) {
@@ -101,12 +124,33 @@ void RemoteConnection::OnText(std::string_view message) {
             NoteOf(m.subscription, NegRefusal{m.subscription, m.reason.substr(0, kTextBytes)});
             subscriptions_.erase(m.subscription);
           },
-          [this](nostr::RelayOk&) { Chatter(); },    // we publish nothing
-          [this](nostr::RelayAuth&) { Chatter(); },  // there is no key to answer with
+          [this](nostr::RelayOk& m) { OnOk(m); },
+          [this](nostr::RelayAuth& m) { OnChallenge(m.challenge); },
           [this](nostr::RelayCount&) { Chatter(); },
           [this](nostr::RelayMalformed&) { Strike(); },
       },
       parsed);
+}
+
+void RemoteConnection::OnChallenge(const std::string& challenge) {
+  if (!key_ || auth_event_ || challenge.size() > kChallengeBytes) {
+    Chatter();
+    return;
+  }
+  const auto event = nostr::EventBuilder(nostr::kAuthKind, clock_.UnixNow())
+                         .Tag({"relay", url_})
+                         .Tag({"challenge", challenge})
+                         .Sign(*key_);
+  auth_event_ = event.id;
+  connection_->SendText(nostr::ClientAuthMessage(nostr::EventJson(event)));
+}
+
+void RemoteConnection::OnOk(const nostr::RelayOk& message) {
+  if (!auth_event_ || message.id != *auth_event_ || std::exchange(auth_answered_, true)) {
+    Chatter();  // we publish nothing
+    return;
+  }
+  Note(Authenticated{message.accepted, message.message.substr(0, kTextBytes)});
 }
 
 bool RemoteConnection::Expects(std::string_view subscription) const {
@@ -123,6 +167,7 @@ void RemoteConnection::Forget(std::string subscription) {
 
 void RemoteConnection::NoteOf(const std::string& subscription, RemoteNote note) {
   if (Expects(subscription)) {
+    if (!subscriptions_.contains(subscription)) OnUnwanted();
     Note(std::move(note));
   } else {
     Strike();
@@ -147,6 +192,11 @@ void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
     OnStray(message.subscription);
     return;
   }
+  if (found->second.may_bring == 0) {
+    Strike();
+    return;
+  }
+  if (found->second.may_bring != SIZE_MAX) --found->second.may_bring;
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
   in_flight_.push_back(found->second.source);
   submitter_->Submit(std::move(message.event), found->second.source);
@@ -154,7 +204,7 @@ void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
 }
 
 void RemoteConnection::OnStray(const std::string& subscription) {
-  Note(BadMessage{});
+  Note(BadMessage{.stray = true});
   OnUnwanted();
   if (++subscriptions_[subscription].strays < kStrays || !connection_) return;
   connection_->SendText(nostr::CloseMessage(subscription));
@@ -163,7 +213,7 @@ void RemoteConnection::OnStray(const std::string& subscription) {
 }
 
 void RemoteConnection::OnUnwanted() {
-  if (++unwanted_ == kUnwanted && connection_) connection_->Close();
+  if (++unwanted_ > kUnwanted) Strike();
 }
 
 void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
@@ -172,7 +222,7 @@ void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
   std::vector<Judged> judged;
   judged.reserve(results.size());
   for (const auto& result : results) {
-    judged.push_back({in_flight_.front(), result.code});
+    judged.push_back({in_flight_.front(), result.code, result.id, result.forged});
     in_flight_.pop_front();
   }
   Tell([id = id_, judged = std::move(judged)](RemoteListener& listener) mutable {
@@ -193,10 +243,7 @@ void RemoteConnection::UpdateReading() {
   }
 }
 
-void RemoteConnection::Strike() {
-  Note(BadMessage{});
-  if (++strikes_ == kStrikes && connection_) connection_->Close();
-}
+void RemoteConnection::Strike() { Note(BadMessage{}); }
 
 void RemoteConnection::Note(RemoteNote note) {
   notes_.push_back(std::move(note));

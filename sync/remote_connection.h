@@ -4,14 +4,17 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
 #include "ingest/event_sink.h"
 #include "net/dialer.h"
+#include "nostr/keys.h"
 #include "nostr/message.h"
 #include "sync/engine.h"
 
@@ -34,8 +37,17 @@ struct NegReply {
 struct NegRefusal {
   std::string subscription, reason;
 };
-struct BadMessage {};
-using RemoteNote = std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, BadMessage>;
+/// The answer to our AUTH (NIP-42).
+struct Authenticated {
+  bool accepted;
+  std::string message;
+};
+/// What a remote should not have sent. A stray, which some relays send honestly, is no offence.
+struct BadMessage {
+  bool stray = false;
+};
+using RemoteNote =
+    std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, Authenticated, BadMessage>;
 
 /// Receives what connections report, on the sync thread.
 class RemoteListener {
@@ -52,29 +64,33 @@ class RemoteListener {
 ///
 /// Back-pressure: while ingest has no credit left, or the sync thread is behind, reading stops.
 /// Reports are gathered for one turn of the event loop and posted once. A message that makes no
-/// sense, or that belongs to no subscription, is dropped and counted; kStrikes of them end the
-/// connection. Events that their subscription's filters do not select are dropped and counted too;
-/// kStrays of them end the subscription, as if the remote had. Threading: Start, Send and HangUp
-/// from any thread; everything else on its I/O thread. Lifetime: kept alive by the dialler until
-/// closed; the listener may go first.
+/// sense, or that belongs to no subscription, is dropped and reported; how much of that is too much
+/// is the engine's to say. Events that their subscription's filters do not select are dropped and
+/// counted too; kStrays of them end the subscription, as if the remote had. With a key, the first
+/// challenge is answered, so that nobody can have us sign more than once a connection (NIP-42).
+/// Threading: Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime:
+/// kept alive by the dialler until closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
-  static constexpr uint64_t kStrikes = 100;
   /// Few, because each costs as much as one that was asked for; some, because a relay that is lax
   /// with live events can bring what we want all the same.
   static constexpr uint64_t kStrays = 20;
-  /// Of so many subscriptions that we closed last, late events are no offence.
+  /// Of so many subscriptions that we closed last, late messages are no offence.
   static constexpr size_t kRecentlyClosed = 64;
-  /// So many late and stray events end the connection.
+  /// So many late and stray messages of a connection cost nothing.
   static constexpr uint64_t kUnwanted = 10'000;
   /// Notices, challenges and answers to nothing that cost no strike yet.
   static constexpr uint64_t kChatter = 200;
+  /// A longer challenge is not signed.
+  static constexpr size_t kChallengeBytes = 128;
   /// Reading stops while the sync thread has this many reports to deal with.
   static constexpr size_t kNotesInFlight = 10'000;
 
+  /// Without a key, challenges stay unanswered. The clock outlives the connection.
   RemoteConnection(ConnectionId id, net::IoThread& thread, base::Executor& sync_thread,
-                   std::weak_ptr<RemoteListener> listener);
+                   std::weak_ptr<RemoteListener> listener, const base::Clock& clock,
+                   std::shared_ptr<const nostr::SecretKey> key);
 
   void Start(net::Dialer& dialer, ingest::EventSink& sink, net::DialOptions options);
   /// Carries out a Subscribe, Unsubscribe or Neg* action.
@@ -89,6 +105,7 @@ class RemoteConnection final : public net::DialHandler,
   struct Subscription {
     std::vector<nostr::Filter> filters;
     storage::Source source;
+    size_t may_bring = SIZE_MAX;  // events
     uint64_t strays = 0;
   };
 
@@ -98,6 +115,8 @@ class RemoteConnection final : public net::DialHandler,
   void OnStray(const std::string& subscription);
   void OnUnwanted();
   void OnResults(std::span<const ingest::Result> results);
+  void OnChallenge(const std::string& challenge);
+  void OnOk(const nostr::RelayOk& message);
   /// Of a subscription that is open, or that we closed a moment ago.
   [[nodiscard]] bool Expects(std::string_view subscription) const;
   void Forget(std::string subscription);
@@ -114,6 +133,11 @@ class RemoteConnection final : public net::DialHandler,
   net::IoThread& thread_;
   base::Executor& sync_thread_;
   const std::weak_ptr<RemoteListener> listener_;
+  const base::Clock& clock_;
+  const std::shared_ptr<const nostr::SecretKey> key_;
+  std::string url_;                           // that we dialled
+  std::optional<nostr::EventId> auth_event_;  // that we signed
+  bool auth_answered_ = false;
   std::shared_ptr<net::DialledConnection> connection_;
   std::unique_ptr<ingest::Submitter> submitter_;
   std::map<std::string, Subscription, std::less<>> subscriptions_;
@@ -121,7 +145,7 @@ class RemoteConnection final : public net::DialHandler,
   std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
   std::vector<RemoteNote> notes_;
   size_t notes_in_flight_ = 0;  // posted to the sync thread and not dealt with
-  uint64_t strikes_ = 0, chatter_ = 0, unwanted_ = 0;
+  uint64_t chatter_ = 0, unwanted_ = 0;
   bool reading_paused_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/manual_clock.h"
 #include "net/io_pool.h"
 #include "sync/testing/events.h"
 
@@ -103,7 +104,12 @@ class Listener final : public RemoteListener {
 // The I/O thread is a real one; Turn() waits for it, so that a test is one straight line.
 class RemoteConnectionTest : public ::testing::Test {
  protected:
-  RemoteConnectionTest() {
+  RemoteConnectionTest() { Use(nullptr); }
+  // A new connection, open and subscribed to issues.
+  void Use(std::shared_ptr<const nostr::SecretKey> key) {
+    connection_ = std::make_shared<RemoteConnection>(ConnectionId{7}, io_.thread(0), sync_,
+                                                     std::weak_ptr<RemoteListener>(listener_),
+                                                     clock_, std::move(key));
     connection_->Start(dialer_, sink_, net::DialOptions(testing::Url("wss://a.example")));
     Turn();
     dialer_.handler->OnOpen({});
@@ -148,8 +154,8 @@ class RemoteConnectionTest : public ::testing::Test {
   FakeDialer dialer_;
   FakeSink sink_;
   std::shared_ptr<Listener> listener_ = std::make_shared<Listener>();
-  std::shared_ptr<RemoteConnection> connection_ = std::make_shared<RemoteConnection>(
-      ConnectionId{7}, io_.thread(0), sync_, std::weak_ptr<RemoteListener>(listener_));
+  base::ManualClock clock_;
+  std::shared_ptr<RemoteConnection> connection_;
   int next_ = 0;
 };
 
@@ -178,15 +184,6 @@ TEST_F(RemoteConnectionTest, ADeliveryIsReportedBeforeItsVerdictHoweverQuickThat
   EXPECT_EQ(listener_->delivered_at_first_verdict, 1u);
 }
 
-TEST_F(RemoteConnectionTest, WhatNothingAskedForIsDroppedAndInTheEndCutsTheConnection) {
-  for (uint64_t i = 0; i < RemoteConnection::kStrikes; ++i) {
-    EXPECT_FALSE(dialer_.connection->closed);
-    Hear("never opened", NextIssue());
-  }
-  EXPECT_TRUE(dialer_.connection->closed);
-  EXPECT_THAT(sink_.submitted, IsEmpty());
-}
-
 // Some relays look at kinds and times alone when they tell of new events.
 TEST_F(RemoteConnectionTest, ASubscriptionThatBringsStrangeEventsEndsAndTheConnectionGoesOn) {
   for (uint64_t i = 0; i < RemoteConnection::kStrays; ++i) {
@@ -195,32 +192,70 @@ TEST_F(RemoteConnectionTest, ASubscriptionThatBringsStrangeEventsEndsAndTheConne
   }
   EXPECT_THAT(sink_.submitted, IsEmpty());
   EXPECT_EQ(listener_->Count<BadMessage>(), RemoteConnection::kStrays);
+  EXPECT_TRUE(std::get<BadMessage>(listener_->notes[0]).stray);
   EXPECT_EQ(listener_->Count<Closed>(), 1u);
   EXPECT_EQ(dialer_.connection->sent.back(), nostr::CloseMessage("live"));
   EXPECT_FALSE(dialer_.connection->closed);
 }
 
-TEST_F(RemoteConnectionTest, EventsOfClosedSubscriptionsThatNeverEndCutTheConnection) {
-  Send(Unsubscribe{{7}, "live"});
-  On([this] {
-    const auto text = nostr::EventMessagePrefix("live") + nostr::EventJson(NextIssue()) + "]";
-    for (uint64_t i = 0; i < RemoteConnection::kUnwanted; ++i) {
-      EXPECT_FALSE(dialer_.connection->closed);
-      dialer_.handler->OnText(text);
-    }
+TEST_F(RemoteConnectionTest, WhatNothingAskedForIsDroppedAndReported) {
+  Hear("never opened", NextIssue());
+  EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
+  EXPECT_FALSE(std::get<BadMessage>(listener_->notes[0]).stray);
+  EXPECT_THAT(sink_.submitted, IsEmpty());
+}
+
+TEST_F(RemoteConnectionTest, MoreThanWasAskedForIsDroppedAndReported) {
+  const auto issue = NextIssue();
+  nostr::Filter filter;
+  filter.ids = {issue.id};
+  Send(Subscribe{{7}, "fetch", {filter}, storage::Source::kStartup});
+  for (int i = 0; i < 5; ++i) Hear("fetch", issue);
+  EXPECT_THAT(sink_.submitted, SizeIs(2));
+  EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+}
+
+TEST_F(RemoteConnectionTest, APageThatNeverEndsIsDroppedWhereTheJobHasGivenItUp) {
+  nostr::Filter filter;
+  filter.kinds = {nostr::kIssue};
+  filter.limit = 500;
+  Send(Subscribe{{7}, "page", {filter}, storage::Source::kStartup});
+  const std::string text = nostr::EventMessagePrefix("page") + nostr::EventJson(NextIssue()) + "]";
+  On([this, &text] {
+    for (size_t i = 0; i < CatchUpJob::kPageOverrun + 11; ++i) dialer_.handler->OnText(text);
   });
-  EXPECT_TRUE(dialer_.connection->closed);
+  EXPECT_EQ(listener_->Count<Delivered>(), CatchUpJob::kPageOverrun + 1);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 10u);
+}
+
+TEST_F(RemoteConnectionTest, AForgedEventIsReportedAsSuch) {
+  const auto issue = NextIssue();
+  Hear("live", issue);
+  On([this, id = issue.id] {
+    const ingest::Result result{id, ingest::Code::kInvalid, "invalid: bad signature", true};
+    sink_.on_results({&result, 1});
+  });
+  ASSERT_THAT(listener_->judged, SizeIs(1));
+  EXPECT_TRUE(listener_->judged[0].forged);
+  EXPECT_EQ(listener_->judged[0].id, issue.id);
 }
 
 TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {
   Send(Unsubscribe{{7}, "live"});
-  for (uint64_t i = 0; i < 2 * RemoteConnection::kStrikes; ++i) Hear("live", NextIssue());
+  const std::string text = nostr::EventMessagePrefix("live") + nostr::EventJson(NextIssue()) + "]";
+  const auto hear = [this, &text](size_t times) {
+    On([this, &text, times] {
+      for (size_t i = 0; i < times; ++i) dialer_.handler->OnText(text);
+    });
+  };
+  hear(RemoteConnection::kUnwanted);
   EXPECT_THAT(sink_.submitted, IsEmpty());
   EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
-  EXPECT_FALSE(dialer_.connection->closed);
+  hear(10);  // by now it should have heard of it
+  EXPECT_EQ(listener_->Count<BadMessage>(), 10u);
 }
 
-TEST_F(RemoteConnectionTest, AnswersToNothingAndEndlessNoticesCutTheConnection) {
+TEST_F(RemoteConnectionTest, AnswersToNothingAndEndlessNoticesAreReported) {
   const auto hear = [this](const char* text) { On([=, this] { dialer_.handler->OnText(text); }); };
   hear(R"(["EOSE","never opened"])");
   hear(R"(["CLOSED","never opened","error: x"])");
@@ -233,13 +268,68 @@ TEST_F(RemoteConnectionTest, AnswersToNothingAndEndlessNoticesCutTheConnection) 
     }
   });
   EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+  hear(R"(["NOTICE","hello"])");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 4u);
+}
+
+class AuthenticatingConnectionTest : public RemoteConnectionTest {
+ protected:
+  AuthenticatingConnectionTest() {
+    Use(std::make_shared<nostr::SecretKey>(nostr::SecretKey::FromSeed("sync")));
+    dialer_.connection->sent.clear();
+  }
+  void Challenge(const std::string& challenge) {
+    On([this, text = nostr::AuthChallengeMessage(challenge)] { dialer_.handler->OnText(text); });
+  }
+  // The event in the AUTH we sent last.
+  nostr::Event Sent() {
+    const auto message = nostr::ParseClientMessage(dialer_.connection->sent.back());
+    return std::get<nostr::ClientAuth>(message).event;
+  }
+  void Answer(const nostr::EventId& id, bool accepted) {
+    On([this, text = nostr::OkMessage(id.ToHex(), accepted, "restricted: no")] {
+      dialer_.handler->OnText(text);
+    });
+  }
+};
+
+TEST_F(AuthenticatingConnectionTest, AChallengeIsAnsweredForTheUrlThatWasDialled) {
+  Challenge("abc");
+  const auto event = Sent();
+  EXPECT_EQ(event.kind, nostr::kAuthKind);
+  EXPECT_EQ(event.created_at, clock_.UnixNow());
+  EXPECT_EQ(event.tags.FirstValue("relay"), "wss://a.example");
+  EXPECT_EQ(event.tags.FirstValue("challenge"), "abc");
+  EXPECT_EQ(event.id, nostr::ComputeId(event));
+  EXPECT_TRUE(nostr::VerifySignature(event));
+  EXPECT_EQ(event.pubkey, nostr::SecretKey::FromSeed("sync").public_key());
+
+  Answer(NextIssue().id, true);  // not to our AUTH
+  EXPECT_EQ(listener_->Count<Authenticated>(), 0u);
+  Answer(event.id, false);
+  Answer(event.id, true);  // too late to think otherwise
+  ASSERT_EQ(listener_->Count<Authenticated>(), 1u);
+  EXPECT_FALSE(std::get<Authenticated>(listener_->notes.back()).accepted);
+  EXPECT_EQ(std::get<Authenticated>(listener_->notes.back()).message, "restricted: no");
+}
+
+TEST_F(AuthenticatingConnectionTest, TenThousandChallengesGetOneSignature) {
+  Challenge(std::string(RemoteConnection::kChallengeBytes + 1, 'x'));
+  Challenge(std::string(1 << 20, 'x'));
+  EXPECT_THAT(dialer_.connection->sent, IsEmpty());
   On([this] {
-    for (uint64_t i = 3; i < RemoteConnection::kStrikes; ++i) {
-      EXPECT_FALSE(dialer_.connection->closed);
-      dialer_.handler->OnText(R"(["NOTICE","hello"])");
+    for (int i = 0; i < 10'000; ++i) {
+      dialer_.handler->OnText(nostr::AuthChallengeMessage(std::to_string(i)));
     }
   });
-  EXPECT_TRUE(dialer_.connection->closed);
+  EXPECT_THAT(dialer_.connection->sent, SizeIs(1));
+  EXPECT_GT(listener_->Count<BadMessage>(), 9'000u);
+}
+
+TEST_F(RemoteConnectionTest, WithoutAKeyAChallengeStaysUnanswered) {
+  const size_t before = dialer_.connection->sent.size();
+  On([this] { dialer_.handler->OnText(nostr::AuthChallengeMessage("abc")); });
+  EXPECT_THAT(dialer_.connection->sent, SizeIs(before));
 }
 
 TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {

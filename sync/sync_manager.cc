@@ -67,8 +67,9 @@ absl::Status ForEachRelevant(storage::EventStore& store, uint64_t unix_now,
 // Everything below runs on the sync thread unless it says otherwise.
 class SyncManager::Core final : public RemoteListener, public std::enable_shared_from_this<Core> {
  public:
-  Core(Dependencies d, EngineOptions options)
+  Core(Dependencies d, EngineOptions options, std::shared_ptr<const nostr::SecretKey> key)
       : d_(d),
+        key_(std::move(key)),
         engine_(std::move(options), d.random),
         pool_(std::make_unique<NegentropyPool>(
             d.store, d.refusals, d.reads, d.cpu, d.clock, d.sync_thread,
@@ -276,6 +277,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   }
 
   Dependencies d_;
+  const std::shared_ptr<const nostr::SecretKey> key_;
   SyncEngine engine_;
   std::unique_ptr<SelfSubscriber> self_;
   std::unique_ptr<NegentropyPool> pool_;  // until Stop
@@ -300,41 +302,41 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 };
 
 void SyncManager::Core::Carry(Action action) {
-  std::visit(base::Overloaded{
-                 [this](Dial& a) {
-                   base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
-                   auto connection = std::make_shared<RemoteConnection>(
-                       a.connection, d_.io.Next(), d_.sync_thread, weak_from_this());
-                   connections_.emplace(a.connection, connection);
-                   connection->Start(d_.dialer, d_.sink, net::DialOptions(a.remote));
-                 },
-                 [this](FetchInformation& a) {
-                   d_.dialer.FetchDocument(
-                       net::DialOptions(a.remote),
-                       [weak = weak_from_this(), &sync_thread = d_.sync_thread,
-                        id = a.connection](absl::StatusOr<std::string> document) {
-                         auto information =
-                             document.ok()
-                                 ? nostr::ParseRelayInformation(*document)
-                                 : absl::StatusOr<nostr::RelayInformation>(document.status());
-                         sync_thread.Post([weak, id, information = std::move(information)] {
-                           if (auto self = weak.lock()) self->OnInformation(id, information);
-                         });
-                       },
-                       d_.io.Next());
-                 },
-                 [this](HangUp& a) {
-                   const auto found = connections_.find(a.connection);
-                   if (found == connections_.end()) return;
-                   found->second->HangUp();
-                   connections_.erase(found);
-                 },
-                 [this](ReconcileStart& a) { pool_->Start(a.job, a.filter); },
-                 [this](ReconcileContinue& a) { pool_->Continue(a.job, std::move(a.reply)); },
-                 [this](ReconcileDrop& a) { pool_->Drop(a.job); },
-                 [this](auto& a) { SendTo(std::move(a)); },
-             },
-             action);
+  std::visit(
+      base::Overloaded{
+          [this](Dial& a) {
+            base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
+            auto connection = std::make_shared<RemoteConnection>(
+                a.connection, d_.io.Next(), d_.sync_thread, weak_from_this(), d_.clock, key_);
+            connections_.emplace(a.connection, connection);
+            connection->Start(d_.dialer, d_.sink, net::DialOptions(a.remote));
+          },
+          [this](FetchInformation& a) {
+            d_.dialer.FetchDocument(
+                net::DialOptions(a.remote),
+                [weak = weak_from_this(), &sync_thread = d_.sync_thread,
+                 id = a.connection](absl::StatusOr<std::string> document) {
+                  auto information =
+                      document.ok() ? nostr::ParseRelayInformation(*document)
+                                    : absl::StatusOr<nostr::RelayInformation>(document.status());
+                  sync_thread.Post([weak, id, information = std::move(information)] {
+                    if (auto self = weak.lock()) self->OnInformation(id, information);
+                  });
+                },
+                d_.io.Next());
+          },
+          [this](HangUp& a) {
+            const auto found = connections_.find(a.connection);
+            if (found == connections_.end()) return;
+            found->second->HangUp();
+            connections_.erase(found);
+          },
+          [this](ReconcileStart& a) { pool_->Start(a.job, a.filter); },
+          [this](ReconcileContinue& a) { pool_->Continue(a.job, std::move(a.reply)); },
+          [this](ReconcileDrop& a) { pool_->Drop(a.job); },
+          [this](auto& a) { SendTo(std::move(a)); },
+      },
+      action);
 }
 
 // Runs of deliveries go to the engine as one span: they are nearly everything during a catch-up.
@@ -359,7 +361,8 @@ void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> n
             [&](Notice& n) { engine_.OnNotice(now, id, n.text); },
             [&](NegReply& n) { engine_.OnNegMsg(now, id, n.subscription, std::move(n.bytes)); },
             [&](NegRefusal& n) { engine_.OnNegErr(now, id, n.subscription, n.reason); },
-            [&](BadMessage&) { engine_.OnBadMessages(now, id, 1); },
+            [&](Authenticated& n) { engine_.OnAuthenticated(now, id, n.accepted, n.message); },
+            [&](BadMessage& n) { engine_.OnBadMessages(now, id, 1, n.stray); },
             [](Delivered&) {},
         },
         note);
@@ -445,8 +448,9 @@ absl::StatusOr<DiscoverySnapshot> SyncManager::Core::RunDiscovery(DiscoverySnaps
 
 // ---- SyncManager -----------------------------------------------------------------------------
 
-SyncManager::SyncManager(Dependencies dependencies, Options options)
-    : core_(std::make_shared<Core>(dependencies, std::move(options.engine))) {
+SyncManager::SyncManager(Dependencies dependencies, Options options) {
+  options.engine.authenticates = options.key != nullptr;
+  core_ = std::make_shared<Core>(dependencies, std::move(options.engine), std::move(options.key));
   core_->ListenToOurselves(std::move(options.self));
 }
 

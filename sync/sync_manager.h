@@ -18,6 +18,7 @@
 #include "ingest/known_refusals.h"
 #include "net/dialer.h"
 #include "net/io_pool.h"
+#include "nostr/keys.h"
 #include "storage/event_store.h"
 #include "sync/engine.h"
 #include "sync/self_subscriber.h"
@@ -52,6 +53,8 @@ class SyncManager {
   struct Options {
     EngineOptions engine;
     SelfSubscriber::Options self;
+    /// Answers the challenges of remotes (NIP-42); null: nobody does. Sets engine.authenticates.
+    std::shared_ptr<const nostr::SecretKey> key;
   };
 
   SyncManager(Dependencies dependencies, Options options);

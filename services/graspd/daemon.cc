@@ -28,6 +28,7 @@
 #include "services/graspd/admin_controls.h"
 #include "services/graspd/assembly.h"
 #include "services/graspd/health.h"
+#include "services/graspd/key_file.h"
 #include "services/graspd/periodic.h"
 #include "services/ops/ops_server.h"
 #include "services/ops/process_metrics.h"
@@ -293,6 +294,10 @@ absl::Status Daemon::Parts::StartSync() {
   }
   options.engine.instance = instance;
   options.engine.startup_delay = settings.sync_startup_delay;
+  if (!settings.sync_key_file.empty()) {
+    GRASPD_ASSIGN_OR_RETURN(auto key, ReadOrMakeKey(settings.sync_key_file));
+    options.key = std::make_shared<const nostr::SecretKey>(std::move(key));
+  }
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
                                       sync_io.thread(0), reads, cpu, clock, random, metrics},

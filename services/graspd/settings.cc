@@ -123,6 +123,13 @@ class Assembly {
             "be at least 1 with", "limits.events_per_second", "no event could pass");
     Require(l.reqs_per_second == 0 || l.reqs_burst >= 1, "limits.reqs_burst", "be at least 1 with",
             "limits.reqs_per_second", "no request could pass");
+    const auto& listen = settings_.relay_listen;
+    Require(!settings_.sync_enabled || std::any_of(listen.begin(), listen.end(),
+                                                   [](const net::ListenAddress& address) {
+                                                     return address.unix_path.empty();
+                                                   }),
+            "relay.listen", "name a TCP address with", "sync.enabled",
+            "graspd hears its own events through one");
     const bool archive = settings_.policy_mode == ingest::PolicyMode::kArchive;
     Require(archive || settings_.policy_archive_repositories.empty(), "policy.archive_repositories",
             "be empty with", "policy.mode", "only the archive mode uses it");

@@ -59,6 +59,7 @@ struct Settings {
   std::vector<net::Cidr> sync_allow_cidrs;
   bool sync_allow_plaintext = false;
   std::chrono::milliseconds sync_startup_delay{5000};
+  std::string sync_key_file;  // empty: no key
 
   nostr::Limits limits;
   size_t limits_memory_bytes = 0;  // 0: three quarters of what the process may use

@@ -313,6 +313,10 @@ std::vector<SettingSpec> ServiceRows() {
           Duration<std::chrono::milliseconds>(0ms, 1h),
           "How long after a start relays already known are dialled; up to 2 s of jitter comes on "
           "top."),
+      Row("sync.key_file", &S::sync_key_file, Text("a path, or empty", AnyText),
+          "File with the secret key, hex or nsec, by which graspd authenticates to relays that ask "
+          "for it (NIP-42). If there is no such file, one is made with a new key. Without this "
+          "setting graspd authenticates to nobody. Use a key that serves nothing else."),
   };
 }
 

@@ -302,6 +302,20 @@ TEST(SettingsTest, SyncIsOffByDefaultInOpenModeOnly) {
   EXPECT_TRUE(Parsed({"--policy-mode", "open", "--sync-enabled", "true"}).sync_enabled);
 }
 
+TEST(SettingsTest, SyncNeedsATcpPortToHearItsOwnEventsThrough) {
+  const Strings unix_only = {"--relay-listen=unix:/run/graspd.sock",
+                             "--relay-urls=wss://r.example"};
+  EXPECT_EQ(Refusal(unix_only),
+            "relay.listen = [\"unix:/run/graspd.sock\"]: must name a TCP address with "
+            "sync.enabled = true: graspd hears its own events through one");
+  Strings without_sync = unix_only;
+  without_sync.emplace_back("--sync-enabled=false");
+  EXPECT_EQ(Refusal(without_sync), "not refused");
+  EXPECT_EQ(Refusal({"--relay-listen=unix:/run/graspd.sock,127.0.0.1:7334",
+                     "--relay-urls=wss://r.example"}),
+            "not refused");
+}
+
 TEST(SettingsTest, LimitsThatContradictEachOtherAreRefusedWithBothValues) {
   EXPECT_EQ(Refusal({"--limits-event-bytes=2MiB", "--limits-message-bytes=1MiB"}),
             "limits.event_bytes = \"2MiB\": must not be above limits.message_bytes = \"1MiB\"");

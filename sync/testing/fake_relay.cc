@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "nostr/keys.h"
+
 namespace graspd::sync::testing {
 
 using Replies = FakeRelay::Replies;
@@ -36,8 +38,31 @@ std::vector<const nostr::Event*> FakeRelay::Query(const nostr::Filter& filter) c
   return rows;
 }
 
+bool FakeRelay::Session::Refuses() {
+  const bool refuses = relay_.behaviour.auth != Behaviour::Auth::kNone && !authenticated_;
+  refused_ |= refuses;
+  return refuses;
+}
+
+bool FakeRelay::Session::TakeChallenge() {
+  using Auth = Behaviour::Auth;
+  const auto auth = relay_.behaviour.auth;
+  if (challenged_ || !(auth == Auth::kAtOnce || (auth == Auth::kOnRefusal && refused_))) {
+    return false;
+  }
+  challenged_ = true;
+  return true;
+}
+
+Authenticated FakeRelay::Session::Authenticate() {
+  ++relay_.authentications_;
+  authenticated_ = relay_.behaviour.accepts_auth;
+  return {authenticated_, authenticated_ ? "" : "restricted: not on the list"};
+}
+
 Replies FakeRelay::Session::Req(const std::string& subscription,
                                 const std::vector<nostr::Filter>& filters) {
+  if (Refuses()) return {Closed{subscription, "auth-required: members only"}};
   const bool live = std::all_of(filters.begin(), filters.end(),
                                 [](const nostr::Filter& filter) { return filter.limit == 0u; });
   if (!live) ++relay_.stored_requests_;
@@ -70,9 +95,13 @@ Replies FakeRelay::Session::Close(const std::string& subscription) {
 
 Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr::Filter& filter,
                                     std::string_view bytes) {
+  if (Refuses()) return {NegRefusal{subscription, "auth-required: members only"}};
   switch (relay_.behaviour.negentropy) {
     case Negentropy::kSpoken:
       break;
+    case Negentropy::kEndless:
+    case Negentropy::kListsNothing:
+      return NegMsg(subscription, bytes);
     case Negentropy::kNegError:
       return {NegRefusal{subscription, "blocked: this query is too big"}};
     case Negentropy::kClosed:
@@ -99,6 +128,17 @@ Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr
 }
 
 Replies FakeRelay::Session::NegMsg(const std::string& subscription, std::string_view bytes) {
+  // Version, one range up to the end, and what it holds: a fingerprint or a list of no ids.
+  constexpr std::string_view kEverything("\x61\x00\x00", 3);
+  if (relay_.behaviour.negentropy == Negentropy::kEndless) {
+    const auto fingerprint = nostr::Sha256(bytes);  // different each time
+    std::string reply = std::string(kEverything) + '\x01';
+    reply.append(reinterpret_cast<const char*>(fingerprint.data()), 16);
+    return {NegReply{subscription, reply}};
+  }
+  if (relay_.behaviour.negentropy == Negentropy::kListsNothing) {
+    return {NegReply{subscription, std::string(kEverything) + std::string("\x02\x00", 2)}};
+  }
   const auto found = reconciliations_.find(subscription);
   if (found == reconciliations_.end()) return {NegRefusal{subscription, "closed: no session"}};
   auto answer = found->second.Answer(bytes);

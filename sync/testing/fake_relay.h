@@ -21,7 +21,15 @@ namespace graspd::sync::testing {
 class FakeRelay {
  public:
   /// How it answers NEG-OPEN.
-  enum class Negentropy { kSpoken, kNegError, kClosed, kNotice, kSilent };
+  enum class Negentropy {
+    kSpoken,
+    kNegError,
+    kClosed,
+    kNotice,
+    kSilent,
+    kEndless,      // claims that everything differs, whatever it is told
+    kListsNothing  // claims to have nothing, which asks for all that we have
+  };
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
     std::string unknown_message = "ERROR: bad msg: unknown cmd";  // said by kNotice
@@ -30,6 +38,7 @@ class FakeRelay {
     size_t neg_frame_bytes = 0;       // as ReconcileLimits
     bool newest_first = true;         // else in the order of their ids
     std::set<nostr::EventId> ghosts;  // named by reconciliation, never delivered
+    std::set<nostr::EventId> forged;  // delivered with a wrong signature
     bool answers_requests = true;     // else neither events nor EOSE
     size_t rate_limited_requests =
         0;                 // so many REQs are answered CLOSED rate-limited, then no more
@@ -37,6 +46,10 @@ class FakeRelay {
     /// Nothing: who asks gets no answer.
     std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
+    /// Refuses everything until the client has authenticated; its challenge comes with the
+    /// connection, with the first refusal, or never.
+    enum class Auth { kNone, kAtOnce, kOnRefusal, kNoChallenge } auth = Auth::kNone;
+    bool accepts_auth = true;
   };
   Behaviour behaviour;
 
@@ -52,6 +65,10 @@ class FakeRelay {
                     std::string_view bytes);
     Replies NegMsg(const std::string& subscription, std::string_view bytes);
     void NegClose(const std::string& subscription);
+    /// True once, when it has challenged the client.
+    [[nodiscard]] bool TakeChallenge();
+    /// The client's AUTH, and the answer.
+    Authenticated Authenticate();
     /// What an event published now brings to the open subscriptions.
     [[nodiscard]] Replies Live(const nostr::Event& event) const;
     [[nodiscard]] const FakeRelay& relay() const { return relay_; }
@@ -60,7 +77,11 @@ class FakeRelay {
     }
 
    private:
+    // A refusal, unless the client may ask.
+    [[nodiscard]] bool Refuses();
+
     FakeRelay& relay_;
+    bool authenticated_ = false, refused_ = false, challenged_ = false;
     std::map<std::string, std::vector<nostr::Filter>> open_;
     std::map<std::string, negentropy::Responder> reconciliations_;
   };
@@ -72,12 +93,14 @@ class FakeRelay {
   /// Number of REQs that were not live subscriptions, and of events sent for them.
   [[nodiscard]] size_t stored_requests() const { return stored_requests_; }
   [[nodiscard]] size_t events_served() const { return events_served_; }
+  /// Number of AUTHs it has been sent.
+  [[nodiscard]] size_t authentications() const { return authentications_; }
 
  private:
   [[nodiscard]] std::vector<const nostr::Event*> Query(const nostr::Filter& filter) const;
 
   std::map<nostr::EventId, nostr::Event> events_;
-  size_t stored_requests_ = 0, events_served_ = 0;
+  size_t stored_requests_ = 0, events_served_ = 0, authentications_ = 0;
 };
 
 }  // namespace graspd::sync::testing

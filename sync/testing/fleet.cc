@@ -330,7 +330,7 @@ void Fleet::Deliver(const LinkPtr& link, const std::string& subscription, nostr:
     if (outcome == Outcome::kDuplicate) code = ingest::Code::kDuplicate;
     if (outcome == Outcome::kOlder) code = ingest::Code::kOlder;
     if (outcome == Outcome::kDeleted) code = ingest::Code::kDeleted;
-    const Judged judged{source, code};
+    const Judged judged{source, code, event->event.id};
     client.engine->OnJudged(Now(), link->connection, {&judged, 1});
   });
 }

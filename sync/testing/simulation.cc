@@ -14,7 +14,7 @@ constexpr uint64_t kEpoch = 1'700'000'000;
 }  // namespace
 
 Simulation::Simulation(EngineOptions options, uint64_t seed)
-    : random_(seed), engine(std::move(options), random_) {}
+    : random_(seed), engine(options, random_), authenticates_(options.authenticates) {}
 
 Instant Simulation::now() const {
   const auto since_start = now_ - base::SteadyTime(std::chrono::hours(1000));
@@ -145,6 +145,7 @@ void Simulation::FinishDial(ConnectionId id) {
   net::DialSuccess success;
   success.instance = site.relay.behaviour.instance;
   engine.OnConnected(now(), id, success);
+  AnswerChallenge(id);
 }
 
 void Simulation::Drop(ConnectionId id, net::DialError error) {
@@ -178,7 +179,17 @@ void Simulation::Send(ConnectionId id, Reply reply) {
   ++At(found->second.url).messages;
   After(kLatency, [this, id, reply = std::move(reply)] {
     const auto link = links_.find(id);
-    if (link != links_.end()) Deliver(id, reply(link->second.session));
+    if (link == links_.end()) return;
+    Deliver(id, reply(link->second.session));
+    AnswerChallenge(id);
+  });
+}
+
+void Simulation::AnswerChallenge(ConnectionId id) {
+  if (!links_.at(id).session.TakeChallenge() || !authenticates_) return;
+  After(2 * kLatency, [this, id] {
+    const auto link = links_.find(id);
+    if (link != links_.end()) Deliver(id, {link->second.session.Authenticate()});
   });
 }
 
@@ -197,14 +208,29 @@ size_t Simulation::open_connections() const {
 
 void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
   if (replies.empty()) return;
-  After(kLatency, [this, id, replies = std::move(replies)]() mutable {
+  const auto drip = At(links_.at(id).url).drip;
+  if (drip == base::Duration::zero()) {
+    After(kLatency,
+          [this, id, replies = std::move(replies)]() mutable { Arrive(id, std::move(replies)); });
+    return;
+  }
+  base::Duration delay = kLatency;
+  for (auto& reply : replies) {
+    After(delay,
+          [this, id, reply = std::move(reply)]() mutable { Arrive(id, {std::move(reply)}); });
+    delay += drip;
+  }
+}
+
+void Simulation::Arrive(ConnectionId id, FakeRelay::Replies replies) {
+  std::vector<Judged> judged;
+  for (auto& note : replies) {
     if (!links_.contains(id)) return;
-    std::vector<Judged> judged;
-    for (auto& note : replies) Hear(id, note, judged);
-    if (judged.empty()) return;
-    After(judging_takes,
-          [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
-  });
+    Hear(id, note, judged);
+  }
+  if (judged.empty()) return;
+  After(judging_takes,
+        [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
 }
 
 void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged) {
@@ -216,7 +242,9 @@ void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& ju
             const auto source = link.sources.at(n.subscription);
             engine.OnDelivered(now(), id, {&n, 1});
             std::vector<storage::Change> changes;
-            judged.push_back({source, Put(*event, source, changes)});
+            const bool forged = link.session.relay().behaviour.forged.contains(n.id);
+            const auto code = forged ? ingest::Code::kInvalid : Put(*event, source, changes);
+            judged.push_back({source, code, n.id, forged});
             Feed(std::move(changes));
           },
           [&](Eose& n) { engine.OnEose(now(), id, n.subscription); },
@@ -224,7 +252,8 @@ void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& ju
           [&](Notice& n) { engine.OnNotice(now(), id, n.text); },
           [&](NegReply& n) { engine.OnNegMsg(now(), id, n.subscription, std::move(n.bytes)); },
           [&](NegRefusal& n) { engine.OnNegErr(now(), id, n.subscription, n.reason); },
-          [&](BadMessage&) { engine.OnBadMessages(now(), id, 1); },
+          [&](Authenticated& n) { engine.OnAuthenticated(now(), id, n.accepted, n.message); },
+          [&](BadMessage& n) { engine.OnBadMessages(now(), id, 1, n.stray); },
       },
       note);
 }

@@ -33,6 +33,7 @@ class Simulation {
     std::optional<net::DialError> fails_with;
     base::Duration dial_time = 2 * kLatency;
     std::optional<base::Duration> drops_after;  // each connection
+    base::Duration drip{};                      // between two messages of one answer
     std::vector<base::SteadyTime> dials;
     size_t messages = 0;  // we have sent
     size_t connections = 0, connections_at_most = 0;
@@ -92,12 +93,15 @@ class Simulation {
   void Drop(ConnectionId id, net::DialError error);
   void Send(ConnectionId id, Reply reply);
   void Deliver(ConnectionId id, FakeRelay::Replies replies);
+  void Arrive(ConnectionId id, FakeRelay::Replies replies);
+  void AnswerChallenge(ConnectionId id);
   void Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged);
   ingest::Code Put(const nostr::Event& event, storage::Source source,
                    std::vector<storage::Change>& changes);
   void Feed(std::vector<storage::Change> changes);
   void Reconcile(uint64_t job, std::shared_ptr<negentropy::Initiator> session, std::string reply);
 
+  const bool authenticates_;
   base::SteadyTime now_{std::chrono::hours(1000)};
   std::multimap<base::SteadyTime, std::function<void()>> agenda_;
   std::map<std::string, std::unique_ptr<Site>> sites_;

@@ -1,0 +1,291 @@
+// SyncEngine: remotes that forge, flood, stall or ask who we are. What each may cost us is bounded,
+// and an honest relay beside them gets what it needs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sync/engine.h"
+#include "sync/testing/engine_fixture.h"
+
+namespace graspd::sync::testing {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using Auth = FakeRelay::Behaviour::Auth;
+
+// ---- offences ----------------------------------------------------------------------------------
+
+TEST_F(SyncEngineTest, ARemoteThatForgesIsLeftAndWhatElseItHasIsKept) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& relay = sim.At(kA).relay;
+  relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  std::vector<nostr::Event> honest, forged;
+  for (int i = 0; i < 1000; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    relay.Store(issue);
+    (i % 100 == 0 ? forged : honest).push_back(issue);
+  }
+  for (const auto& event : forged) relay.behaviour.forged.insert(event.id);
+  sim.Start();
+  sim.RunFor(seconds(12));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+  EXPECT_THAT(sim.Remote(kA)->state_reason, HasSubstr("wrong ids or signatures"));
+  EXPECT_EQ(sim.Remote(kA)->last_error_code, "misbehaved");
+  EXPECT_EQ(sim.open_connections(), 0u);
+  // It comes back, and each forged event is asked for once a day at most: all that is honest gets
+  // here.
+  sim.RunFor(hours(1));
+  for (const auto& event : honest) ASSERT_TRUE(sim.Has(event.id)) << event.content;
+  for (const auto& event : forged) EXPECT_FALSE(sim.Has(event.id));
+  EXPECT_EQ(sim.Remote(kA)->counts.invalid, forged.size());
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, WhoForgesAgainAndAgainIsDialledEverMoreSeldomHoweverUsefulItIs) {
+  auto& sim = BeginLive();
+  auto& site = sim.At(kA);
+  for (int i = 0; i < 12 * 60;
+       ++i) {  // whenever it is connected: something new, and five forgeries
+    sim.Publish(kA, Issue({kRepo}, UnixNow(), "new " + std::to_string(i)));
+    for (int n = 0; n < 5; ++n) {
+      const auto forgery = Issue({kRepo}, UnixNow(), std::to_string(i) + "/" + std::to_string(n));
+      site.relay.behaviour.forged.insert(forgery.id);
+      sim.Publish(kA, forgery);
+    }
+    sim.RunFor(minutes(1));
+  }
+  EXPECT_LE(site.dials.size(), 25u);
+  EXPECT_GT(sim.Remote(kA)->consecutive_failures, 9u);
+}
+
+TEST_F(SyncEngineTest, OffencesAreForgivenInTimeOnly) {
+  auto& sim = BeginLive();
+  for (int i = 0; i < 24 * 60; ++i) {  // ten a minute, which is what time forgives
+    for (int n = 0; n < 10; ++n) sim.Say(kA, BadMessage{});
+    sim.RunFor(minutes(1));
+  }
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_THAT(sim.At(kA).dials, SizeIs(1));
+  for (int n = 0; n < 100; ++n) sim.Say(kA, BadMessage{});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+  EXPECT_THAT(sim.Remote(kA)->state_reason, HasSubstr("nobody asked for"));
+  // A new connection does not begin with a clean slate.
+  sim.RunFor(seconds(20));
+  ASSERT_EQ(sim.State(kA), RemoteState::kLive);
+  for (int n = 0; n < 10; ++n) sim.Say(kA, BadMessage{});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+}
+
+TEST_F(SyncEngineTest, EventsBeyondOurLimitsAreNoOffenceAndFetchedOnceADay) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& relay = sim.At(kA).relay;
+  relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 50; ++i) relay.Store(Issue({kRepo}, kLongAgo + i, "too long"));
+  sim.judge = [](const nostr::Event& event) {
+    return event.content == "too long" ? ingest::Code::kInvalid : ingest::Code::kStored;
+  };
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->counts.invalid, 50u);
+  for (int i = 0; i < 5; ++i) {
+    sim.GoDown(kA);
+    sim.ComeUp(kA);
+    sim.RunFor(minutes(10));
+  }
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->counts.invalid, 50u);
+}
+
+// ---- reconciliation --------------------------------------------------------------------------
+
+TEST_F(SyncEngineTest, EndlessReconciliationIsGivenUpForPages) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& relay = sim.At(kA).relay;
+  relay.behaviour.negentropy = FakeRelay::Negentropy::kEndless;
+  relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 100; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    relay.Store(issue);
+    if (i % 2 == 0) sim.StoredBefore(issue);
+  }
+  sim.Start();
+  sim.RunFor(minutes(2));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  for (const auto& job : sim.engine.Jobs()) EXPECT_LE(job.rounds, 64u);
+}
+
+TEST_F(SyncEngineTest, WhoClaimsToHaveNothingIsSentNothing) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.negentropy = FakeRelay::Negentropy::kListsNothing;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 1000; ++i) sim.StoredBefore(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.stored_count(), 1001u);
+  EXPECT_EQ(site.relay.stored_requests(), 0u);  // there is no action by which it could be sent more
+}
+
+// ---- stalling --------------------------------------------------------------------------------
+
+TEST_F(SyncEngineTest, SilenceEndsEachPhaseInTimeAndOthersAreServedMeanwhile) {
+  struct Case {
+    const char* what;
+    std::function<void(FakeRelay::Behaviour&)> spoil;
+  };
+  const Case cases[] = {
+      {"no answer to NEG-OPEN, nor to REQ",
+       [](auto& b) {
+         b.negentropy = FakeRelay::Negentropy::kSilent;
+         b.answers_requests = false;
+       }},
+      {"no events and no EOSE", [](auto& b) { b.answers_requests = false; }},
+      {"no document, no answer to anything",
+       [](auto& b) {
+         b.information.reset();
+         b.negentropy = FakeRelay::Negentropy::kSilent;
+         b.answers_requests = false;
+       }},
+  };
+  for (const auto& c : cases) {
+    auto& sim = Begin();
+    auto& relay = sim.At(kA).relay;
+    c.spoil(relay.behaviour);
+    const auto wanted = Issue({kRepo}, kLongAgo, "honest");
+    relay.Store(wanted);
+    sim.At(kB).relay.Store(wanted);
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA, kB}));
+    sim.Start();
+    sim.RunFor(seconds(10));
+    EXPECT_EQ(sim.State(kB), RemoteState::kLive) << c.what;
+    EXPECT_TRUE(sim.Has(wanted.id)) << c.what;
+    sim.RunFor(2 * CatchUpJob::kProgressTimeout * CatchUpJob::kAttempts);
+    for (const auto& job : sim.engine.Jobs()) {
+      EXPECT_LE(job.finished_at - job.started_at, 3u * 15 + 3) << c.what;
+    }
+  }
+}
+
+TEST_F(SyncEngineTest, WhoDripsHoldsASlotForMinutesOnly) {
+  options_.jobs_in_total = 1;
+  for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {
+    auto& sim = Begin();
+    auto& site = sim.At(kA);
+    site.drip = seconds(9);  // an event, within every deadline on progress
+    site.relay.behaviour.negentropy = negentropy;
+    for (int i = 0; i < 100; ++i) {
+      site.relay.Store(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+    }
+    const auto wanted = Issue({kRepo}, kLongAgo, "honest");
+    sim.At(kB).relay.Store(wanted);
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(seconds(30));
+    sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {kB}));
+    sim.PublishHere(Announcement(kRepo, kLongAgo + 1, {kA, kB}));
+    sim.RunFor(minutes(30));  // in turn with all that has to be asked of the other
+    EXPECT_TRUE(sim.Has(wanted.id));
+    EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+    for (const auto& job : sim.engine.Jobs()) {
+      if (job.finished_at == 0) continue;
+      EXPECT_LE(job.finished_at - job.started_at, 5u * 60) << job.error;
+    }
+  }
+}
+
+// ---- authentication --------------------------------------------------------------------------
+
+class AuthTest : public SyncEngineTest {
+ protected:
+  // Begins with one issue at a relay that wants to know who asks.
+  Simulation& BeginWith(Auth auth) {
+    auto& sim = Begin();
+    auto& relay = sim.At(kA).relay;
+    relay.behaviour.auth = auth;
+    relay.Store(issue_);
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    return sim;
+  }
+  const nostr::Event issue_ = Issue({kRepo}, kLongAgo, "for members");
+};
+
+TEST_F(AuthTest, WhatWasRefusedIsAskedAgainOnceTheRemoteHasTakenOurAuthentication) {
+  options_.authenticates = true;
+  for (const bool says_so : {false, true}) {
+    for (const auto auth : {Auth::kAtOnce, Auth::kOnRefusal}) {
+      auto& sim = BeginWith(auth);
+      sim.At(kA).relay.behaviour.information->auth_required = says_so;
+      sim.Start();
+      sim.RunFor(seconds(20));
+      EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+      EXPECT_TRUE(sim.Has(issue_.id));
+      EXPECT_EQ(sim.At(kA).relay.authentications(), 1u);
+      const auto more = Issue({kRepo}, UnixNow(), "followed live");
+      sim.Publish(kA, more);
+      sim.RunFor(seconds(1));
+      EXPECT_TRUE(sim.Has(more.id));
+      // Each connection anew.
+      sim.GoDown(kA);
+      sim.ComeUp(kA);
+      sim.RunFor(minutes(1));
+      EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+      EXPECT_EQ(sim.At(kA).relay.authentications(), 2u);
+    }
+  }
+}
+
+TEST_F(AuthTest, WithoutAKeyItIsAGapThatSaysWhy) {
+  auto& sim = BeginWith(Auth::kAtOnce);
+  sim.Start();
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  EXPECT_THAT(sim.Remote(kA)->state_reason,
+              HasSubstr("requires authentication and there is no key"));
+  // Whom a remote refuses does not tell that it cannot reconcile.
+  sim.At(kA).relay.behaviour.auth = Auth::kNone;
+  sim.RunFor(minutes(3));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
+  EXPECT_TRUE(sim.Has(issue_.id));
+}
+
+TEST_F(AuthTest, ARefusedKeyIsAGapWithTheRemotesWords) {
+  options_.authenticates = true;
+  auto& sim = BeginWith(Auth::kOnRefusal);
+  sim.At(kA).relay.behaviour.accepts_auth = false;
+  sim.Start();
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  EXPECT_THAT(sim.Remote(kA)->state_reason,
+              HasSubstr("requires authentication: restricted: not on the list"));
+  const size_t before = sim.At(kA).messages;
+  sim.RunFor(hours(12));
+  EXPECT_LE(sim.At(kA).messages - before, 300u) << "asked ever more seldom";
+  EXPECT_EQ(sim.At(kA).relay.authentications(), 1u);
+}
+
+TEST_F(AuthTest, WhoRefusesAndNeverChallengesIsNotWaitedForLong) {
+  options_.authenticates = true;
+  for (const bool says_so : {false, true}) {
+    auto& sim = BeginWith(Auth::kNoChallenge);
+    sim.At(kA).relay.behaviour.information->auth_required = says_so;
+    sim.Start();
+    sim.RunFor(seconds(25));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+    EXPECT_THAT(sim.Remote(kA)->state_reason, HasSubstr("requires authentication"));
+  }
+}
+
+}  // namespace
+}  // namespace graspd::sync::testing
