@@ -20,7 +20,7 @@ struct LmdbOptions {
   size_t max_readers = 256;
   /// Index entries (4 per event and one per tag) that gather in memory, 64 bytes each, before they
   /// go into their tables; up to twice as many wait at a time. More make writing cheaper and
-  /// opening slower: about 2 us each.
+  /// opening slower.
   size_t pending_entries = 200'000;
   /// Events that an upgrade of the data format handles in one transaction.
   size_t upgrade_rows = 5'000;
