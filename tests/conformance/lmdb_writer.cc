@@ -8,6 +8,7 @@
 
 #include "storage/lmdb/lmdb_store.h"
 #include "tests/conformance/event_store_suite.h"
+#include "tests/conformance/numbered_events.h"
 
 int main(int argc, char** argv) {
   using namespace graspd::storage;
@@ -21,13 +22,9 @@ int main(int argc, char** argv) {
   TestJudge judge;
   uint64_t next = std::strtoull(argv[2], nullptr, 10);
   for (;;) {
-    std::vector<graspd::nostr::Event> events;
+    const auto events = NumberedBatch(next);
     std::string acknowledged;
-    for (uint64_t size = 1 + next % 9; size > 0; --size, ++next) {
-      // Replaceable ones too, so that batches also remove.
-      events.push_back(MakeEvent(next, next % 4 == 0 ? 0 : 1, next, {{"t", "x"}}));
-      acknowledged += std::to_string(next) + '\n';
-    }
+    for (size_t i = 0; i < events.size(); ++i) acknowledged += std::to_string(next++) + '\n';
     const auto result = (*store)->Write(Requests(events), judge, kNow);
     if (!result.ok()) {
       std::cerr << result.status() << '\n';
