@@ -2,6 +2,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -53,7 +54,8 @@ Identity MakeIdentity(const std::string& alt_name, const Identity* issuer, long 
 }
 
 std::string WritePem(const Identity& identity) {
-  const std::string path = ::testing::TempDir() + "/graspd_net_ca.pem";
+  const std::string path =
+      ::testing::TempDir() + "/graspd_net_ca." + std::to_string(getpid()) + ".pem";
   std::FILE* file = std::fopen(path.c_str(), "w");
   PEM_write_X509(file, identity.certificate.get());
   std::fclose(file);

@@ -57,7 +57,8 @@ void RemoteConnection::Send(Action action) {
 
 void RemoteConnection::HangUp() {
   thread_.Post([self = shared_from_this()] {
-    if (self->connection_) self->connection_->Close();
+    // Let go of: each holds the other, and if its thread ends first, nobody reports the end.
+    if (const auto connection = std::exchange(self->connection_, nullptr)) connection->Close();
   });
 }
 

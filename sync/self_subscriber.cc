@@ -46,7 +46,7 @@ class SelfSubscriber::Client final : public net::DialHandler,
   void Stop() {
     stopped_ = true;
     retry_.reset();
-    if (connection_) connection_->Close();
+    if (const auto connection = std::exchange(connection_, nullptr)) connection->Close();
   }
 
   void OnOpen(const net::DialSuccess&) override { connection_->SendText(Request()); }

@@ -132,8 +132,10 @@ void RelayService::Impl::MakeHubs(const Dependencies& deps) {
     hub_of.emplace(&hubs.back()->thread, hubs.back());
   }
   // If the pool has no room, the next tick does it.
-  hubs.front()->on_tick = [sets = context.neg_sets, &reads = deps.reads] {
-    if (sets->kept() > 0) (void)reads.TryRun([sets] { sets->Tend(); });
+  // Weak: the hubs' threads may end after the feed that the sets read.
+  hubs.front()->on_tick = [weak = std::weak_ptr(context.neg_sets), &reads = deps.reads] {
+    const auto sets = weak.lock();
+    if (sets && sets->kept() > 0) (void)reads.TryRun([sets] { sets->Tend(); });
   };
   feed = deps.feed.Subscribe([hubs = hubs](const storage::CommitPtr& commit) {
     for (const HubThreadPtr& hub : hubs) {

@@ -60,7 +60,8 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   for (const auto& client : stalled) EXPECT_TRUE(client->Ended());
   for (const auto& event : published) ASSERT_TRUE(reader.AwaitEvent("live", event.id));
   // Every queue may be a little over its limit, and buffers grow by doubling.
-  const double allowed = static_cast<double>(stalled_count) * 2 * (kQueue + kEvent) + (64 << 20);
+  const double allowed =
+      static_cast<double>(stalled_count) * 2 * (kQueue + kEvent) + 2 * kMoreMemory;
   EXPECT_LT(most, before + allowed);
   RecordProperty("published", static_cast<int>(published.size()));
   RecordProperty("resident_growth_bytes", std::to_string(most - before));

@@ -57,7 +57,6 @@ double Target::Metric(const std::string& name) const {
 }
 
 void Target::ExpectHealthy() const {
-  constexpr double kMoreMemory = 32 << 20;
   constexpr long kMostSeries = 2000;
   EXPECT_EQ(e2e::HttpGet(ops(), "/livez").status, 200);
   EXPECT_EQ(e2e::HttpGet(ops(), "/readyz").status, 200);

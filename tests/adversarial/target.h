@@ -16,6 +16,13 @@ namespace graspd::adversarial {
 /// `full`, or a tenth of it unless the environment asks for full size.
 [[nodiscard]] int Scaled(int full);
 
+/// What the daemon may use more in the end than in the beginning.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr double kMoreMemory = 512 << 20;  // what was freed stays for a while
+#else
+inline constexpr double kMoreMemory = 32 << 20;
+#endif
+
 inline constexpr uint8_t kText = 0x81, kBinary = 0x82, kClose = 0x88, kPing = 0x89, kPong = 0x8a;
 
 /// A graspd with a store in memory that takes every valid event, without sync and without limits

@@ -17,7 +17,11 @@ using ::testing::HasSubstr;
 using Behaviour = FakeRelay::Behaviour;
 using Script = HostileRelay::Script;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kMoreMemory = 512u << 20;  // what was freed stays for a while
+#else
 constexpr size_t kMoreMemory = 32u << 20;
+#endif
 constexpr int kFlood = 100'000;  // messages; the connection is cut long before
 
 // What scripts count; they outlive the test's body.
