@@ -24,6 +24,7 @@ struct Limits {
   size_t values_per_filter = 1000;  // ids, authors, kinds and tag values together
   size_t subscriptions = 200;       // per connection
   size_t subscription_id_chars = 64;
+  size_t filter_total_bytes = 256u << 20;  // of all subscriptions, in memory
   size_t limit_default = 500;
   size_t limit_max = 5000;
 

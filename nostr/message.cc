@@ -237,7 +237,8 @@ ClientRefused Refuse(std::string_view text, Opening opening, const absl::Status&
     return {Answer::kOk, ClaimedId(text), std::move(reason)};
   }
   Answer answer = Answer::kNotice;
-  if (type == "REQ" || type == "COUNT") answer = Answer::kClosed;
+  if (type == "REQ") answer = Answer::kClosed;
+  if (type == "COUNT") answer = Answer::kCountClosed;
   if (type == "NEG-OPEN" || type == "NEG-MSG" || type == "NEG-CLOSE") answer = Answer::kNegError;
   if (opening.subscription.empty()) answer = Answer::kNotice;
   if (answer == Answer::kNotice) opening.subscription.clear();

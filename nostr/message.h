@@ -50,10 +50,11 @@ struct ClientNegClose {
 /// A message that cannot be acted on, with the answer it deserves.
 struct ClientRefused {
   enum class Answer {
-    kNotice,   // not recognisable as any message
-    kOk,       // an EVENT or AUTH: ["OK", subject, false, reason]
-    kClosed,   // a REQ or COUNT: ["CLOSED", subject, reason]
-    kNegError  // a NEG-*: ["NEG-ERR", subject, reason]
+    kNotice,       // not recognisable as any message
+    kOk,           // an EVENT or AUTH: ["OK", subject, false, reason]
+    kClosed,       // a REQ: ["CLOSED", subject, reason]
+    kCountClosed,  // a COUNT: the same words, but a REQ of that id goes on
+    kNegError      // a NEG-*: ["NEG-ERR", subject, reason]
   };
   Answer answer;
   std::string subject;  // claimed event id (the printable ASCII it begins with, at most 64 bytes)

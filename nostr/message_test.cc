@@ -132,16 +132,17 @@ TEST(ParseClientMessage, FindsTheClaimedIdOnlyWhereItStands) {
 }
 
 TEST(ParseClientMessage, AnswersBadQueriesUnderTheirSubscription) {
-  for (const char* type : {"REQ", "COUNT"}) {
+  for (const auto& [type, closed] :
+       {std::pair("REQ", Answer::kClosed), std::pair("COUNT", Answer::kCountClosed)}) {
     const std::string begin = "[\"" + std::string(type) + "\",";
-    ExpectRefused(begin + "\"s\"]", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"s\",[]]", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"s\",{\"kinds\":[-1]}]", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"s\",{},{\"search\":\"x\"}]", Answer::kClosed, "s", "unsupported: ");
-    ExpectRefused(begin + "\"s\",{}", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"s\",{\"#t\":[\"\\ud800\"]}]", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"s\",{}]]", Answer::kClosed, "s");
-    ExpectRefused(begin + "\"\xc3\xa9\",5]", Answer::kClosed, "\xc3\xa9");
+    ExpectRefused(begin + "\"s\"]", closed, "s");
+    ExpectRefused(begin + "\"s\",[]]", closed, "s");
+    ExpectRefused(begin + "\"s\",{\"kinds\":[-1]}]", closed, "s");
+    ExpectRefused(begin + "\"s\",{},{\"search\":\"x\"}]", closed, "s", "unsupported: ");
+    ExpectRefused(begin + "\"s\",{}", closed, "s");
+    ExpectRefused(begin + "\"s\",{\"#t\":[\"\\ud800\"]}]", closed, "s");
+    ExpectRefused(begin + "\"s\",{}]]", closed, "s");
+    ExpectRefused(begin + "\"\xc3\xa9\",5]", closed, "\xc3\xa9");
     ExpectRefused(begin + "\"\",{}]", Answer::kNotice, "");
     ExpectRefused(begin + '"' + std::string(65, 's') + "\",{}]", Answer::kNotice, "");
   }

@@ -139,6 +139,7 @@ struct QueryCursor {
 struct Row {
   nostr::EventId id;
   uint64_t created_at = 0;
+  std::optional<uint64_t> expiration;  // NIP-40
   std::string json;
 };
 

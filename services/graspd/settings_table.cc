@@ -394,6 +394,9 @@ std::vector<SettingSpec> LimitRows() {
           "subscription is closed."),
       Row("limits.live_buffer_bytes", &L::live_buffer_bytes, Bytes(64 * kKiB, kTiB),
           "The same in bytes."),
+      Row("limits.filter_total_bytes", &L::filter_total_bytes, Bytes(1024 * kKiB, kTiB),
+          "What the filters of all subscriptions may take in memory; past it new ones, and COUNTs, "
+          "are refused."),
       Row("limits.drain_timeout", &L::drain_timeout, Duration<std::chrono::seconds>(0s, 24h),
           "How long a stopping server waits for its connections to close."),
   };

@@ -10,7 +10,9 @@
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kFilterValues = 50'000;
+constexpr size_t kFilterBytes = 16u << 20;  // of one connection's subscriptions
+// Scans of one connection under way: with a page of each, the output stays below its limit.
+constexpr size_t kScans = 2;
 
 constexpr char kBusy[] = "error: the relay is busy, try again later";
 constexpr char kOverloaded[] = "rate-limited: the relay is overloaded, try again later";
@@ -27,12 +29,6 @@ std::shared_ptr<AddressBudgets::Budget> AddressBudget(const SessionContext& cont
                                                       const net::WebSocketConnection::Peer& peer) {
   if (peer.secret_header) return nullptr;
   return context.addresses.Get(peer.address, context.clock.Now());
-}
-
-size_t ValuesOf(const std::vector<nostr::Filter>& filters) {
-  size_t values = 0;
-  for (const nostr::Filter& filter : filters) values += filter.ValueCount() + 1;
-  return values;
 }
 
 bool WantsStored(const nostr::Filter& filter) { return filter.limit != 0u; }
@@ -68,13 +64,15 @@ Meters::Verb VerbOf(const nostr::ClientMessage& message) {
 }  // namespace
 
 /// One open REQ. Until its stored scan is over, new events wait in a buffer.
-class ClientSession::Subscription final : public LiveSubscription {
+class ClientSession::Subscription final : public LiveSubscription,
+                                          public std::enable_shared_from_this<Subscription> {
  public:
-  Subscription(ClientSession& session, std::string id, std::vector<nostr::Filter> wanted)
+  Subscription(ClientSession& session, std::string id, std::vector<nostr::Filter> wanted,
+               FilterCharge charge)
       : LiveSubscription(std::move(wanted)),
         id_(std::move(id)),
         prefix_(nostr::EventMessagePrefix(id_)),
-        values_(ValuesOf(filters)),
+        charge_(std::move(charge)),
         session_(session) {}
 
   void OnEvent(const nostr::EventPtr& event, std::string_view delivery) override {
@@ -88,7 +86,7 @@ class ClientSession::Subscription final : public LiveSubscription {
 
   [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] const std::string& prefix() const { return prefix_; }
-  [[nodiscard]] size_t values() const { return values_; }
+  [[nodiscard]] size_t filter_bytes() const { return charge_.bytes(); }
 
   /// Takes out the new events that have waited.
   std::vector<nostr::EventPtr> TakeBuffer() {
@@ -120,7 +118,7 @@ class ClientSession::Subscription final : public LiveSubscription {
   }
 
   const std::string id_, prefix_;
-  const size_t values_;
+  const FilterCharge charge_;
   ClientSession& session_;  // outlives it as long as it is indexed
   std::vector<nostr::EventPtr> buffer_;
   size_t buffered_bytes_ = 0;
@@ -158,7 +156,6 @@ void ClientSession::OnClosed() {
   if (std::exchange(closed_, true)) return;
   hub_.Leave(*this);
   while (!subscriptions_.empty()) EndSubscription(std::string(subscriptions_.begin()->first));
-  stalled_.clear();
   auth_.Close();
   reads_.Close();
   submitter_.reset();
@@ -277,6 +274,9 @@ void ClientSession::Handle(nostr::ClientRefused message) {
     case Answer::kClosed:
       SendClosed(message.subject, message.reason);
       break;
+    case Answer::kCountClosed:
+      RefuseCount(message.subject, message.reason);
+      break;
     case Answer::kNegError:
       neg_.Refuse(message.subject, message.reason);
       break;
@@ -312,52 +312,87 @@ void ClientSession::Handle(nostr::ClientReq message) {
   if (!refusal && subscriptions_.size() >= context_.limits.subscriptions) {
     refusal = "rate-limited: too many open subscriptions";
   }
-  if (!refusal && filter_values_ + ValuesOf(message.filters) > kFilterValues) {
-    refusal = "rate-limited: too many filter values in open subscriptions";
+  const size_t bytes = MemoryOf(message.filters);
+  if (!refusal && filter_bytes_ + bytes > kFilterBytes) {
+    refusal = "rate-limited: too much in the filters of open subscriptions";
   }
   if (refusal) return SendClosed(message.subscription, *refusal);
-  Open(std::move(message));
+  auto charge = ChargeFilters(bytes);
+  if (!charge) return SendClosed(message.subscription, kOverloaded);
+  Open(std::move(message), *std::move(charge));
+}
+
+std::optional<FilterCharge> ClientSession::ChargeFilters(size_t bytes) {
+  const size_t limit = own_ ? size_t{INT64_MAX} : context_.limits.filter_total_bytes;
+  return FilterCharge::Take(context_.meters.filter_bytes, limit, bytes);
 }
 
 // Indexed first, then read as of the hub's position: no commit falls between, none counts twice.
-void ClientSession::Open(nostr::ClientReq message) {
-  const auto subscription = std::make_shared<Subscription>(*this, std::move(message.subscription),
-                                                           std::move(message.filters));
+void ClientSession::Open(nostr::ClientReq message, FilterCharge charge) {
+  const auto subscription = std::make_shared<Subscription>(
+      *this, std::move(message.subscription), std::move(message.filters), std::move(charge));
   subscription->opened_at = context_.clock.Now();
   subscriptions_.emplace(subscription->id(), subscription);
-  filter_values_ += subscription->values();
+  filter_bytes_ += subscription->filter_bytes();
   ++context_.meters.subscriptions;
   hub_.index().Add(*subscription);
 
   auto stored = StoredPart(subscription->filters, context_.limits);
   if (stored.empty()) return GoLive(*subscription);
-  subscription->query = std::make_shared<StoredQuery>(context_.store, std::move(stored),
-                                                      hub_.position(), context_.clock.UnixNow());
-  ScanOn(subscription);
+  subscription->query =
+      std::make_shared<StoredQuery>(context_.store, std::move(stored), hub_.position());
+  scans_.push_back(subscription);
+  PumpScans();
 }
 
-void ClientSession::ScanOn(const SubscriptionPtr& subscription) {
+// In turn, page by page, and only while the client reads what they bring.
+void ClientSession::PumpScans() {
+  while (scans_under_way_ < kScans && !scans_.empty()) {
+    if (connection_->pending_bytes() > connection_->soft_limit()) return AwaitDrain();
+    const SubscriptionPtr next = std::move(scans_.front());
+    scans_.pop_front();
+    Scan(*next);
+  }
+}
+
+void ClientSession::AwaitDrain() {
+  if (std::exchange(awaits_drain_, true)) return;
+  connection_->WhenDrained([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->awaits_drain_ = false;
+    self->PumpScans();
+  });
+}
+
+void ClientSession::Scan(Subscription& subscription) {
+  ++scans_under_way_;
   // Weak: a subscription refers to its session, and must not be kept by a task that outlives it.
-  const std::weak_ptr<Subscription> weak = subscription;
-  const auto read =
-      [this, weak, scan = std::weak_ptr<StoredQuery>(subscription->query)]() -> SessionReads::Then {
+  const std::weak_ptr<Subscription> weak = subscription.weak_from_this();
+  const auto end = [this, weak](const auto& then) {
+    --scans_under_way_;
+    const auto alive = weak.lock();
+    if (alive && !alive->closed) then(alive);
+    PumpScans();
+  };
+  const auto read = [this, end, &clock = context_.clock,
+                     scan = std::weak_ptr(subscription.query)]() -> SessionReads::Then {
     const auto query = scan.lock();
-    if (!query) return nullptr;  // closed or replaced before its turn
-    auto page = query->Next();
+    if (!query) return [end] { end([](const auto&) {}); };  // ended before its turn
+    auto page = query->Next(clock.UnixNow());
     if (page.ok()) {
       for (storage::Row& row : page->rows) row.json.push_back(']');
     }
-    return [this, weak, page = std::make_shared<PageOrError>(std::move(page))] {
-      if (const auto alive = weak.lock()) OnPage(alive, *page);
+    return [this, end, page = std::make_shared<PageOrError>(std::move(page))] {
+      end([&](const SubscriptionPtr& alive) { OnPage(alive, *page); });
     };
   };
-  reads_.Run(read, [this, weak] {
-    if (const auto alive = weak.lock()) SendClosed(alive->id(), kBusy);
+  reads_.Run(read, [this, end] {
+    end([&](const SubscriptionPtr& alive) { SendClosed(alive->id(), kBusy); });
   });
 }
 
 void ClientSession::OnPage(const SubscriptionPtr& subscription, const PageOrError& page) {
-  if (subscription->closed) return;
   if (!page.ok()) return SendClosed(subscription->id(), "error: could not read stored events");
   if (subscription->overflowed) {
     return SendClosed(subscription->id(), "error: too many new events during the stored ones");
@@ -366,24 +401,8 @@ void ClientSession::OnPage(const SubscriptionPtr& subscription, const PageOrErro
   context_.meters.SentStored(page->rows.size());
   if (page->done) {
     GoLive(*subscription);
-  } else if (connection_->pending_bytes() > connection_->soft_limit()) {
-    WaitForDrain(subscription);
   } else {
-    ScanOn(subscription);
-  }
-}
-
-void ClientSession::WaitForDrain(const SubscriptionPtr& subscription) {
-  stalled_.push_back(subscription);
-  if (stalled_.size() > 1) return;
-  connection_->WhenDrained([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->OnDrained();
-  });
-}
-
-void ClientSession::OnDrained() {
-  for (const SubscriptionPtr& subscription : std::exchange(stalled_, {})) {
-    if (!subscription->closed) ScanOn(subscription);
+    scans_.push_back(subscription);
   }
 }
 
@@ -411,9 +430,10 @@ void ClientSession::EndSubscription(const std::string& id) {
   if (it == subscriptions_.end()) return;
   Subscription& subscription = *it->second;
   subscription.closed = true;
+  scans_.remove(it->second);
   subscription.TakeBuffer();
   hub_.index().Remove(subscription);
-  filter_values_ -= subscription.values();
+  filter_bytes_ -= subscription.filter_bytes();
   --context_.meters.subscriptions;
   subscriptions_.erase(it);
 }
@@ -427,10 +447,13 @@ void ClientSession::SendClosed(const std::string& id, std::string_view reason) {
 void ClientSession::Handle(nostr::ClientCount message) {
   const std::string id = std::move(message.subscription);
   if (const auto refusal = RefuseQuery(id, message.filters)) return RefuseCount(id, *refusal);
+  auto charge = ChargeFilters(MemoryOf(message.filters));
+  if (!charge) return RefuseCount(id, kOverloaded);
   reads_.Run(
-      [this, &store = context_.store, id, filters = std::move(message.filters),
-       now = context_.clock.UnixNow()]() -> SessionReads::Then {
-        return [this, id, count = store.Count(filters, now)] {
+      [this, &store = context_.store, &clock = context_.clock, id,
+       charge = std::make_shared<FilterCharge>(*std::move(charge)),
+       filters = std::move(message.filters)]() -> SessionReads::Then {
+        return [this, id, count = store.Count(filters, clock.UnixNow())] {
           if (!count.ok()) return RefuseCount(id, "error: could not count stored events");
           connection_->SendText(nostr::CountMessage(id, *count));
         };

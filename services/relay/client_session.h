@@ -1,5 +1,6 @@
 #pragma once
 
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "nostr/message.h"
 #include "services/relay/auth_endpoint.h"
 #include "services/relay/client_budgets.h"
+#include "services/relay/filter_charge.h"
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
 #include "services/relay/session_context.h"
@@ -22,8 +24,8 @@ namespace graspd::relay {
 /// One client: what it may do, its events on their way in, its subscriptions, its reconciliations.
 ///
 /// A connection that presented the secret header is our own SelfSubscriber: no rates apply to it.
-/// Bounds: everything in Limits; besides, the reads of the store (SessionReads) and 50,000 filter
-/// values in all subscriptions. Who sends too many malformed messages or forged events is
+/// Bounds: everything in Limits; besides, the reads of the store (SessionReads) and 16 MiB of
+/// filters in all subscriptions. Who sends too many malformed messages or forged events is
 /// cut off. Threading: its connection's thread. Lifetime: shared by the handle that the server
 /// owns; tasks on other threads hold it weakly.
 class ClientSession final : public LiveHub::Member,
@@ -78,11 +80,14 @@ class ClientSession final : public LiveHub::Member,
   /// Why these filters may not be asked under this id now, with prefix.
   [[nodiscard]] std::optional<std::string> RefuseQuery(const std::string& id,
                                                        const std::vector<nostr::Filter>& filters);
-  void Open(nostr::ClientReq message);
-  void ScanOn(const SubscriptionPtr& subscription);
+  /// Nothing if the filters of all clients take too much.
+  [[nodiscard]] std::optional<FilterCharge> ChargeFilters(size_t bytes);
+  void Open(nostr::ClientReq message, FilterCharge charge);
+  /// Begins as many of the scans that wait as may be under way.
+  void PumpScans();
+  void AwaitDrain();
+  void Scan(Subscription& subscription);
   void OnPage(const SubscriptionPtr& subscription, const PageOrError& page);
-  void WaitForDrain(const SubscriptionPtr& subscription);
-  void OnDrained();
   void GoLive(Subscription& subscription);
   void SendEvent(Subscription& subscription, std::string_view delivery);
   void EndSubscription(const std::string& id);
@@ -103,8 +108,10 @@ class ClientSession final : public LiveHub::Member,
   bool closed_ = false;
 
   std::map<std::string, SubscriptionPtr, std::less<>> subscriptions_;
-  size_t filter_values_ = 0;              // of all subscriptions
-  std::vector<SubscriptionPtr> stalled_;  // scans that wait for the output to drain
+  size_t filter_bytes_ = 0;           // of all subscriptions
+  std::list<SubscriptionPtr> scans_;  // of open subscriptions, that wait for their turn
+  size_t scans_under_way_ = 0;
+  bool awaits_drain_ = false;
 
   AuthEndpoint auth_;
   SessionReads reads_;  // before neg_, which uses it

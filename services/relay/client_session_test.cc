@@ -19,6 +19,7 @@ namespace {
 
 using nostr::Event;
 using nostr::EventBuilder;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -343,14 +344,82 @@ TEST_F(SessionTest, AQueryThatFindsNoReaderIsRefused) {
 TEST_F(SessionTest, RowsWaitWhileTheOutputIsFull) {
   Start();
   for (int i = 0; i < 1200; ++i) Store(Note(std::to_string(i)));
-  connection_->pending = 2000;
+  connection_->nobody_reads = true;
   Send(R"(["REQ","s",{"limit":2000}])");
   thread_.RunUntil([&] { return bool(connection_->when_drained); });
   thread_.RunAll();
   EXPECT_EQ(connection_->sent.size(), 500u);
+  connection_->nobody_reads = false;
   connection_->pending = 0;
   std::exchange(connection_->when_drained, nullptr)();
   EXPECT_EQ(Receive(1201).size(), 1201u);
+}
+
+// Each page may be 256 KiB, and a connection is cut at 4 MiB.
+TEST_F(SessionTest, ManyReqsOfASlowReaderComePageByPageInTurn) {
+  constexpr size_t kReqs = 40, kRows = 30;
+  Start();
+  for (size_t i = 0; i < kRows; ++i) Store(Note(std::string(8000, 'x') + std::to_string(i)));
+  connection_->nobody_reads = true;
+  for (size_t i = 0; i < kReqs; ++i) Send("[\"REQ\",\"" + std::to_string(i) + "\",{}]");
+  size_t most = 0;
+  std::set<std::string> done;
+  while (done.size() < kReqs) {
+    thread_.RunUntil([&] { return bool(connection_->when_drained) || !connection_->sent.empty(); });
+    thread_.RunAll();
+    most = std::max(most, connection_->pending);
+    for (const auto& message : std::exchange(connection_->sent, {})) {
+      if (message.starts_with("[\"EOSE")) done.insert(message);
+    }
+    connection_->pending = 0;
+    if (auto ready = std::exchange(connection_->when_drained, nullptr)) ready();
+  }
+  EXPECT_LT(most, 3 * kRows * 9000);
+  EXPECT_EQ(meters_.reads_waiting, 0);
+}
+
+TEST_F(SessionTest, AClosedReqDoesNotWaitForTheReader) {
+  limits_.reqs_per_second = 0;
+  Start();
+  Store(Note("x"));
+  connection_->pending = 2000;
+  for (int i = 0; i < 1000; ++i) Send(R"(["REQ","s",{}])");
+  Send(R"(["CLOSE","s"])");
+  connection_->pending = 0;
+  std::exchange(connection_->when_drained, nullptr)();
+  EXPECT_THAT(Ask(R"(["COUNT","c",{}])", 1), ElementsAre(nostr::CountMessage("c", 1)));
+  EXPECT_EQ(store_->queries, 0);
+}
+
+TEST_F(SessionTest, ARefusedCountLeavesTheReqOfItsId) {
+  Start();
+  Ask(R"(["REQ","s",{"limit":0}])", 1);
+  EXPECT_THAT(Ask(R"(["COUNT","s",{"search":"x"}])", 1),
+              ElementsAre(StartsWith(R"(["CLOSED","s","unsupported: )")));
+  EXPECT_EQ(meters_.subscriptions, 1);
+}
+
+TEST_F(SessionTest, FiltersHaveALimitForAConnectionAndOneForAll) {
+  limits_.message_bytes = 4u << 20;
+  limits_.filter_total_bytes = 20u << 20;
+  Start();
+  const std::string large = R"({"#t":[")" + std::string(3'000'000, 'x') + "\"]}";
+  for (const char* id : {"1", "2"}) {
+    Send("[\"REQ\",\"" + std::string(id) + "\"," + large + "]");
+  }
+  EXPECT_GT(meters_.filter_bytes, 12'000'000);
+  EXPECT_THAT(Receive(2), Each(StartsWith("[\"EOSE\"")));
+  EXPECT_THAT(Ask("[\"REQ\",\"3\"," + large + "]", 1),
+              ElementsAre(HasSubstr("rate-limited: too much in the filters")));
+  // Others have taken the rest.
+  meters_.filter_bytes += 8'000'000;
+  EXPECT_THAT(Ask("[\"COUNT\",\"c\"," + large + "]", 1), ElementsAre(HasSubstr("rate-limited:")));
+  meters_.filter_bytes -= 8'000'000;
+  EXPECT_THAT(Ask("[\"COUNT\",\"c\"," + large + "]", 1), ElementsAre(nostr::CountMessage("c", 0)));
+  Send(R"(["CLOSE","1"])");
+  session_->OnClosed();
+  thread_.RunAll();
+  EXPECT_EQ(meters_.filter_bytes, 0);
 }
 
 TEST_F(SessionTest, NewEventsWaitForTheStoredOnesAndTooManyEndTheSubscription) {
@@ -457,8 +526,8 @@ TEST_F(SessionTest, OneSessionTakesFewPlacesOfTheReadsPool) {
     Send("[\"COUNT\"," + quoted + ",{}]");
     Send("[\"NEG-OPEN\"," + quoted + ",{},\"6100000200\"]");
   }
-  EXPECT_EQ(reads_.queued(), 4u);
-  EXPECT_EQ(meters_.reads_waiting, 5);
+  EXPECT_EQ(reads_.queued(), 2u);
+  EXPECT_EQ(meters_.reads_waiting, 6);  // the third REQ waits for the first two
   EXPECT_THAT(connection_->sent, IsEmpty());
   hold.Release();
   EXPECT_EQ(Receive(9).size(), 9u);

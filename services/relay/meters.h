@@ -55,6 +55,7 @@ class Meters {
   void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
 
   std::atomic<int64_t> subscriptions{0};
+  std::atomic<int64_t> filter_bytes{0};       // of subscriptions, and of COUNTs that wait
   std::atomic<int64_t> reads_waiting{0};      // of all sessions, before they enter the pool
   std::atomic<int64_t> live_buffer_bytes{0};  // new events, during the stored ones
   std::atomic<int64_t> neg_sessions{0};

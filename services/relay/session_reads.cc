@@ -6,7 +6,7 @@
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kActive = 4, kWaiting = 500;
+constexpr size_t kActive = 2, kWaiting = 50;  // half of the pool
 
 }  // namespace
 

@@ -10,7 +10,7 @@
 
 namespace graspd::relay {
 
-/// One session's share of the reads pool: 4 reads at a time and 500 waiting for their turn, so that
+/// One session's share of the reads pool: 2 reads at a time and 50 waiting for their turn, so that
 /// no client fills the queue that all share.
 ///
 /// Threading: the connection's thread, where `executor` posts to. Lifetime: pool and executor

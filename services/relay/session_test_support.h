@@ -68,6 +68,7 @@ class FakeConnection final : public net::WebSocketConnection {
   using net::WebSocketConnection::SendText;
   bool SendText(std::string_view prefix, std::string_view body) override {
     sent.push_back(std::string(prefix).append(body));
+    if (nobody_reads) pending += sent.back().size();
     return true;
   }
   size_t pending_bytes() const override { return pending; }
@@ -81,6 +82,7 @@ class FakeConnection final : public net::WebSocketConnection {
 
   Strings sent;
   size_t pending = 0;
+  bool nobody_reads = false;  // what is sent stays pending
   std::function<void()> when_drained;
   bool reading = true;
   int close_code = 0;

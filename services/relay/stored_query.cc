@@ -15,14 +15,13 @@ constexpr size_t kLeastRows = 32, kLeastBytes = 16 * 1024;  // of one filter's p
 }  // namespace
 
 StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
-                         storage::FeedPosition as_of, uint64_t unix_now)
+                         storage::FeedPosition as_of)
     : store_(store) {
   const size_t count = std::max<size_t>(filters.size(), 1);
   for (nostr::Filter& filter : filters) {
     Stream& stream = streams_.emplace_back();
     stream.spec.filters.push_back(std::move(filter));
     stream.spec.as_of = as_of;
-    stream.spec.unix_now = unix_now;
     stream.spec.max_rows = std::max(kPageRows / count, kLeastRows);
     stream.spec.max_bytes = std::max(kPageBytes / count, kLeastBytes);
   }
@@ -54,9 +53,10 @@ StoredQuery::Stream* StoredQuery::Newest() {
   return newest;
 }
 
-absl::StatusOr<StoredQuery::Page> StoredQuery::Next() {
+absl::StatusOr<StoredQuery::Page> StoredQuery::Next(uint64_t unix_now) {
   Page page;
   size_t bytes = 0;
+  for (Stream& stream : streams_) stream.spec.unix_now = unix_now;
   while (page.rows.size() < kPageRows && bytes < kPageBytes) {
     // Only streams whose next row is known can be compared.
     for (Stream& stream : streams_) GRASPD_RETURN_IF_ERROR(Fill(stream));
@@ -68,6 +68,7 @@ absl::StatusOr<StoredQuery::Page> StoredQuery::Next() {
     storage::Row row = std::move(stream->rows.front());
     stream->rows.pop_front();
     if (any_served_ && row.id == last_) continue;
+    if (row.expiration && *row.expiration <= unix_now) continue;  // since it was read
     last_ = row.id;
     any_served_ = true;
     bytes += row.json.size();

@@ -18,16 +18,16 @@ namespace graspd::relay {
 /// is open in the store. Threading: thread-compatible; Next blocks, so it runs on the reads pool.
 class StoredQuery {
  public:
-  /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of` and
-  /// what has expired at `unix_now`.
+  /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of`.
   StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
-              storage::FeedPosition as_of, uint64_t unix_now);
+              storage::FeedPosition as_of);
 
   struct Page {
     std::vector<storage::Row> rows;
     bool done = false;
   };
-  absl::StatusOr<Page> Next();
+  /// Leaves out what has expired at `unix_now`, which must not go back.
+  absl::StatusOr<Page> Next(uint64_t unix_now);
 
  private:
   struct Stream {

@@ -66,10 +66,10 @@ class StoredQueryTest : public testing::Test {
   }
 
   std::vector<std::string> Run(const std::vector<Filter>& filters) {
-    StoredQuery query(*store_, filters, store_->Position(), kNow);
+    StoredQuery query(*store_, filters, store_->Position());
     std::vector<std::string> out;
     for (pages_ = 1;; ++pages_) {
-      auto page = query.Next();
+      auto page = query.Next(kNow);
       EXPECT_TRUE(page.ok()) << page.status();
       for (auto& row : page->rows) out.push_back(std::move(row.json));
       if (page->done) return out;
@@ -115,13 +115,39 @@ TEST_F(StoredQueryTest, WhatWasCommittedAfterThePositionIsLeftOut) {
   Fill(10);
   Filter all;
   all.limit = 100;
-  StoredQuery query(*store_, {all}, store_->Position(), kNow);
+  StoredQuery query(*store_, {all}, store_->Position());
   const auto expected = events_.size();
   Fill(20);  // ten of them new
-  const auto page = query.Next();
+  const auto page = query.Next(kNow);
   ASSERT_TRUE(page.ok());
   EXPECT_TRUE(page->done);
   EXPECT_EQ(page->rows.size(), expected);
+}
+
+TEST_F(StoredQueryTest, WhatExpiresBetweenThePagesIsLeftOutReadAlreadyOrNot) {
+  const auto key = nostr::SecretKey::FromSeed("author");
+  std::vector<storage::WriteRequest> batch;
+  for (int i = 0; i < 1200; ++i) {
+    const Event event = nostr::EventBuilder(1001, kNow + i)
+                            .Tag({"expiration", std::to_string(kNow + 5000 + i % 2)})
+                            .Sign(key);
+    batch.push_back({nostr::MakeRecord(event), storage::Source::kDirect});
+  }
+  AcceptAll judge;
+  ASSERT_TRUE(store_->Write(batch, judge, kNow).ok());
+  // Two streams: of each, some rows are read ahead of the page.
+  StoredQuery query(*store_, {Kind(1001, 1200), Kind(1001, 700)}, store_->Position());
+  const auto first = query.Next(kNow + 4999);
+  ASSERT_TRUE(first.ok() && first->rows.size() == 500) << first.status();
+  size_t rest = 0;
+  for (bool done = false; !done;) {
+    const auto page = query.Next(kNow + 5000);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const auto& row : page->rows) EXPECT_EQ(row.expiration, kNow + 5001);
+    rest += page->rows.size();
+    done = page->done;
+  }
+  EXPECT_EQ(rest, 350u);
 }
 
 TEST_F(StoredQueryTest, AnEmptyStoreIsDoneAtOnce) {

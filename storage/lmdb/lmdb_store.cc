@@ -82,7 +82,7 @@ class PageBuilder {
     std::string json = row.Json();
     if (!page_.rows.empty() && bytes_ + json.size() > spec_.max_bytes) return false;
     bytes_ += json.size();
-    page_.rows.push_back({row.id, row.created_at, std::move(json)});
+    page_.rows.push_back({row.id, row.created_at, row.expiration, std::move(json)});
     return true;
   }
 

@@ -427,7 +427,7 @@ bool MemoryStore::FillPage(const QuerySpec& spec, const nostr::Filter& filter,
     const bool fits = page.rows.size() < spec.max_rows && bytes + json.size() <= spec.max_bytes;
     if (!fits && !page.rows.empty()) return exhausted = false;
     const nostr::Event& event = stored.record->event;
-    page.rows.push_back({event.id, event.created_at, json});
+    page.rows.push_back({event.id, event.created_at, nostr::ExpirationOf(event), json});
     bytes += json.size();
     at.started = true;
     at.created_at = event.created_at;

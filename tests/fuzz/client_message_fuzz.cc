@@ -45,6 +45,7 @@ void CheckRefusal(const ClientRefused& refused) {
       FUZZ_CHECK(IsMessage(OkMessage(refused.subject, false, refused.reason), "OK"));
       break;
     case ClientRefused::Answer::kClosed:
+    case ClientRefused::Answer::kCountClosed:
       FUZZ_CHECK(IsMessage(ClosedMessage(refused.subject, refused.reason), "CLOSED"));
       break;
     case ClientRefused::Answer::kNegError:

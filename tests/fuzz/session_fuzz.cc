@@ -46,6 +46,7 @@ Strings EndsOf(const nostr::ClientMessage& question) {
                             case ClientRefused::Answer::kOk:
                               return Strings{"OK"};
                             case ClientRefused::Answer::kClosed:
+                            case ClientRefused::Answer::kCountClosed:
                               return Strings{"CLOSED"};
                             case ClientRefused::Answer::kNegError:
                               break;
