@@ -1,16 +1,15 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/hex.h"
+#include "base/keyed_hash.h"
 
 namespace graspd::nostr {
 
@@ -25,11 +24,6 @@ struct FixedBytes {
   static std::optional<FixedBytes> FromHex(std::string_view hex) {
     FixedBytes out;
     if (!base::HexDecode(hex, out.bytes)) return std::nullopt;
-    return out;
-  }
-  static FixedBytes FromBytes(std::span<const uint8_t, N> raw) {
-    FixedBytes out;
-    std::copy(raw.begin(), raw.end(), out.bytes.begin());
     return out;
   }
   [[nodiscard]] std::string ToHex() const { return base::HexEncode(bytes); }
@@ -49,10 +43,10 @@ using Signature = FixedBytes<64, struct SignatureTag>;
 
 }  // namespace graspd::nostr
 
-/// Mixes all bytes: ids can be ground, so the first eight alone would invite collisions.
+/// Keyed: ids and keys in filters and messages are whatever strangers choose.
 template <size_t N, typename Tag>
 struct std::hash<graspd::nostr::FixedBytes<N, Tag>> {
   size_t operator()(const graspd::nostr::FixedBytes<N, Tag>& value) const noexcept {
-    return std::hash<std::string_view>{}(value.view());
+    return graspd::base::KeyedHash(value.view());
   }
 };

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "base/keyed_hash.h"
 
 namespace graspd::nostr {
 
@@ -62,6 +63,6 @@ absl::StatusOr<std::string> ParseUrlPath(std::string_view url);
 template <>
 struct std::hash<graspd::nostr::RelayUrl> {
   size_t operator()(const graspd::nostr::RelayUrl& url) const noexcept {
-    return std::hash<std::string>{}(url.ToString());
+    return graspd::base::KeyedHash(url.ToString());
   }
 };

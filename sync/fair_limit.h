@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/keyed_hash.h"
 #include "nostr/fixed_bytes.h"
 #include "nostr/relay_url.h"
 
@@ -51,7 +52,7 @@ class FairLimit {
   size_t used_ = 0;
   // As many entries as were taken at most.
   std::unordered_map<nostr::PublicKey, size_t> by_author_;
-  std::unordered_map<std::string, size_t> by_site_;
+  std::unordered_map<std::string, size_t, base::KeyedStringHash> by_site_;
 };
 
 }  // namespace graspd::sync

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "nostr/filter.h"
 
 namespace graspd::relay {
@@ -41,13 +42,9 @@ class SubscriptionIndex {
     const nostr::Filter* filter;
   };
   using Postings = std::vector<Posting>;
-  struct StringHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-  };
   template <typename Key>
   using Map = std::unordered_map<Key, Postings>;
-  using TagMap = std::unordered_map<std::string, Postings, StringHash, std::equal_to<>>;
+  using TagMap = std::unordered_map<std::string, Postings, base::KeyedStringHash, std::equal_to<>>;
 
   // Calls visit(map, key) for each place where `filter` stands; the list `all_` has the key
   // nullptr.

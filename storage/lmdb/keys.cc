@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/sip_hash.h"
 #include "nostr/keys.h"
 
 namespace graspd::storage {
@@ -14,32 +15,12 @@ nostr::EventId ReadId(std::string_view bytes) {
   return id;
 }
 
-uint64_t RotateLeft(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
-
-/// SipHash's state (Aumasson and Bernstein, 2012).
-struct SipState {
-  uint64_t v0, v1, v2, v3;
-
-  void Round() {
-    v0 += v1, v1 = RotateLeft(v1, 13) ^ v0, v0 = RotateLeft(v0, 32);
-    v2 += v3, v3 = RotateLeft(v3, 16) ^ v2;
-    v0 += v3, v3 = RotateLeft(v3, 21) ^ v0;
-    v2 += v1, v1 = RotateLeft(v1, 17) ^ v2, v2 = RotateLeft(v2, 32);
-  }
-  void Take(uint64_t word) {
-    v3 ^= word;
-    Round();
-    Round();
-    v0 ^= word;
-  }
-};
-
-// As SipHash reads them.
-uint64_t LittleEndian(const char* bytes, size_t size) {
+uint64_t FirstWord(const char* bytes) {
   uint64_t word = 0;
-  if (size > 0) std::memcpy(&word, bytes, size);
+  std::memcpy(&word, bytes, sizeof word);
   return word;
 }
+
 }  // namespace
 
 std::string ChangeNumber::Key() const {
@@ -79,18 +60,12 @@ uint64_t CreatedAtOf(std::string_view time_id) { return ~GetUint64(time_id); }
 nostr::EventId IdOf(std::string_view time_id) { return ReadId(time_id.substr(8)); }
 
 TagHasher::TagHasher(std::string_view key)
-    : key_{LittleEndian(key.data(), 8), LittleEndian(key.data() + 8, 8)} {}
+    : key_{FirstWord(key.data()), FirstWord(key.data() + 8)} {}
 
 uint64_t TagHasher::operator()(char letter, std::string_view value) const {
-  SipState state{key_[0] ^ 0x736f6d6570736575, key_[1] ^ 0x646f72616e646f6d,
-                 key_[0] ^ 0x6c7967656e657261, key_[1] ^ 0x7465646279746573};
-  state.Take(static_cast<uint8_t>(letter));  // in a word of its own: no copy of the value
-  const uint64_t length = (value.size() + 8) << 56;
-  for (; value.size() >= 8; value.remove_prefix(8)) state.Take(LittleEndian(value.data(), 8));
-  state.Take(length | LittleEndian(value.data(), value.size()));
-  state.v2 ^= 0xff;
-  for (int i = 0; i < 4; ++i) state.Round();
-  return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
+  base::SipHash<2, 4> hash(key_[0], key_[1]);
+  hash.Take(static_cast<uint8_t>(letter));  // in a word of its own: no copy of the value
+  return hash.Finish(value);
 }
 
 uint64_t AuthorPrefix(const nostr::PublicKey& author) { return GetUint64(author.view()); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/keyed_hash.h"
 #include "base/overloaded.h"
 
 namespace graspd::sync::testing {
@@ -10,6 +11,9 @@ namespace {
 
 constexpr auto kComputing = std::chrono::milliseconds(2);
 constexpr uint64_t kEpoch = 1'700'000'000;
+
+// A seed gives the same run again.
+[[maybe_unused]] const bool kRepeatable = (base::FixHashKeyForTest(), true);
 
 }  // namespace
 
