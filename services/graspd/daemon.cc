@@ -108,7 +108,8 @@ admin::BuildInfo DescribeBuild(const Settings& settings) {
   build.features = {"storage.memory", "storage.lmdb"};
   if (settings.sync_enabled) build.features.emplace_back("sync");
   build.nips.assign(std::begin(relay::kSupportedNips), std::end(relay::kSupportedNips));
-  if (settings.sync_enabled) build.grasps = {"GRASP-02"};
+  if (settings.sync_enabled) build.grasps.emplace_back("GRASP-02");
+  if (settings.policy_mode == ingest::PolicyMode::kArchive) build.grasps.emplace_back("GRASP-05");
   return build;
 }
 
@@ -235,6 +236,7 @@ absl::Status Daemon::Parts::StartRelay() {
   options.info.contact = settings.relay_contact;
   options.info.pubkey = settings.relay_pubkey;
   if (!settings.relay_urls.empty()) options.info.url = settings.relay_urls.front().ToString();
+  options.info.software = "graspd";
   options.info.version = base::BuildVersion();
   options.info.mode = settings.policy_mode;
   options.info.sync_enabled = settings.sync_enabled;

@@ -50,6 +50,7 @@ TEST(RelayPortTest, TheNip11DocumentParsesAndShowsTheLimitsInEffect) {
   EXPECT_EQ(document["limitation"]["max_message_length"].get_uint64().value(), 600u * 1024);
   EXPECT_EQ(document["limitation"]["max_subscriptions"].get_uint64().value(), 7u);
   EXPECT_TRUE(document["limitation"]["restricted_writes"].get_bool().value());
+  EXPECT_EQ(document["software"].get_string().value(), "graspd");
   bool reconciles = false;
   for (const auto nip : document["supported_nips"]) reconciles |= nip.get_uint64().value() == 77;
   EXPECT_TRUE(reconciles);
