@@ -1,0 +1,81 @@
+// Threats C22: the wall clock jumps. What it judges follows at once, and what lasts a while does
+// not notice.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
+#include "nostr/message.h"
+#include "tests/adversarial/target.h"
+#include "tests/e2e/relay_client.h"
+
+namespace graspd::adversarial {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int64_t kHour = 3600, kAhead = 900;  // the default of limits.created_at_ahead
+
+/// The file that says by how much a daemon's wall clock is off.
+class ClockOffset {
+ public:
+  ClockOffset() : path_(dir_ / "clock") {
+    const int fd = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (ftruncate(fd, sizeof(int64_t)) != 0) abort();
+    void* page = mmap(nullptr, sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) abort();
+    close(fd);
+    offset_ = static_cast<std::atomic<int64_t>*>(page);
+  }
+  [[nodiscard]] std::vector<std::string> launcher() const {
+    return {"/usr/bin/env", "LD_PRELOAD=" CLOCK_PRELOAD, "TEST_CLOCK_OFFSET=" + path_};
+  }
+  void Set(int64_t seconds) { *offset_ = seconds; }
+  [[nodiscard]] int64_t now() const { return std::time(nullptr) + *offset_; }
+
+ private:
+  e2e::TempDir dir_;
+  std::string path_;
+  std::atomic<int64_t>* offset_;
+};
+
+/// The answer to an event of that time.
+std::string AnswerTo(net::RawClient& client, int64_t created_at) {
+  static const auto key = nostr::SecretKey::FromSeed("traveller");
+  static int count = 0;
+  const auto event = nostr::EventBuilder(1, static_cast<uint64_t>(created_at))
+                         .Content(std::to_string(++count))
+                         .Sign(key);
+  client.SendFrame(kText, nostr::ClientEventMessage(nostr::EventJson(event)));
+  return client.ReadFrame().payload;
+}
+
+TEST(ClockTest, AfterAStepOfTheWallClockEventsAreJudgedByItAndNothingElseChanges) {
+  ClockOffset offset;
+  const Target target({"--limits-ping-interval=60s", "--limits-pong-timeout=120s"},
+                      offset.launcher());
+  const auto client = WebSocketClient(target);
+  for (const int64_t step : {int64_t{0}, kHour, -kHour, int64_t{0}}) {
+    SCOPED_TRACE(step);
+    offset.Set(step);
+    // A second may pass between the two clocks' readings.
+    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead - 1), HasSubstr(",true,"));
+    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead + 5), HasSubstr(",false,\"invalid:"));
+    // Deadlines of an hour would have passed, or never come: the connection goes on, others open.
+    const auto other = WebSocketClient(target);
+    EXPECT_THAT(AnswerTo(*other, offset.now()), HasSubstr(",true,"));
+  }
+  EXPECT_EQ(target.Metric("graspd_relay_silent_client_closes_total"), 0);
+  target.ExpectHealthy();
+}
+
+}  // namespace
+}  // namespace graspd::adversarial
