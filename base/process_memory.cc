@@ -22,17 +22,28 @@ size_t LimitIn(const std::string& path) {
   return file >> bytes ? bytes : kNoLimit;
 }
 
+/// The lowest limit of a group and of those above it, up to the root of its hierarchy.
+size_t LowestLimit(const std::string& root, std::string group, const std::string& file) {
+  size_t lowest = kNoLimit;
+  for (;;) {
+    lowest = std::min(lowest, LimitIn(root + group + file));
+    if (group.empty()) return lowest;
+    group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+  }
+}
+
 size_t CgroupLimit() {
-  size_t lowest = LimitIn("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  size_t lowest = kNoLimit;
   std::ifstream groups("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
-    constexpr char kVersion2[] = "0::";
-    if (!line.starts_with(kVersion2)) continue;
-    std::string path = line.substr(sizeof(kVersion2) - 1);
-    for (;;) {
-      lowest = std::min(lowest, LimitIn("/sys/fs/cgroup" + path + "/memory.max"));
-      if (path.empty()) break;
-      path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+    constexpr char kVersion2[] = "0::", kVersion1[] = ":memory:";
+    if (line.starts_with(kVersion2)) {
+      lowest = std::min(
+          lowest, LowestLimit("/sys/fs/cgroup", line.substr(sizeof kVersion2 - 1), "/memory.max"));
+    } else if (const size_t at = line.find(kVersion1); at != std::string::npos) {
+      lowest = std::min(lowest,
+                        LowestLimit("/sys/fs/cgroup/memory", line.substr(at + sizeof kVersion1 - 1),
+                                    "/memory.limit_in_bytes"));
     }
   }
   return lowest;

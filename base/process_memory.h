@@ -10,7 +10,7 @@ namespace graspd::base {
 [[nodiscard]] size_t UnreclaimableMemoryBytes();
 
 /// What the process may use before the kernel ends it: the lowest memory limit of its cgroup and
-/// those above it (v2, or v1 as containers see it), or all of the RAM.
+/// those above it (v2 or v1), or all of the RAM.
 [[nodiscard]] size_t MemoryLimitBytes();
 
 /// Gives what the allocator has kept of freed memory back to the kernel. May take milliseconds.

@@ -1,9 +1,13 @@
 // Clients that send as fast as they can: forged events, valid ones, reconciliations.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -225,6 +229,97 @@ TEST(FloodsTest, ShortMessagesThatAskForMuchGetTheirShareOfWorkOnly) {
   }
   EXPECT_GT(answers, 4);
   target.ExpectHealthy();
+}
+
+/// A cgroup with a limit on memory, of either version. Removed in the end.
+class MemoryGroup {
+ public:
+  explicit MemoryGroup(size_t bytes) {
+    const bool version1 = std::filesystem::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+    path_ = std::string(version1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup") + "/graspd-test-" +
+            std::to_string(getpid());
+    std::error_code error;
+    std::filesystem::create_directory(path_, error);
+    std::ofstream limit(path_ + (version1 ? "/memory.limit_in_bytes" : "/memory.max"));
+    made_ = bool(limit << bytes << std::flush);
+    kills_ = path_ + (version1 ? "/memory.oom_control" : "/memory.events");
+  }
+  ~MemoryGroup() {
+    // Empty a moment after its last process has been waited for.
+    EXPECT_TRUE(!made_ || Eventually([&] { return rmdir(path_.c_str()) == 0; }));
+  }
+  [[nodiscard]] bool made() const { return made_; }
+  /// Starts a command in it.
+  [[nodiscard]] std::vector<std::string> launcher() const {
+    return {"/bin/sh", "-c", "echo $$ > " + path_ + "/cgroup.procs && exec \"$0\" \"$@\""};
+  }
+  [[nodiscard]] std::string Kills() const {
+    std::ifstream file(kills_);
+    for (std::string line; std::getline(file, line);) {
+      if (line.starts_with("oom_kill ")) return line;
+    }
+    return "unknown";
+  }
+
+ private:
+  std::string path_, kills_;
+  bool made_ = false;
+};
+
+// Threats D11, and everything else at once.
+TEST(FloodsTest, WithLittleMemoryItShedsAndIsNotKilled) {
+  constexpr double kInterval = 8;
+  const MemoryGroup group(256 << 20);
+  if (!group.made()) {
+    if (std::getenv("GRASPD_REQUIRE_CGROUP") != nullptr) FAIL() << "no cgroup could be made";
+    GTEST_SKIP() << "no cgroup can be made here";
+  }
+  const e2e::TempDir dir;
+  const Target target({"--store=lmdb:" + dir / "store"}, group.launcher());
+  EXPECT_LE(target.Metric("graspd_relay_memory_budget_bytes"), 256 << 20);
+  std::string forged;
+  for (nostr::Event event : MakeEvents(500)) {
+    event.sig.bytes[40] ^= 1;
+    forged += EventFrame(event);
+  }
+  std::string large;
+  for (int i = 0; i < 20; ++i) {
+    large += RawClient::ClientFrame(kText, "[\"REQ\",\"" + std::to_string(i) +
+                                               "\",{\"limit\":0,\"#t\":[\"" +
+                                               std::string(500'000, 'x') + "\"]}]");
+  }
+  const auto big_events = [] {
+    std::string flood;
+    for (int i = 0; i < 20; ++i) flood += EventFrame(Target::MakeEvent(8000));
+    return flood;
+  };
+  const double end = Now() + kInterval;
+  const auto attack = [&](const std::string& flood, bool until_cut) {
+    try {
+      const auto client = WebSocketClient(target, 4096);
+      client->Send(flood);
+      if (until_cut) (void)client->Ended();
+    } catch (const std::exception&) {  // refused, or cut in the course of this
+    }
+  };
+  int published = 0;
+  {
+    const Attackers forgers(2, [&] { attack(forged, true); });
+    const Attackers subscribers(2, [&] { attack(large, false); });
+    const Attackers reconcilers(2, [&] { attack(NegOpen(1) + NegOpen(2), false); });
+    const Attackers stalled(2, [&] {
+      attack(RawClient::ClientFrame(kText, "[\"REQ\",\"s\",{}]") + big_events(), false);
+    });
+    RelayClient honest(target.relay_url());
+    for (; Now() < end; ++published) honest.Publish({Target::MakeEvent()});
+  }
+  EXPECT_GT(published, 10);
+  EXPECT_EQ(group.Kills(), "oom_kill 0");
+  EXPECT_EQ(e2e::HttpGet(target.ops(), "/readyz").status, 200);
+  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_overload_level") == 0; }));
+  const nostr::Event last = Target::MakeEvent();
+  RelayClient(target.relay_url()).Publish({last});
+  EXPECT_TRUE(e2e::HasStored(target.relay_url(), last.id));
 }
 
 }  // namespace
