@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/keyed_hash.h"
 #include "base/overloaded.h"
 #include "nostr/nip34.h"
 #include "storage/memory/memory_store.h"
@@ -14,6 +15,9 @@ using storage::Outcome;
 using storage::Source;
 
 constexpr uint64_t kEpoch = 1'700'000'000;
+
+// A seed gives the same run again.
+[[maybe_unused]] const bool kRepeatable = (base::FixHashKeyForTest(), true);
 constexpr auto kFeedDelay = std::chrono::milliseconds(1);
 constexpr auto kComputing = std::chrono::milliseconds(2);
 constexpr size_t kFrame = 4096;  // so that reconciliation takes several rounds
