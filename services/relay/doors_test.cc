@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -298,6 +299,17 @@ class WildEventsTest : public DoorsTest {
     }
     ASSERT_TRUE(reader->status().ok()) << reader->status();
   }
+  // As if an event of this id, key and signature had been stored before.
+  void StoreTwin(const nostr::Event& event) {
+    nostr::Event twin = event;
+    twin.content = "valid";
+    twin.kind = 1;
+    twin.tags = {};
+    twin.created_at = clock_.UnixNow();
+    ingest::Policy open({ingest::PolicyMode::kOpen, {}, true});
+    const storage::WriteRequest request{nostr::MakeRecord(twin), storage::Source::kDirect};
+    EXPECT_TRUE(store_->Write({&request, 1}, open, clock_.UnixNow()).ok());
+  }
   // The text with which an invalid event is refused: the cheapest reason of several comes first.
   // `why` begins with {"reason": "<what is wrong>: <field> ...
   std::string Expected(std::string_view why, const std::string& json) {
@@ -317,18 +329,27 @@ class WildEventsTest : public DoorsTest {
   }
 };
 
+// Also if a valid event is stored that has the same id, key and signature: as the signature says of
+// some, there is one, and they are no duplicates of it.
 TEST_F(WildEventsTest, EachInvalidEventIsRefusedForItsOwnReason) {
   clock_.Advance(kLongAfter);
   Start(true);
+  std::set<nostr::EventId> twins;
   Publish(EventBuilder(1, clock_.UnixNow()).Tag({"-"}).Sign(key_));
   Receive(2);  // the challenge comes once
   size_t count = 0;
   ForEachEvent("invalid-events.jsonl.gz", [&](std::string_view why, const std::string& event) {
     ++count;
+    const auto parsed = nostr::ParseEvent(event);
+    if (why.find("sig over given id VALID") != std::string_view::npos && parsed.ok()) {
+      StoreTwin(*parsed);
+      twins.insert(parsed->id);
+    }
     EXPECT_THAT(Answer(event), HasSubstr(",false,\"" + Expected(why, event))) << why;
   });
   EXPECT_EQ(count, 447u);
-  EXPECT_EQ((*store_->GetStats()).events, 0u);
+  EXPECT_GE(twins.size(), 20u);
+  EXPECT_EQ((*store_->GetStats()).events, twins.size());
 }
 
 TEST_F(WildEventsTest, ASecondValidSignatureIsADuplicateAndAForgedOneInvalid) {
