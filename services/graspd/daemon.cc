@@ -240,6 +240,13 @@ absl::Status Daemon::Parts::StartRelay() {
   options.info.version = base::BuildVersion();
   options.info.mode = settings.policy_mode;
   options.info.sync_enabled = settings.sync_enabled;
+  options.info.git_service_beside = settings.relay_git_service;
+  options.info.operator_chooses =
+      settings.policy_mode == ingest::PolicyMode::kArchive
+          ? !settings.policy_archive_repositories.empty() || !settings.policy_archive_hosts.empty()
+          : !settings.policy_repository_whitelist.empty();
+  options.info.blacklists =
+      !settings.policy_author_blacklist.empty() || !settings.policy_repository_blacklist.empty();
   options.limits = settings.limits;
   options.listen = settings.relay_listen;
   options.own_hosts = HostsOf(settings.relay_urls);

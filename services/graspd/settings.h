@@ -39,6 +39,7 @@ struct Settings {
   std::string relay_name = "graspd";
   std::string relay_description;
   std::string relay_contact;
+  bool relay_git_service = false;
   std::string relay_pubkey;  // 64 lower-case hex digits, or empty
   std::vector<net::Cidr> relay_trusted_proxies;
 

@@ -261,6 +261,8 @@ std::vector<SettingSpec> ServiceRows() {
       Row("relay.pubkey", &S::relay_pubkey,
           Text("64 lower-case hex digits, or empty", IsPubkeyOrEmpty),
           "The operator's public key in the NIP-11 document."),
+      Row("relay.git_service", &S::relay_git_service, Switch(),
+          "A git server of GRASP-01 runs on the same host: the NIP-11 document names GRASP-01."),
       ListRow("relay.trusted_proxies", &S::relay_trusted_proxies, Range(), 0,
               "Reverse proxies whose `X-Forwarded-For` is believed. Without it every client behind "
               "a proxy counts as one address."),

@@ -45,12 +45,19 @@ class ObjectWriter {
   std::string out_ = "{";
 };
 
-std::string_view AcceptanceCriteria(ingest::PolicyMode mode) {
-  switch (mode) {
+std::string_view AcceptanceCriteria(const RelayInfo& info) {
+  switch (info.mode) {
     case ingest::PolicyMode::kGrasp:
-      return "Repository announcements that list this service, and events that refer to them.";
+      return info.operator_chooses
+                 ? "Announcements of repositories that the operator has chosen and that list this "
+                   "service, and events that refer to them."
+                 : "Repository announcements that list this service, and events that refer to "
+                   "them.";
     case ingest::PolicyMode::kArchive:
-      return "All repository announcements, and events that refer to them.";
+      return info.operator_chooses
+                 ? "Announcements of repositories that the operator has chosen, or that list this "
+                   "service, and events that refer to them."
+                 : "All repository announcements, and events that refer to them.";
     case ingest::PolicyMode::kOpen:
       return "Every valid event.";
   }
@@ -82,7 +89,7 @@ std::string Limitation(const RelayInfo& info, const nostr::Limits& limits) {
   out.Number("created_at_upper_limit", limits.created_at_ahead_seconds);
   out.Bool("auth_required", false);
   out.Bool("payment_required", false);
-  out.Bool("restricted_writes", info.mode != ingest::PolicyMode::kOpen);
+  out.Bool("restricted_writes", info.mode != ingest::PolicyMode::kOpen || info.blacklists);
   return std::move(out).Finish();
 }
 
@@ -130,7 +137,7 @@ std::string LandingPage(const RelayInfo& info) {
   std::string body = "<h1>" + EscapeHtml(info.name) + "</h1>";
   if (!info.description.empty()) body += "<p>" + EscapeHtml(info.description) + "</p>";
   body += "<p>This is a <a href=\"https://nostr.com\">Nostr</a> relay for git collaboration. ";
-  body += "It takes: " + EscapeHtml(AcceptanceCriteria(info.mode)) + "</p>";
+  body += "It takes: " + EscapeHtml(AcceptanceCriteria(info)) + "</p>";
   if (!info.url.empty()) {
     body += "<p>Connect a client to <code>" + EscapeHtml(info.url) + "</code></p>";
   }
@@ -160,7 +167,8 @@ std::string RelayInformationDocument(const RelayInfo& info, const nostr::Limits&
   out.Text("version", info.version);
   out.Raw("supported_nips", NipList());
   out.Raw("supported_grasps", Grasps(info));
-  out.Text("repo_acceptance_criteria", AcceptanceCriteria(info.mode));
+  out.Text("repo_acceptance_criteria", AcceptanceCriteria(info));
+  if (info.operator_chooses) out.Text("curation", "The operator chooses the repositories.");
   out.Raw("limitation", Limitation(info, limits));
   return std::move(out).Finish();
 }

@@ -53,6 +53,24 @@ TEST(InfoPages, GraspsFollowTheConfiguration) {
   EXPECT_THAT(RelayInformationDocument(info, {}), HasSubstr(R"("restricted_writes":false)"));
 }
 
+TEST(InfoPages, WhatIsAcceptedFollowsThePolicysLists) {
+  RelayInfo info;
+  EXPECT_THAT(RelayInformationDocument(info, {}), Not(HasSubstr("curation")));
+  info.operator_chooses = true;
+  for (const auto mode : {ingest::PolicyMode::kGrasp, ingest::PolicyMode::kArchive}) {
+    info.mode = mode;
+    EXPECT_THAT(RelayInformationDocument(info, {}), HasSubstr("that the operator has chosen"));
+    EXPECT_THAT(RelayInformationDocument(info, {}), HasSubstr(R"("curation":)"));
+  }
+  info = {.mode = ingest::PolicyMode::kOpen, .blacklists = true};
+  EXPECT_THAT(RelayInformationDocument(info, {}), HasSubstr(R"("restricted_writes":true)"));
+}
+
+TEST(InfoPages, AGitServiceBesideIsNamed) {
+  EXPECT_THAT(RelayInformationDocument({.git_service_beside = true}, {}),
+              HasSubstr(R"("supported_grasps":["GRASP-01","GRASP-02"])"));
+}
+
 TEST(InfoPages, BrowsersGetAPageAndClientsTheDocument) {
   RelayInfo info;
   info.name = "<script>";

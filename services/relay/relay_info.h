@@ -23,6 +23,8 @@ struct RelayInfo {
   std::string version;
   ingest::PolicyMode mode = ingest::PolicyMode::kGrasp;
   bool sync_enabled = true;         // GRASP-02 is at work
+  bool operator_chooses = false;    // which repositories, by the lists of the policy
+  bool blacklists = false;          // the policy's blacklists have entries
   bool git_service_beside = false;  // the operator runs a GRASP-01 git server on the same host
 };
 
