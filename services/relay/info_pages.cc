@@ -86,6 +86,7 @@ std::string Limitation(const RelayInfo& info, const nostr::Limits& limits) {
   out.Number("default_limit", limits.limit_default);
   out.Number("max_subid_length", limits.subscription_id_chars);
   out.Number("max_event_tags", limits.event_tags);
+  out.Number("max_content_length", limits.event_bytes);  // no content of an event is longer
   out.Number("created_at_upper_limit", limits.created_at_ahead_seconds);
   out.Bool("auth_required", false);
   out.Bool("payment_required", false);

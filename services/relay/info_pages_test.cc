@@ -24,14 +24,15 @@ TEST(InfoPages, TheDocumentNamesWhatIsEnabledAndTheRealLimits) {
   nostr::Limits limits;
   limits.message_bytes = 1234;
   limits.subscriptions = 7;
-  EXPECT_EQ(RelayInformationDocument(info, limits),
-            R"({"name":"a \"relay\"","version":"1.2",)"
-            R"("supported_nips":[1,9,11,34,40,42,45,70,77],"supported_grasps":["GRASP-02"],)"
-            R"("repo_acceptance_criteria":"Repository announcements that list this service, and )"
-            R"(events that refer to them.","limitation":{"max_message_length":1234,)"
-            R"("max_subscriptions":7,"max_filters":20,"max_limit":5000,"default_limit":500,)"
-            R"("max_subid_length":64,"max_event_tags":2000,"created_at_upper_limit":900,)"
-            R"("auth_required":false,"payment_required":false,"restricted_writes":true}})");
+  EXPECT_EQ(
+      RelayInformationDocument(info, limits),
+      R"({"name":"a \"relay\"","version":"1.2",)"
+      R"("supported_nips":[1,9,11,34,40,42,45,70,77],"supported_grasps":["GRASP-02"],)"
+      R"("repo_acceptance_criteria":"Repository announcements that list this service, and )"
+      R"(events that refer to them.","limitation":{"max_message_length":1234,)"
+      R"("max_subscriptions":7,"max_filters":20,"max_limit":5000,"default_limit":500,)"
+      R"("max_subid_length":64,"max_event_tags":2000,"max_content_length":262144,"created_at_upper_limit":900,)"
+      R"("auth_required":false,"payment_required":false,"restricted_writes":true}})");
 }
 
 TEST(InfoPages, TheDocumentNamesTheSoftwareByItsUrlIfThereIsOne) {
