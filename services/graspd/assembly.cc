@@ -16,7 +16,8 @@ constexpr std::string_view kMemory = "memory";
 
 }  // namespace
 
-absl::StatusOr<StorePtr> OpenStore(const Settings& settings, bool read_only) {
+absl::StatusOr<StorePtr> OpenStore(const Settings& settings, StoreAccess access,
+                                   std::function<bool()> stop) {
   storage::StoreFactory factory;
   factory.Register(std::string(kMemory), [](std::string_view) -> absl::StatusOr<StorePtr> {
     return storage::OpenMemoryStore();
@@ -25,7 +26,8 @@ absl::StatusOr<StorePtr> OpenStore(const Settings& settings, bool read_only) {
     storage::LmdbOptions options;
     options.directory = path;
     options.map_bytes = settings.lmdb_map_size;
-    options.read_only = read_only;
+    options.read_only = access == StoreAccess::kReadOnly;
+    options.stop_upgrade = stop;
     return storage::OpenLmdbStore(options);
   });
   auto store = factory.Open(settings.store);

@@ -1,6 +1,7 @@
 // Parts that the daemon and `import` are put together from alike, as the settings say.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -14,10 +15,13 @@
 
 namespace graspd::daemon {
 
-/// Opens the store; the one place that knows the backends. Errors: the backend's, prefixed with the
-/// setting.
+enum class StoreAccess { kReadOnly, kReadWrite };
+/// Opens the store; the one place that knows the backends. `stop` is asked now and then while its
+/// data format is upgraded, which may take minutes: true ends that. Errors: kCancelled if it was
+/// stopped, else the backend's, prefixed with the setting.
 absl::StatusOr<std::unique_ptr<storage::EventStore>> OpenStore(const Settings& settings,
-                                                               bool read_only = false);
+                                                               StoreAccess access,
+                                                               std::function<bool()> stop = {});
 
 /// True for a store that ends with the process that opened it.
 [[nodiscard]] bool IsTransient(const Settings& settings);

@@ -156,7 +156,8 @@ absl::Status ImportIntoStore(const Settings& settings, ImportRun& run) {
   if (IsTransient(settings)) {
     return absl::InvalidArgumentError("what is put into a store in memory is gone at once");
   }
-  auto store = OpenStore(settings);
+  auto store =
+      OpenStore(settings, StoreAccess::kReadWrite, [&] { return run.signals().Pending(); });
   if (absl::IsFailedPrecondition(store.status())) {
     return absl::FailedPreconditionError(
         fmt::format("{}; import into a graspd that runs with --url and the URL of its relay port",
@@ -204,7 +205,7 @@ int RunExport(const Invocation& invocation, Signals& signals) {
   if (IsTransient(invocation.settings)) {
     return Fail("export", absl::InvalidArgumentError("a store in memory is its daemon's alone"));
   }
-  const auto store = OpenStore(invocation.settings, /*read_only=*/true);
+  const auto store = OpenStore(invocation.settings, StoreAccess::kReadOnly);
   if (!store.ok()) return Fail("export", store.status());
   auto writer = base::LineWriter::Open(invocation.export_request.output);
   if (!writer.ok()) return Fail("export", writer.status());

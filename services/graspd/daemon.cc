@@ -121,7 +121,7 @@ struct Daemon::Parts {
   explicit Parts(const Settings& s) : settings(s) {}
   ~Parts() { StopAll(); }
 
-  absl::Status Start();
+  absl::Status Start(std::function<bool()> stop);
   std::vector<net::IoThread*> Loops();
   void SampleStore();
   void SampleCpuQueues();
@@ -165,9 +165,9 @@ struct Daemon::Parts {
   std::unique_ptr<ops::OpsServer> ops;
 };
 
-absl::Status Daemon::Parts::Start() {
+absl::Status Daemon::Parts::Start(std::function<bool()> stop) {
   RaiseDescriptorLimit();
-  GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings));
+  GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings, StoreAccess::kReadWrite, std::move(stop)));
   SampleStore();
   SampleCpuQueues();
   GRASPD_RETURN_IF_ERROR(Prefixed("policy", StartPolicy()));
@@ -350,9 +350,10 @@ void Daemon::Parts::StopAll() {
 Daemon::Daemon(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Daemon::~Daemon() = default;
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings) {
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const Settings& settings,
+                                                      std::function<bool()> stop) {
   auto parts = std::make_unique<Parts>(settings);
-  GRASPD_RETURN_IF_ERROR(parts->Start());
+  GRASPD_RETURN_IF_ERROR(parts->Start(std::move(stop)));
   return std::unique_ptr<Daemon>(new Daemon(std::move(parts)));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +17,11 @@ namespace graspd::daemon {
 /// Threading: used from main's thread. Lifetime: the destructor stops at once what Drain() has not.
 class Daemon {
  public:
-  /// Opens the store, listens everywhere, begins to sync. Errors: the parts', prefixed with what
-  /// was being started; nothing is left running.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Settings& settings);
+  /// Opens the store, listens everywhere, begins to sync. `stop` is asked while that may take long:
+  /// true ends it with kCancelled. Errors: the parts', prefixed with what was being started. After
+  /// an error nothing is left running.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const Settings& settings,
+                                                       std::function<bool()> stop);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;

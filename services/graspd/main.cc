@@ -23,7 +23,11 @@ int Serve(const Settings& settings, Signals& signals) {
       isatty(STDERR_FILENO) ? base::LogFormat::kText : base::LogFormat::kJson;
   base::ConfigureLog(settings.log_level, settings.log_format.value_or(by_terminal));
 
-  auto daemon = Daemon::Start(settings);
+  auto daemon = Daemon::Start(settings, [&] { return signals.Pending(); });
+  if (absl::IsCancelled(daemon.status()) && signals.Pending()) {
+    base::LogInfo("graspd", "stopped before it was ready", {{"why", daemon.status()}});
+    return 0;
+  }
   if (!daemon.ok()) {
     base::LogError("graspd", "cannot start", {{"error", daemon.status()}});
     return 1;

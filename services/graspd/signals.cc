@@ -31,6 +31,12 @@ std::optional<int> Signals::Wait(std::optional<base::Duration> timeout) {
   return signal == kWake ? 0 : signal;
 }
 
+bool Signals::Pending() const {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
+}
+
 void Signals::Wake() const { pthread_kill(main_, kWake); }
 
 void Signals::Release() const {

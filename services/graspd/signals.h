@@ -17,6 +17,8 @@ class Signals {
 
   /// SIGINT or SIGTERM, 0 after Wake(); nullopt if `timeout` passed (none: waits for ever).
   std::optional<int> Wait(std::optional<base::Duration> timeout = std::nullopt);
+  /// True if one of them waits to be taken; it stays.
+  [[nodiscard]] bool Pending() const;
   /// Ends one Wait().
   void Wake() const;
   /// From now on they end the process at once.

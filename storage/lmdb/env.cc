@@ -100,6 +100,7 @@ Env::Env(const LmdbOptions& options)
     : directory_(options.directory),
       read_only_(options.read_only),
       upgrade_rows_(options.upgrade_rows),
+      stop_upgrade_(options.stop_upgrade),
       pending_{{0, std::make_shared<const Pending>()}} {}
 
 Env::~Env() {
@@ -177,7 +178,7 @@ absl::Status Env::OpenTables() {
     return older && absl::IsResourceExhausted(failed) ? NeedsRoom(*this, *format, failed) : failed;
   }
   GRASPD_RETURN_IF_ERROR(status);
-  return older ? UpgradeFormat(*this, *format, upgrade_rows_) : absl::OkStatus();
+  return older ? UpgradeFormat(*this, *format, {upgrade_rows_, stop_upgrade_}) : absl::OkStatus();
 }
 
 // Nothing if the store is new; 0 if the record is unreadable.

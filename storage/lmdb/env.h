@@ -106,6 +106,7 @@ class Env {
   const std::string directory_;
   const bool read_only_;
   const size_t upgrade_rows_;
+  const std::function<bool()> stop_upgrade_;
   int lock_fd_ = -1;
   MDB_env* env_ = nullptr;
   Tables tables_;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,8 @@ struct LmdbOptions {
   size_t pending_entries = 200'000;
   /// Events that an upgrade of the data format handles in one transaction.
   size_t upgrade_rows = 5'000;
+  /// Asked between those transactions, if set: true ends the upgrade, and the next opening goes on.
+  std::function<bool()> stop_upgrade;
   /// Reads what is there, while another process may go on writing it: takes no lock of ours, makes
   /// no file but LMDB's own, and every write is kFailedPrecondition. What the other process commits
   /// is seen at once, but Position() stays what it was when opened.
@@ -34,7 +37,8 @@ struct LmdbOptions {
 /// unsafe LMDB flag is used. The directory is locked against a second process that writes. A store
 /// of an older data format is upgraded in place first, unless read_only.
 /// Errors: kFailedPrecondition if another process holds it or its data format is newer than we know
-/// (read_only: or older); kResourceExhausted if an upgrade needs more room; kPermissionDenied,
+/// (read_only: or older); kResourceExhausted if an upgrade needs more room, kCancelled if it
+/// was stopped; kPermissionDenied,
 /// kNotFound (read_only: nothing stored there yet), kDataLoss as found.
 absl::StatusOr<std::unique_ptr<EventStore>> OpenLmdbStore(const LmdbOptions& options);
 

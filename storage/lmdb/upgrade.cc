@@ -134,14 +134,17 @@ absl::StatusOr<bool> RunPart(Env& env, uint64_t from, size_t max_rows, Progress&
   return done;
 }
 
-absl::Status RunStep(Env& env, uint64_t from, size_t max_rows) {
+absl::Status RunStep(Env& env, uint64_t from, const UpgradeOptions& options) {
   const std::string formats = fmt::format("{} to {}", from, from + 1);
   base::LogInfo("storage", "upgrading the store's data format",
                 {{"formats", formats}, {"what", kSteps[from - 1].what}});
   constexpr uint64_t kRowsPerLine = 100'000;
   Progress progress;
   for (uint64_t logged = 0;;) {
-    const absl::StatusOr<bool> done = RunPart(env, from, max_rows, progress);
+    if (options.stop && options.stop()) {
+      return absl::CancelledError("the upgrade was stopped; the next start goes on with it");
+    }
+    const absl::StatusOr<bool> done = RunPart(env, from, options.max_rows, progress);
     if (absl::IsResourceExhausted(done.status())) return NeedsRoom(env, from, done.status());
     GRASPD_RETURN_IF_ERROR(done.status());
     if (*done) break;
@@ -163,8 +166,8 @@ absl::Status NeedsRoom(const Env& env, uint64_t from, const absl::Status& why) {
       env.directory(), from, from + 1, why.ToString()));
 }
 
-absl::Status UpgradeFormat(Env& env, uint64_t from, size_t max_rows) {
-  for (; from < kLmdbDataFormat; ++from) GRASPD_RETURN_IF_ERROR(RunStep(env, from, max_rows));
+absl::Status UpgradeFormat(Env& env, uint64_t from, const UpgradeOptions& options) {
+  for (; from < kLmdbDataFormat; ++from) GRASPD_RETURN_IF_ERROR(RunStep(env, from, options));
   return absl::OkStatus();
 }
 

@@ -167,6 +167,20 @@ TEST(LmdbUpgrade, GoesOnWhereItWasKilled) {
   ExpectWholeAndWritable(old);
 }
 
+TEST(LmdbUpgrade, GoesOnWhereItWasStopped) {
+  const OldStore old;
+  LmdbOptions options = old.options();
+  int stops = 0;
+  for (;; ++stops) {
+    options.stop_upgrade = [parts = 2]() mutable { return parts-- == 0; };
+    const auto store = OpenLmdbStore(options);
+    if (store.ok()) break;
+    ASSERT_EQ(store.status().code(), absl::StatusCode::kCancelled) << store.status();
+  }
+  EXPECT_GT(stops, 5) << "each opening did a part of it";
+  ExpectWholeAndWritable(old);
+}
+
 TEST(LmdbUpgrade, MayBeKilledAtEverySync) {
   for (int n = 0;; ++n) {
     const OldStore old;

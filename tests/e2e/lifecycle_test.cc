@@ -184,6 +184,49 @@ TEST_F(EndTest, ASecondSigtermEndsAtOnceAndLosesNothing) {
   ExpectAllAcknowledgedStored();
 }
 
+// Starts with SIGTERM sent already: blocked and pending signals outlive exec.
+const std::vector<std::string> kTerminatedAtOnce = {
+    "/usr/bin/python3", "-c",
+    "import os, signal, sys\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+    "os.kill(os.getpid(), signal.SIGTERM)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])"};
+
+std::vector<std::string> Launched(std::vector<std::string> launcher,
+                                  const std::vector<std::string>& command) {
+  launcher.insert(launcher.end(), command.begin(), command.end());
+  return launcher;
+}
+
+TEST(EndOfStartTest, SigtermDuringTheStartIsADrainOnceItIsReady) {
+  const TempDir dir;
+  const Outcome outcome =
+      RunToEnd(Launched(kTerminatedAtOnce, {GRASPD, "serve", "--store=lmdb:" + dir / "store", kOpen,
+                                            "--relay-listen=127.0.0.1:0",
+                                            "--admin-listen=", "--ops-listen=127.0.0.1:0"}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("graspd ready")) << outcome.err;
+}
+
+TEST(EndOfStartTest, SigtermEndsAnUpgradeOfTheDataFormatWhichTheNextStartGoesOnWith) {
+  const TempDir dir;
+  const std::string store = dir / "store", old = store + "/data.mdb";
+  std::filesystem::create_directory(store);
+  ASSERT_EQ(RunToEnd({"/bin/sh", "-c",
+                      std::string("gzip -dc ") + TEST_DATA + "/lmdb-format-1.mdb.gz > " + old})
+                .exit_code,
+            0);
+  const Outcome stopped =
+      RunToEnd(Launched(kTerminatedAtOnce, {GRASPD, "serve", "--store=lmdb:" + store, kOpen}));
+  EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_EQ(stopped.out, "") << "it said it was ready";
+  EXPECT_THAT(stopped.err, HasSubstr("stopped before it was ready"));
+
+  Graspd graspd(dir, "graspd", {"--store=lmdb:" + store, kOpen});
+  EXPECT_GT(AllStored(graspd.relay_url()).size(), 300u);
+  EXPECT_EQ(graspd.Stop(), 0);
+}
+
 TEST(EndOfImportTest, SigtermDuringAnImportIntoTheStoreKeepsWhatWasStored) {
   const TempDir dir;
   const auto events = MakeEvents("", 4000, 10);
