@@ -17,6 +17,18 @@ TEST(HexTest, EveryByteSurvivesARoundTrip) {
   EXPECT_EQ(back, bytes);
 }
 
+TEST(HexTest, EveryLengthIsEncodedAsPrintfDoes) {
+  std::vector<uint8_t> bytes;
+  std::string expected;
+  for (int i = 0; i < 70; ++i) {
+    EXPECT_EQ(HexEncode(bytes), expected);
+    bytes.push_back(static_cast<uint8_t>(i * 37));
+    char digits[3];
+    snprintf(digits, sizeof digits, "%02x", bytes.back());
+    expected += digits;
+  }
+}
+
 TEST(HexTest, AnyCharacterButLowerCaseDigitsIsRefusedInEitherPlace) {
   std::array<uint8_t, 1> out;
   int accepted = 0;

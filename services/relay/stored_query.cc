@@ -29,26 +29,27 @@ StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> 
 
 // A call may use up its budget without finding a row; then the next one goes on from there.
 absl::Status StoredQuery::Fill(Stream& stream) {
-  while (stream.rows.empty() && !stream.done) {
+  while (stream.empty() && !stream.done) {
     GRASPD_ASSIGN_OR_RETURN(auto page,
                             store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
     stream.started = true;
     stream.done = page.done;
     stream.cursor = std::move(page.cursor);
-    std::move(page.rows.begin(), page.rows.end(), std::back_inserter(stream.rows));
+    stream.rows = std::move(page.rows);
+    stream.next = 0;
   }
   return absl::OkStatus();
 }
 
 // Null when every stream is at its end.
 StoredQuery::Stream* StoredQuery::Newest() {
+  const auto before = [](const Stream& a, const Stream& b) {
+    const storage::Row &x = a.rows[a.next], &y = b.rows[b.next];
+    return nostr::ServedBefore(x.created_at, x.id, y.created_at, y.id);
+  };
   Stream* newest = nullptr;
   for (Stream& stream : streams_) {
-    if (stream.rows.empty()) continue;
-    if (!newest || nostr::ServedBefore(stream.rows.front().created_at, stream.rows.front().id,
-                                       newest->rows.front().created_at, newest->rows.front().id)) {
-      newest = &stream;
-    }
+    if (!stream.empty() && (!newest || before(stream, *newest))) newest = &stream;
   }
   return newest;
 }
@@ -65,8 +66,7 @@ absl::StatusOr<StoredQuery::Page> StoredQuery::Next(uint64_t unix_now) {
       page.done = true;
       break;
     }
-    storage::Row row = std::move(stream->rows.front());
-    stream->rows.pop_front();
+    storage::Row& row = stream->rows[stream->next++];
     if (any_served_ && row.id == last_) continue;
     if (row.expiration && *row.expiration <= unix_now) continue;  // since it was read
     last_ = row.id;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,7 +33,9 @@ class StoredQuery {
     storage::QuerySpec spec;
     storage::QueryCursor cursor;
     bool started = false, done = false;
-    std::deque<storage::Row> rows;
+    std::vector<storage::Row> rows;  // of one call
+    size_t next = 0;                 // of them, the first that was not served
+    [[nodiscard]] bool empty() const { return next == rows.size(); }
   };
   absl::Status Fill(Stream& stream);
   [[nodiscard]] Stream* Newest();

@@ -26,6 +26,7 @@ constexpr std::string_view kPositionKey = "position";  // in table meta
 
 // Index entries that one call of Query looks at: some 20 ms at most, whatever the filter.
 constexpr uint64_t kEntriesPerQuery = 20'000;
+constexpr size_t kRowsAtOnce = 500;  // that are made room for together
 
 absl::StatusOr<FeedPosition> ReadPosition(const Txn& txn) {
   GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn.Get(txn.tables().meta, kPositionKey));
@@ -50,6 +51,9 @@ class PageBuilder {
   absl::StatusOr<bool> Add(const nostr::Filter& filter, QueryCursor::PerFilter& at) {
     const uint64_t limit = filter.limit.value_or(UINT64_MAX);
     if (at.emitted >= limit) return true;
+    if (page_.rows.empty()) {
+      page_.rows.reserve(std::min({limit - at.emitted, spec_.max_rows, kRowsAtOnce}));
+    }
     ScanOptions options{spec_.unix_now, spec_.as_of, std::nullopt};
     if (at.started) options.after = Version{at.created_at, at.id};
     GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, filter, options));
@@ -76,9 +80,9 @@ class PageBuilder {
   }
 
   // False if the page is full; the first row always has room, so that every call gets on.
-  absl::StatusOr<bool> AddRow(const FilterScan& scan) {
+  absl::StatusOr<bool> AddRow(FilterScan& scan) {
     if (!page_.rows.empty() && page_.rows.size() >= spec_.max_rows) return false;
-    GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, scan.change()));
+    GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
     std::string json = row.Json();
     if (!page_.rows.empty() && bytes_ + json.size() > spec_.max_bytes) return false;
     bytes_ += json.size();
@@ -273,7 +277,7 @@ absl::Status LmdbStore::VisitItems(const nostr::Filter& filter, uint64_t unix_no
     if (step == FilterScan::Step::kEnd) return absl::OkStatus();
     std::optional<uint64_t> expiration;
     if (scan.expires()) {
-      GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn, scan.change()));
+      GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
       expiration = row.expiration;
     }
     GRASPD_RETURN_IF_ERROR(visit({scan.created_at(), scan.id()}, expiration));

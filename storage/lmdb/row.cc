@@ -1,8 +1,12 @@
 #include "storage/lmdb/row.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <functional>
+#include <span>
 
+#include "base/hex.h"
 #include "nostr/json_writer.h"
 #include "nostr/rules.h"
 #include "storage/lmdb/keys.h"
@@ -15,21 +19,46 @@ constexpr size_t kFixedBytes = 32 + 32 + 64 + 8 + 2 + 1 + 1;
 constexpr size_t kSignatureJsonBytes = 8 + 128 + 2;  // ,"sig":"..."}
 constexpr std::string_view kBeforeTags = R"("tags":)";
 
-std::string JsonHead(const nostr::EventId& id, const nostr::PublicKey& author, uint64_t created_at,
-                     nostr::Kind kind, size_t reserve) {
-  std::string out;
-  out.reserve(reserve);
-  out += R"({"id":)";
-  nostr::AppendHexString(out, id.bytes);
-  out += R"(,"pubkey":)";
-  nostr::AppendHexString(out, author.bytes);
-  out += R"(,"created_at":)";
-  nostr::AppendInteger(out, created_at);
-  out += R"(,"kind":)";
-  nostr::AppendInteger(out, kind);
-  out += ',';
-  return out;
-}
+/// Writes to room that is large enough.
+class JsonWriter {
+ public:
+  explicit JsonWriter(char* out) : at_(out) {}
+  [[nodiscard]] char* at() const { return at_; }
+  JsonWriter& Text(std::string_view text) {
+    at_ = std::copy(text.begin(), text.end(), at_);
+    return *this;
+  }
+  JsonWriter& Number(uint64_t value) {
+    at_ = std::to_chars(at_, at_ + 20, value).ptr;
+    return *this;
+  }
+  JsonWriter& Hex(std::span<const uint8_t> bytes) {
+    base::HexEncodeTo(bytes, at_);
+    at_ += 2 * bytes.size();
+    return *this;
+  }
+
+ private:
+  char* at_;
+};
+
+/// What precedes the body in the canonical JSON.
+class JsonHead {
+ public:
+  JsonHead(const nostr::EventId& id, const nostr::PublicKey& author, uint64_t created_at,
+           nostr::Kind kind) {
+    JsonWriter writer(bytes_.data());
+    writer.Text(R"({"id":")").Hex(id.bytes).Text(R"(","pubkey":")").Hex(author.bytes);
+    writer.Text(R"(","created_at":)").Number(created_at).Text(R"(,"kind":)").Number(kind).Text(",");
+    size_ = static_cast<size_t>(writer.at() - bytes_.data());
+  }
+  [[nodiscard]] std::string_view view() const { return {bytes_.data(), size_}; }
+
+ private:
+  // Names and quotes are 43 bytes, id and key 64 each, the numbers at most 20 and 5.
+  std::array<char, 200> bytes_;
+  size_t size_;
+};
 
 template <typename Bytes>
 Bytes Take(std::string_view& from) {
@@ -55,8 +84,8 @@ bool Allows(const std::optional<std::vector<T>>& sorted, const T& value) {
 
 absl::StatusOr<std::string> EncodeRow(const nostr::EventRecord& record, Source source) {
   const nostr::Event& event = record.event;
-  const std::string head = JsonHead(event.id, event.pubkey, event.created_at, event.kind, 256);
-  const std::string_view json = record.json;
+  const JsonHead whole_head(event.id, event.pubkey, event.created_at, event.kind);
+  const std::string_view head = whole_head.view(), json = record.json;
   if (!json.starts_with(head) || json.size() < head.size() + kSignatureJsonBytes) {
     return absl::InvalidArgumentError("the record's JSON is not that of its event");
   }
@@ -102,12 +131,17 @@ std::optional<RowView> RowView::Decode(std::string_view bytes) {
 }
 
 std::string RowView::Json() const {
-  std::string out = JsonHead(id, author, created_at, kind, 256 + body.size() + kSignatureJsonBytes);
-  out += body;
-  out += R"(,"sig":)";
-  nostr::AppendHexString(out,
-                         {reinterpret_cast<const uint8_t*>(signature.data()), signature.size()});
-  out += '}';
+  const JsonHead head(id, author, created_at, kind);
+  const size_t size = head.view().size() + body.size() + kSignatureJsonBytes;
+  std::string out;
+  out.reserve(size + 1);  // for the bracket that ends the message it is sent in
+  out.resize(size);
+  JsonWriter(out.data())
+      .Text(head.view())
+      .Text(body)
+      .Text(R"(,"sig":")")
+      .Hex({reinterpret_cast<const uint8_t*>(signature.data()), signature.size()})
+      .Text(R"("})");
   return out;
 }
 

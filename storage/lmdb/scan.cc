@@ -14,6 +14,14 @@ namespace {
 // Beyond this many look-ups of addresses the author index is the better way.
 constexpr size_t kMaxListedAddresses = 10'000;
 
+constexpr char kNoSuchRow[] = "an index names an event that is not there";
+
+absl::StatusOr<RowView> DecodeRow(const Txn& txn, std::string_view bytes) {
+  const auto row = RowView::Decode(bytes);
+  if (!row) return txn.env().Damaged("a stored event is unreadable");
+  return *row;
+}
+
 bool NamesAddresses(const nostr::Filter& filter) {
   // Not for addressable kinds: a filter's #d may equal any `d` tag, an address has the first.
   return filter.authors && filter.kinds &&
@@ -27,10 +35,8 @@ bool NamesAddresses(const nostr::Filter& filter) {
 
 absl::StatusOr<RowView> ReadRow(const Txn& txn, ChangeNumber change) {
   GRASPD_ASSIGN_OR_RETURN(const auto bytes, txn.Get(txn.tables().events, change.Key()));
-  if (!bytes) return txn.env().Damaged("an index names an event that is not there");
-  const auto row = RowView::Decode(*bytes);
-  if (!row) return txn.env().Damaged("a stored event is unreadable");
-  return *row;
+  if (!bytes) return txn.env().Damaged(kNoSuchRow);
+  return DecodeRow(txn, *bytes);
 }
 
 FilterScan::FilterScan(const Txn& txn, const nostr::Filter& filter, const ScanOptions& options)
@@ -232,14 +238,26 @@ absl::Status FilterScan::TakePlace(const Run& run) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> FilterScan::IsMatch() const {
+absl::StatusOr<RowView> FilterScan::Row() {
+  if (row_) return *row_;
+  if (!rows_) {
+    GRASPD_ASSIGN_OR_RETURN(rows_, Cursor::Open(*txn_, txn_->tables().events));
+  }
+  GRASPD_ASSIGN_OR_RETURN(const bool found, rows_->SeekExactly(value_.change.Key()));
+  if (!found) return txn_->env().Damaged(kNoSuchRow);
+  GRASPD_ASSIGN_OR_RETURN(row_, DecodeRow(*txn_, rows_->value()));
+  return *row_;
+}
+
+absl::StatusOr<bool> FilterScan::IsMatch() {
+  row_.reset();
   if (options_.as_of && value_.change.position() > *options_.as_of) return false;
   if (filter_->kinds &&
       !std::binary_search(filter_->kinds->begin(), filter_->kinds->end(), value_.kind)) {
     return false;
   }
   if (!row_decides_ && !value_.expires) return true;
-  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(*txn_, value_.change));
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, Row());
   if (row.expiration && *row.expiration <= options_.unix_now) return false;
   return matcher_.Matches(row);
 }

@@ -38,7 +38,7 @@ class FilterScan {
                                          const ScanOptions& options);
 
   enum class Step {
-    kMatch,   // created_at(), id(), change(), expires() and ReadRow() tell of it
+    kMatch,   // created_at(), id(), change(), expires() and Row() tell of it
     kEnd,     // no more
     kPaused,  // the budget is spent; going on is possible
   };
@@ -50,6 +50,8 @@ class FilterScan {
   [[nodiscard]] nostr::EventId id() const { return IdOf(place()); }
   [[nodiscard]] ChangeNumber change() const { return value_.change; }
   [[nodiscard]] bool expires() const { return value_.expires; }
+  /// Its row, valid as long as the transaction, or until its next write.
+  absl::StatusOr<RowView> Row();
   /// The whole key of the place: orders entries of several scans.
   [[nodiscard]] std::string_view place() const { return {place_.data(), place_.size()}; }
   /// False until anything was looked at.
@@ -86,7 +88,7 @@ class FilterScan {
   absl::StatusOr<bool> Advance();
   absl::Status TakePlace(const Run& run);
   void SiftDown();
-  absl::StatusOr<bool> IsMatch() const;
+  absl::StatusOr<bool> IsMatch();
 
   const Txn* txn_;
   const nostr::Filter* filter_;
@@ -99,6 +101,8 @@ class FilterScan {
   std::array<char, kTimeIdBytes> place_{};
   IndexValue value_;
   bool started_ = false;
+  std::optional<RowView> row_;  // of the entry looked at, once it was read
+  std::optional<Cursor> rows_;  // stays near: neighbours in an index are often neighbours there
 };
 
 }  // namespace graspd::storage

@@ -114,6 +114,8 @@ absl::StatusOr<bool> Cursor::Seek(std::string_view key) {
   return key.empty() ? Move(key, MDB_FIRST) : Move(key, MDB_SET_RANGE);
 }
 
+absl::StatusOr<bool> Cursor::SeekExactly(std::string_view key) { return Move(key, MDB_SET_KEY); }
+
 absl::StatusOr<bool> Cursor::Next() { return Move({}, MDB_NEXT); }
 
 absl::StatusOr<bool> Cursor::Move(std::string_view from, MDB_cursor_op op) {

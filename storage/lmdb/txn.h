@@ -117,6 +117,8 @@ class Cursor {
 
   /// To the first key that is not below `key`; false if there is none.
   absl::StatusOr<bool> Seek(std::string_view key);
+  /// To this key; false if there is none. Quick if it is on the page where the cursor stands.
+  absl::StatusOr<bool> SeekExactly(std::string_view key);
   absl::StatusOr<bool> Next();
   // Of the place where the latest successful move led.
   [[nodiscard]] std::string_view key() const { return key_; }

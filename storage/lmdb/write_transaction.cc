@@ -31,7 +31,7 @@ absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,
   for (uint64_t left = filter.limit.value_or(UINT64_MAX); left > 0; --left) {
     GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
     if (step != FilterScan::Step::kMatch) break;
-    GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, scan.change()));
+    GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
     if (!visit(row.Json())) break;
   }
   return absl::OkStatus();
