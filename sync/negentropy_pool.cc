@@ -17,7 +17,7 @@ struct NegentropyPool::Session {
 struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   storage::EventStore& store;
   ingest::KnownRefusals& refusals;
-  base::BlockingPool& reads;
+  base::BlockingPool& scans;
   base::CpuPool& cpu;
   const base::Clock& clock;
   base::Executor& executor;
@@ -26,7 +26,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
 
   Shared(storage::EventStore& s, ingest::KnownRefusals& f, base::BlockingPool& r, base::CpuPool& c,
          const base::Clock& k, base::Executor& e)
-      : store(s), refusals(f), reads(r), cpu(c), clock(k), executor(e) {}
+      : store(s), refusals(f), scans(r), cpu(c), clock(k), executor(e) {}
 
   void Deliver(std::shared_ptr<Session> session, absl::StatusOr<ReconcileStep> step) {
     executor.Post([self = shared_from_this(), session, step = std::move(step)]() mutable {
@@ -35,7 +35,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   }
 
   void Read(std::shared_ptr<Session> session, std::function<void()> work) {
-    if (!reads.TryRun(std::move(work))) {
+    if (!scans.TryRun(std::move(work))) {
       Deliver(session, absl::ResourceExhaustedError("too many store reads are queued"));
     }
   }
@@ -107,9 +107,9 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
 };
 
 NegentropyPool::NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
-                               base::BlockingPool& reads, base::CpuPool& cpu,
+                               base::BlockingPool& scans, base::CpuPool& cpu,
                                const base::Clock& clock, base::Executor& executor, Callback on_step)
-    : shared_(std::make_shared<Shared>(store, refusals, reads, cpu, clock, executor)) {
+    : shared_(std::make_shared<Shared>(store, refusals, scans, cpu, clock, executor)) {
   shared_->report = [this, on_step = std::move(on_step)](const Session& session,
                                                          absl::StatusOr<ReconcileStep> step) {
     // Another session may have been started under the same number since.

@@ -36,7 +36,7 @@ class NegentropyPool {
   using Callback = std::function<void(uint64_t session, absl::StatusOr<ReconcileStep>)>;
 
   NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
-                 base::BlockingPool& reads, base::CpuPool& cpu, const base::Clock& clock,
+                 base::BlockingPool& scans, base::CpuPool& cpu, const base::Clock& clock,
                  base::Executor& executor, Callback on_step);
   ~NegentropyPool();
 

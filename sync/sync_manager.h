@@ -44,7 +44,8 @@ class SyncManager {
     net::Dialer& dialer;
     net::IoPool& io;
     net::IoThread& sync_thread;
-    base::BlockingPool& reads;
+    base::BlockingPool& reads;  // of pages, each of which is short
+    base::BlockingPool& scans;  // of all that a filter selects
     base::CpuPool& cpu;
     const base::Clock& clock;
     base::Random& random;

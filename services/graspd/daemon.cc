@@ -40,7 +40,7 @@
 namespace graspd::daemon {
 namespace {
 
-constexpr size_t kReadThreads = 4;
+constexpr size_t kReadThreads = 4, kScanThreads = 2;
 constexpr size_t kQueuedReads = 4096;
 constexpr auto kExpiryInterval = std::chrono::seconds(10);
 constexpr char kSecretHeader[] = "Graspd-Self";
@@ -147,6 +147,7 @@ struct Daemon::Parts {
   net::IoPool io{Cores()};
   net::IoPool sync_io{1, "sync"};  // its one thread is the sync thread
   base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
+  base::BlockingPool scans{kScanThreads, kQueuedReads, "scan"};
   base::CpuPool cpu{Cores()};
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> cpu_gauges;
 
@@ -256,7 +257,7 @@ absl::Status Daemon::Parts::StartRelay() {
   options.instance = instance;
   options.secret_header = secret_header;
   auto started = relay::RelayService::Start(
-      std::move(options), {*pipeline, *store, feed, io, reads, cpu, clock, metrics});
+      std::move(options), {*pipeline, *store, feed, io, reads, scans, cpu, clock, metrics});
   GRASPD_RETURN_IF_ERROR(Prefixed("relay.listen", started.status()));
   relay = *std::move(started);
 
@@ -309,7 +310,7 @@ absl::Status Daemon::Parts::StartSync() {
   }
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
-                                      sync_io.thread(0), reads, cpu, clock, random, metrics},
+                                      sync_io.thread(0), reads, scans, cpu, clock, random, metrics},
       std::move(options));
   return sync->Start();
 }
@@ -342,6 +343,7 @@ void Daemon::Parts::StopAll() {
   if (pipeline) pipeline->Drain();
   health.reset();
   reads.Stop();
+  scans.Stop();
   cpu.Stop();
   io.Stop();
   sync_io.Stop();

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <list>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,22 +10,21 @@
 #include "nostr/message.h"
 #include "services/relay/auth_endpoint.h"
 #include "services/relay/client_budgets.h"
-#include "services/relay/filter_charge.h"
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
+#include "services/relay/req_endpoint.h"
 #include "services/relay/session_context.h"
 #include "services/relay/session_reads.h"
-#include "services/relay/stored_query.h"
 
 namespace graspd::relay {
 
-/// One client: what it may do, its events on their way in, its subscriptions, its reconciliations.
+/// One client: what it may do, and its events on their way in. REQ, NEG-* and AUTH have endpoints
+/// of their own.
 ///
 /// A connection that presented the secret header is our own SelfSubscriber: no rates apply to it.
-/// Bounds: everything in Limits; besides, the reads of the store (SessionReads) and 16 MiB of
-/// filters in all subscriptions. Who sends too many malformed messages or forged events is
-/// cut off. Threading: its connection's thread. Lifetime: shared by the handle that the server
-/// owns; tasks on other threads hold it weakly.
+/// Bounds: everything in Limits, and the reads of the store (SessionReads). Who sends too many
+/// malformed messages or forged events is cut off. Threading: its connection's thread. Lifetime:
+/// shared by the handle that the server owns; tasks on other threads hold it weakly.
 class ClientSession final : public LiveHub::Member,
                             public std::enable_shared_from_this<ClientSession> {
  public:
@@ -49,10 +46,6 @@ class ClientSession final : public LiveHub::Member,
   void OnShutdown() override;
 
  private:
-  class Subscription;
-  using SubscriptionPtr = std::shared_ptr<Subscription>;
-  using PageOrError = absl::StatusOr<StoredQuery::Page>;
-
   ClientSession(const SessionContext& context, LiveHub& hub,
                 std::shared_ptr<net::WebSocketConnection> connection);
 
@@ -76,23 +69,9 @@ class ClientSession final : public LiveHub::Member,
   /// Counts a message that no honest client sends; the last one closes the connection.
   void Strike();
 
-  // Subscriptions.
   /// Why these filters may not be asked under this id now, with prefix.
   [[nodiscard]] std::optional<std::string> RefuseQuery(const std::string& id,
                                                        const std::vector<nostr::Filter>& filters);
-  /// Nothing if the filters of all clients take too much.
-  [[nodiscard]] std::optional<FilterCharge> ChargeFilters(size_t bytes);
-  void Open(nostr::ClientReq message, FilterCharge charge);
-  /// Begins as many of the scans that wait as may be under way.
-  void PumpScans();
-  void AwaitDrain();
-  void Scan(Subscription& subscription);
-  void OnPage(const SubscriptionPtr& subscription, const PageOrError& page);
-  void GoLive(Subscription& subscription);
-  void SendEvent(Subscription& subscription, std::string_view delivery);
-  void EndSubscription(const std::string& id);
-  void SendClosed(const std::string& id, std::string_view reason);
-
   /// A COUNT that cannot be answered: CLOSED, but a REQ of the same id goes on.
   void RefuseCount(const std::string& id, std::string_view reason);
 
@@ -107,14 +86,9 @@ class ClientSession final : public LiveHub::Member,
   bool paused_ = false;
   bool closed_ = false;
 
-  std::map<std::string, SubscriptionPtr, std::less<>> subscriptions_;
-  size_t filter_bytes_ = 0;           // of all subscriptions
-  std::list<SubscriptionPtr> scans_;  // of open subscriptions, that wait for their turn
-  size_t scans_under_way_ = 0;
-  bool awaits_drain_ = false;
-
   AuthEndpoint auth_;
-  SessionReads reads_;  // before neg_, which uses it
+  ReqEndpoint reqs_;
+  SessionReads scans_;  // before neg_, which uses it
   NegEndpoint neg_;
 };
 

@@ -263,9 +263,9 @@ TEST_F(SessionTest, AReplacedOrClosedScanIsNotHeardOfAgain) {
   Send(R"(["CLOSE","t"])");
   hold.Release();
   EXPECT_THAT(Receive(1), ElementsAre(nostr::EoseMessage("s")));
-  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
+  Ask(R"(["REQ","c",{"kinds":[3]}])", 1);  // behind everything else
   EXPECT_THAT(connection_->sent, IsEmpty());
-  EXPECT_EQ(store_->queries, 1);
+  EXPECT_EQ(store_->queries, 2);
 }
 
 TEST_F(SessionTest, TooMuchOfAnythingIsRefusedWithAPrefix) {
@@ -339,6 +339,27 @@ TEST_F(SessionTest, AQueryThatFindsNoReaderIsRefused) {
   Send(R"(["REQ","s",{}])");
   EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["CLOSED","s","error: )")));
   EXPECT_EQ(hub_.index().size(), 0u);
+}
+
+TEST_F(SessionTest, ReadsArePagesWhichCountsAndWholeSetsDoNotHoldUp) {
+  Start();
+  const Event event = Note("x");
+  Store(event);
+  const ReadsHold hold(scans_);
+  Send(R"(["COUNT","c",{}])");
+  Send(R"(["NEG-OPEN","n",{},"6100000200"])");
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 2),
+              ElementsAre(Delivery("s", event), nostr::EoseMessage("s")));
+}
+
+TEST_F(SessionTest, AScanThatFindsNothingForLongGoesOnInItsNextTurn) {
+  Start();
+  const Event event = Note("x");
+  Store(event);
+  store_->fruitless_queries = 3;
+  EXPECT_THAT(Ask(R"(["REQ","s",{}])", 2),
+              ElementsAre(Delivery("s", event), nostr::EoseMessage("s")));
+  EXPECT_EQ(store_->queries, 4);
 }
 
 TEST_F(SessionTest, RowsWaitWhileTheOutputIsFull) {
@@ -497,7 +518,7 @@ TEST_F(SessionTest, AClosedConnectionLeavesNothingBehind) {
   Start();
   Ask(R"(["REQ","a",{"kinds":[1]}])", 1);
   {
-    ReadsHold hold(reads_);
+    ReadsHold hold(reads_), hold_scans(scans_);
     Send(R"(["REQ","b",{}])");
     Send(R"(["COUNT","c",{}])");
     Send(R"(["NEG-OPEN","n",{},"6100000200"])");
@@ -508,6 +529,7 @@ TEST_F(SessionTest, AClosedConnectionLeavesNothingBehind) {
   connection_->sent.clear();
   pipeline_.Drain();
   reads_.Stop();
+  scans_.Stop();
   thread_.RunAll();
   EXPECT_EQ(store_->queries, 1);  // the one before
   EXPECT_EQ(store_->counts + store_->lists, 0);
@@ -517,19 +539,21 @@ TEST_F(SessionTest, AClosedConnectionLeavesNothingBehind) {
   EXPECT_THAT(connection_->sent, IsEmpty());
 }
 
-TEST_F(SessionTest, OneSessionTakesFewPlacesOfTheReadsPool) {
+TEST_F(SessionTest, OneSessionTakesFewPlacesOfThePools) {
   Start();
-  ReadsHold hold(reads_);
+  ReadsHold hold(reads_), hold_scans(scans_);
   for (const char* id : {"a", "b", "c"}) {
     const std::string quoted = '"' + std::string(id) + '"';
     Send("[\"REQ\"," + quoted + ",{}]");
     Send("[\"COUNT\"," + quoted + ",{}]");
     Send("[\"NEG-OPEN\"," + quoted + ",{},\"6100000200\"]");
   }
-  EXPECT_EQ(reads_.queued(), 2u);
-  EXPECT_EQ(meters_.reads_waiting, 6);  // the third REQ waits for the first two
+  EXPECT_EQ(reads_.queued(), 2u);  // the third REQ waits for the first two
+  EXPECT_EQ(scans_.queued(), 2u);
+  EXPECT_EQ(meters_.reads_waiting, 4);  // COUNTs and NEG-OPENs
   EXPECT_THAT(connection_->sent, IsEmpty());
   hold.Release();
+  hold_scans.Release();
   EXPECT_EQ(Receive(9).size(), 9u);
   EXPECT_EQ(meters_.reads_waiting, 0);
 }

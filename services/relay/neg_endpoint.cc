@@ -11,8 +11,6 @@ using NegRefusal = Meters::NegRefusal;
 // One answer: as hex it stays below the message limits that clients commonly have.
 constexpr size_t kFrameBytes = 250'000;
 
-constexpr char kBusy[] = "error: the relay is busy, try again later";
-
 // What a whole session may take, both ways: every id a few times over, and room for the
 // fingerprints.
 size_t ByteCeiling(size_t items) { return (16u << 20) + items * 128; }

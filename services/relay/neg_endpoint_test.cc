@@ -86,7 +86,7 @@ TEST_F(NegTest, SessionsPerConnectionAreLimitedAndReopeningReplaces) {
 TEST_F(NegTest, AReplacedOrClosedReconciliationIsNotRead) {
   Start();
   {
-    ReadsHold hold(reads_);
+    ReadsHold hold(scans_);
     for (int i = 0; i < 20; ++i) Send(NegOpen("a", FirstMessage()));
     Send(NegOpen("b", FirstMessage()));
     Send(R"(["NEG-CLOSE","b"])");
@@ -144,7 +144,7 @@ TEST_F(NegTest, IdleSessionsEnd) {
 TEST_F(NegTest, ASecondMessageBeforeTheAnswerAndAMalformedOneEndTheSession) {
   Start();
   {
-    ReadsHold hold(reads_);
+    ReadsHold hold(scans_);
     Send(NegOpen("a", FirstMessage()));
     Send(nostr::NegMsgMessage("a", FirstMessage()));
     EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["NEG-ERR","a","invalid: )")));

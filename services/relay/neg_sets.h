@@ -33,7 +33,7 @@ namespace graspd::relay {
 /// do not pass it together. Besides, up to 10,000 changes may wait for each set; a set that
 /// falls behind further is read again.
 ///
-/// Threading: thread-safe. Get and Tend block (the store), so they run on the reads pool. Lifetime:
+/// Threading: thread-safe. Get and Tend block (the store), so they run on the scans pool. Lifetime:
 /// store, feed and clock outlive this object; sets may outlive it.
 class NegSets {
  public:

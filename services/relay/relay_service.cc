@@ -85,6 +85,7 @@ struct RelayService::Impl {
                 deps.sink,
                 deps.store,
                 deps.reads,
+                deps.scans,
                 deps.cpu,
                 deps.clock,
                 meters,
@@ -133,9 +134,9 @@ void RelayService::Impl::MakeHubs(const Dependencies& deps) {
   }
   // If the pool has no room, the next tick does it.
   // Weak: the hubs' threads may end after the feed that the sets read.
-  hubs.front()->on_tick = [weak = std::weak_ptr(context.neg_sets), &reads = deps.reads] {
+  hubs.front()->on_tick = [weak = std::weak_ptr(context.neg_sets), &scans = deps.scans] {
     const auto sets = weak.lock();
-    if (sets && sets->kept() > 0) (void)reads.TryRun([sets] { sets->Tend(); });
+    if (sets && sets->kept() > 0) (void)scans.TryRun([sets] { sets->Tend(); });
   };
   feed = deps.feed.Subscribe([hubs = hubs](const storage::CommitPtr& commit) {
     for (const HubThreadPtr& hub : hubs) {
@@ -185,6 +186,9 @@ void RelayService::Impl::AddGauges(base::Metrics& metrics, size_t memory_budget)
   gauges.push_back(metrics.Sample("graspd_relay_reads_queued",
                                   "Store reads that wait for a thread.",
                                   [this] { return double(context.reads.queued()); }));
+  gauges.push_back(metrics.Sample("graspd_relay_scans_queued",
+                                  "Counts and readings of whole sets that wait for a thread.",
+                                  [this] { return double(context.scans.queued()); }));
 }
 
 RelayService::RelayService(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -50,7 +50,8 @@ class RelayService {
     storage::EventStore& store;
     storage::CommitFeed& feed;
     net::IoPool& io;
-    base::BlockingPool& reads;
+    base::BlockingPool& reads;  // of pages, each of which is short
+    base::BlockingPool& scans;  // of all that a filter selects
     base::CpuPool& cpu;
     const base::Clock& clock;
     base::Metrics& metrics;

@@ -108,8 +108,8 @@ class RelayServiceTest : public testing::Test {
   }
 
   void Start() {
-    auto service = RelayService::Start(options_, {*pipeline_, *store_, feed_, io_, *reads_, *cpu_,
-                                                  base::SystemClock::Instance(), metrics_});
+    auto service = RelayService::Start(options_, {*pipeline_, *store_, feed_, io_, *reads_, *reads_,
+                                                  *cpu_, base::SystemClock::Instance(), metrics_});
     ASSERT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
   }

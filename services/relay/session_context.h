@@ -16,6 +16,9 @@
 
 namespace graspd::relay {
 
+inline constexpr char kBusy[] = "error: the relay is busy, try again later";
+inline constexpr char kOverloaded[] = "rate-limited: the relay is overloaded, try again later";
+
 /// What every session of the relay uses. Everything in it is thread-safe and outlives all sessions;
 /// store and pools also outlive the tasks that sessions have put on the pools, and neg_sets is
 /// shared with those.
@@ -23,7 +26,8 @@ struct SessionContext {
   const nostr::Limits limits;
   ingest::EventSink& sink;
   storage::EventStore& store;
-  base::BlockingPool& reads;
+  base::BlockingPool& reads;  // of a bounded part: a page
+  base::BlockingPool& scans;  // of all that a filter selects, however long that takes
   base::CpuPool& cpu;
   const base::Clock& clock;
   Meters& meters;

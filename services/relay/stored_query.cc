@@ -27,18 +27,17 @@ StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> 
   }
 }
 
-// A call may use up its budget without finding a row; then the next one goes on from there.
-absl::Status StoredQuery::Fill(Stream& stream) {
-  while (stream.empty() && !stream.done) {
-    GRASPD_ASSIGN_OR_RETURN(auto page,
-                            store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
-    stream.started = true;
-    stream.done = page.done;
-    stream.cursor = std::move(page.cursor);
-    stream.rows = std::move(page.rows);
-    stream.next = 0;
-  }
-  return absl::OkStatus();
+// False if a call used up its budget without finding a row: the next one goes on from there.
+absl::StatusOr<bool> StoredQuery::Fill(Stream& stream) {
+  if (!stream.empty() || stream.done) return true;
+  GRASPD_ASSIGN_OR_RETURN(auto page,
+                          store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
+  stream.started = true;
+  stream.done = page.done;
+  stream.cursor = std::move(page.cursor);
+  stream.rows = std::move(page.rows);
+  stream.next = 0;
+  return !stream.empty() || stream.done;
 }
 
 // Null when every stream is at its end.
@@ -60,7 +59,10 @@ absl::StatusOr<StoredQuery::Page> StoredQuery::Next(uint64_t unix_now) {
   for (Stream& stream : streams_) stream.spec.unix_now = unix_now;
   while (page.rows.size() < kPageRows && bytes < kPageBytes) {
     // Only streams whose next row is known can be compared.
-    for (Stream& stream : streams_) GRASPD_RETURN_IF_ERROR(Fill(stream));
+    for (Stream& stream : streams_) {
+      GRASPD_ASSIGN_OR_RETURN(const bool known, Fill(stream));
+      if (!known) return page;
+    }
     Stream* stream = Newest();
     if (!stream) {
       page.done = true;

@@ -25,7 +25,8 @@ class StoredQuery {
     std::vector<storage::Row> rows;
     bool done = false;
   };
-  /// Leaves out what has expired at `unix_now`, which must not go back.
+  /// Leaves out what has expired at `unix_now`, which must not go back. Takes a bounded time: a
+  /// page may be empty although it is not the last one.
   absl::StatusOr<Page> Next(uint64_t unix_now);
 
  private:
@@ -37,7 +38,7 @@ class StoredQuery {
     size_t next = 0;                 // of them, the first that was not served
     [[nodiscard]] bool empty() const { return next == rows.size(); }
   };
-  absl::Status Fill(Stream& stream);
+  absl::StatusOr<bool> Fill(Stream& stream);
   [[nodiscard]] Stream* Newest();
 
   storage::EventStore& store_;

@@ -8,6 +8,7 @@
 
 #include "nostr/event_builder.h"
 #include "nostr/keys.h"
+#include "services/relay/session_test_support.h"
 #include "storage/memory/memory_store.h"
 
 namespace graspd::relay {
@@ -122,6 +123,18 @@ TEST_F(StoredQueryTest, WhatWasCommittedAfterThePositionIsLeftOut) {
   ASSERT_TRUE(page.ok());
   EXPECT_TRUE(page->done);
   EXPECT_EQ(page->rows.size(), expected);
+}
+
+TEST_F(StoredQueryTest, APageEndsWhenTheStoreLooksForLongAndFindsNothing) {
+  CountingStore store;
+  store.fruitless_queries = 2;
+  StoredQuery query(store, {Kind(1001, 10), Kind(1002, 10)}, store.Position());
+  for (const bool last : {false, false, true}) {
+    const auto page = query.Next(kNow);
+    ASSERT_TRUE(page.ok());
+    EXPECT_EQ(page->done, last);
+  }
+  EXPECT_EQ(store.queries, 4);  // the last page asked for both filters
 }
 
 TEST_F(StoredQueryTest, WhatExpiresBetweenThePagesIsLeftOutReadAlreadyOrNot) {
