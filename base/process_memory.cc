@@ -32,24 +32,24 @@ size_t LowestLimit(const std::string& root, std::string group, const std::string
   }
 }
 
-size_t CgroupLimit() {
+}  // namespace
+
+size_t CgroupMemoryLimit(const std::string& membership, const std::string& mount) {
   size_t lowest = kNoLimit;
-  std::ifstream groups("/proc/self/cgroup");
+  std::ifstream groups(membership);
   for (std::string line; std::getline(groups, line);) {
     constexpr char kVersion2[] = "0::", kVersion1[] = ":memory:";
     if (line.starts_with(kVersion2)) {
-      lowest = std::min(
-          lowest, LowestLimit("/sys/fs/cgroup", line.substr(sizeof kVersion2 - 1), "/memory.max"));
+      lowest =
+          std::min(lowest, LowestLimit(mount, line.substr(sizeof kVersion2 - 1), "/memory.max"));
     } else if (const size_t at = line.find(kVersion1); at != std::string::npos) {
-      lowest = std::min(lowest,
-                        LowestLimit("/sys/fs/cgroup/memory", line.substr(at + sizeof kVersion1 - 1),
-                                    "/memory.limit_in_bytes"));
+      lowest =
+          std::min(lowest, LowestLimit(mount + "/memory", line.substr(at + sizeof kVersion1 - 1),
+                                       "/memory.limit_in_bytes"));
     }
   }
   return lowest;
 }
-
-}  // namespace
 
 size_t UnreclaimableMemoryBytes() {
   std::ifstream statm("/proc/self/statm");
@@ -59,7 +59,8 @@ size_t UnreclaimableMemoryBytes() {
 }
 
 size_t MemoryLimitBytes() {
-  return std::min(CgroupLimit(), static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * PageBytes());
+  return std::min(CgroupMemoryLimit(),
+                  static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) * PageBytes());
 }
 
 void ReturnFreedMemory() { ::malloc_trim(0); }

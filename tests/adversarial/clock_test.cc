@@ -1,11 +1,14 @@
 // Threats C22: the wall clock jumps. What it judges follows at once, and what lasts a while does
 // not notice.
+#include "base/clock.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <string>
@@ -58,23 +61,49 @@ std::string AnswerTo(net::RawClient& client, int64_t created_at) {
   return client.ReadFrame().payload;
 }
 
-TEST(ClockTest, AfterAStepOfTheWallClockEventsAreJudgedByItAndNothingElseChanges) {
+TEST(ClockTest, AfterAStepOfTheWallClockEventsAreJudgedByIt) {
   ClockOffset offset;
-  const Target target({"--limits-ping-interval=60s", "--limits-pong-timeout=120s"},
-                      offset.launcher());
+  const Target target({}, offset.launcher());
   const auto client = WebSocketClient(target);
   for (const int64_t step : {int64_t{0}, kHour, -kHour, int64_t{0}}) {
     SCOPED_TRACE(step);
     offset.Set(step);
     // A second may pass between the two clocks' readings.
-    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead - 1), HasSubstr(",true,"));
-    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead + 5), HasSubstr(",false,\"invalid:"));
-    // Deadlines of an hour would have passed, or never come: the connection goes on, others open.
+    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead), HasSubstr(",true,"));
+    EXPECT_THAT(AnswerTo(*client, offset.now() + kAhead + 2), HasSubstr(",false,\"invalid:"));
     const auto other = WebSocketClient(target);
     EXPECT_THAT(AnswerTo(*other, offset.now()), HasSubstr(",true,"));
   }
-  EXPECT_EQ(target.Metric("graspd_relay_silent_client_closes_total"), 0);
   target.ExpectHealthy();
+}
+
+// A remote that ends every connection, of which each try makes two, is tried at once, then after
+// 2.5 to 5 s, 5 to 10 s, and so on: an hour gained must not bring the next try forward, nor one
+// lost put it off. The silent client's time runs out meanwhile, the answering one's does not.
+TEST(ClockTest, WhatLastsAWhileDoesNotNoticeAStep) {
+  for (const int64_t step : {kHour, -kHour}) {
+    SCOPED_TRACE(step);
+    ClockOffset offset;
+    net::RawServer remote([](int) {});
+    const Target target(
+        {"--sync-enabled=true", "--sync-startup-delay=0s", "--sync-allow-cidrs=127.0.0.0/8",
+         "--sync-bootstrap=ws://" + remote.address().ToString(), "--limits-ping-interval=1s",
+         "--limits-pong-timeout=2s"},
+        offset.launcher());
+    e2e::RelayClient answering(target.relay_url());
+    answering.Subscribe("s", {{.limit = 0}});
+    const auto silent = WebSocketClient(target);
+    ASSERT_TRUE(e2e::Eventually([&] { return remote.accepted() >= 2; }));
+    const auto begin = base::SystemClock::Instance().Now();
+    offset.Set(step);
+    EXPECT_TRUE(silent->Ended()) << "it never answered a ping";
+    EXPECT_LE(remote.accepted(), 4) << "an hour gained is no hour of patience";
+    ASSERT_TRUE(e2e::Eventually([&] { return remote.accepted() >= 3; }));
+    const auto passed = base::SystemClock::Instance().Now() - begin;
+    EXPECT_GE(passed, std::chrono::seconds(2));
+    EXPECT_EQ(target.Metric("graspd_relay_silent_client_closes_total"), 1);
+    EXPECT_FALSE(answering.heard().end);
+  }
 }
 
 }  // namespace

@@ -1,11 +1,16 @@
 // Clients that break RFC 6455, or keep to it with bad intent.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "tests/adversarial/target.h"
 
 namespace graspd::adversarial {
@@ -14,6 +19,12 @@ namespace {
 using net::RawClient;
 using namespace std::string_view_literals;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr double kPromptly = 10, kAtOnce = 1;  // seconds
+#else
+constexpr double kPromptly = 1, kAtOnce = 0.05;
+#endif
+
 std::string Frame(uint8_t first, std::string_view payload) {
   return RawClient::ClientFrame(first, payload);
 }
@@ -21,14 +32,20 @@ std::string ClosePayload(int code) {
   return {static_cast<char>(code >> 8), static_cast<char>(code)};
 }
 
-/// The code of the Close frame with which `bytes` are answered, skipping what comes before it.
+using Seconds = std::chrono::duration<double>;
+double Now() { return Seconds(base::SystemClock::Instance().Now().time_since_epoch()).count(); }
+
+/// The code of the Close frame with which `bytes` are answered at once, skipping what comes before
+/// it.
 int CloseCodeFor(const Target& target, std::string_view bytes) {
   const auto client = WebSocketClient(target);
+  const double begin = Now();
   client->Send(bytes);
   for (;;) {
     const RawClient::Frame frame = client->ReadFrame();
     if (frame.first == 0) return 0;
     if (frame.first != kClose) continue;
+    EXPECT_LT(Now() - begin, kPromptly);
     EXPECT_TRUE(client->Ended()) << "something behind the Close";
     return frame.close_code();
   }
@@ -76,6 +93,57 @@ TEST(ProtocolTest, EveryViolationIsClosedWithItsCode) {
     EXPECT_EQ(CloseCodeFor(target, violations[i].first), violations[i].second) << "violation " << i;
   }
   EXPECT_EQ(CloseCodeFor(target, Frame(kClose, ClosePayload(1000))), 1000);
+  target.ExpectHealthy();
+}
+
+// Threats C3. What is refused, and how, is doors_test.cc's; here, that it costs nobody time.
+TEST(ProtocolTest, QueriesThatAreTooMuchAreAnsweredAtOnce) {
+  const Target target({"--limits-message-bytes=8MiB", "--limits-neg-message-bytes=8MiB",
+                       "--limits-outbound-bytes=16MiB"});
+  const auto many = [](int count, const std::function<std::string(int)>& item) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += (i == 0 ? "" : ",") + item(i);
+    return text;
+  };
+  const std::string ids = many(100'000, [](int i) {
+    const std::string digits = std::to_string(100'000 + i);
+    return '"' + std::string(64 - digits.size(), 'a') + digits + '"';
+  });
+  const std::string letters = many(26, [&](int letter) {
+    return std::string("\"#") + static_cast<char>('a' + letter) + "\":[" +
+           many(1000, [](int i) { return '"' + std::to_string(i) + '"'; }) + "]";
+  });
+  const std::vector<std::string> queries = {
+      many(10'000, [](int) { return "{\"kinds\":[1]}"; }),
+      "{\"ids\":[" + ids + "]}",
+      "{" + letters + "}",
+      "{\"limit\":-1}",
+      "{\"limit\":1.5}",
+  };
+  const auto client = WebSocketClient(target);
+  for (const std::string& query : queries) {
+    const std::string frame = Frame(kText, "[\"REQ\",\"s\"," + query + "]");
+    double quickest = kPromptly;
+    for (int i = 0; i < 3; ++i) {
+      const double begin = Now();
+      client->Send(frame);
+      EXPECT_THAT(client->ReadFrame().payload,
+                  testing::StartsWith("[\"CLOSED\",\"s\",\"invalid: "));
+      quickest = std::min(quickest, Now() - begin);
+    }
+    EXPECT_LT(quickest, kAtOnce) << query.substr(0, 50);
+  }
+  std::string reqs;
+  for (int i = 0; i < 10'000; ++i) {
+    reqs += Frame(kText, "[\"REQ\",\"" + std::to_string(i) + "\",{\"limit\":0}]");
+  }
+  std::thread sender([&] { client->Send(reqs); });
+  int closed = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    if (client->ReadFrame().payload.starts_with("[\"CLOSED\"")) ++closed;
+  }
+  sender.join();
+  EXPECT_GT(closed, 9'000);
   target.ExpectHealthy();
 }
 

@@ -119,8 +119,7 @@ void RelayClient::Subscribe(const std::string& subscription,
 }
 
 std::set<nostr::EventId> RelayClient::Fetch(nostr::Filter filter) {
-  constexpr uint64_t kRelaysLimit = 5000;
-  filter.limit = kRelaysLimit;
+  filter.limit = 1'000'000;  // more than there are; a relay cuts it to its own limit
   const std::string subscription = "fetch-" + std::to_string(fetches_++);
   Subscribe(subscription, {filter});
   SendText(nostr::CloseMessage(subscription));

@@ -48,8 +48,9 @@ class TestRelay {
     options.listen = {net::ListenAddress::Parse("127.0.0.1:0").value()};
     options.instance = instance;
     options.secret_header = SecretHeader();
-    auto service = relay::RelayService::Start(options, {*pipeline, store(), feed_, io, *reads, *reads, *cpu,
-                                                        base::SystemClock::Instance(), metrics});
+    auto service =
+        relay::RelayService::Start(options, {*pipeline, store(), feed_, io, *reads, *reads, *cpu,
+                                             base::SystemClock::Instance(), metrics});
     EXPECT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
     policy_.SetOwnHosts({{"127.0.0.1", address().port}});
@@ -150,8 +151,8 @@ class SyncFixture : public ::testing::Test {
     manager_ = std::make_unique<sync::SyncManager>(
         sync::SyncManager::Dependencies{
             ours_.store(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_, ours_.io,
-            sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu, base::SystemClock::Instance(),
-            base::SystemRandom::Instance(), ours_.metrics},
+            sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu,
+            base::SystemClock::Instance(), base::SystemRandom::Instance(), ours_.metrics},
         std::move(options));
     EXPECT_TRUE(manager_->Start().ok());
   }
