@@ -621,6 +621,18 @@ TEST_F(ParkingTest, WhatIsParkedIsMeasured) {
   EXPECT_TRUE(shows("graspd_ingest_write_queue_events{lane=\"again\"} 0\n"));
 }
 
+TEST_F(ParkingTest, WhatWasWokenAndNotWrittenIsMeasuredToo) {
+  EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
+  store_.FailWrite(3);
+  EXPECT_EQ(FromClient(Announcement()).code, Code::kStored);
+  store_.WaitForWrites(3);
+  // Gauges are set behind the write.
+  while (metrics_.Serialize().find("graspd_ingest_parked_events 1\n") == std::string::npos) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(metrics_.Serialize().find("graspd_ingest_parked_bytes 0\n"), std::string::npos);
+}
+
 TEST_F(ParkingTest, WhatIsParkedNeedNotBeFetchedAgainWhileItIs) {
   EXPECT_EQ(FromSync(Issue()).code, Code::kParked);
   EXPECT_TRUE(InVain(Issue().id));

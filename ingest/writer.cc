@@ -211,8 +211,9 @@ void Writer::Process(Batch& batch) {
   parked_.store(
       orphans_.size() + announcements_.size() + client_deletions_.size() + stalled_.size(),
       std::memory_order_relaxed);
-  parked_bytes_.store(orphans_.bytes() + announcements_.bytes() + client_deletions_.bytes(),
-                      std::memory_order_relaxed);
+  parked_bytes_.store(
+      orphans_.bytes() + announcements_.bytes() + client_deletions_.bytes() + stalled_bytes_,
+      std::memory_order_relaxed);
 }
 
 void Writer::Write(Batch& batch) {
@@ -330,14 +331,20 @@ void Writer::Wake(std::vector<storage::WriteRequest> requests) {
 }
 
 // Not at once after a failure: a full disk would be asked in a loop. At most what the lots held.
-void Writer::RetryStalled() { Wake(std::exchange(stalled_, {})); }
+void Writer::RetryStalled() {
+  stalled_bytes_ = 0;
+  Wake(std::exchange(stalled_, {}));
+}
 
 // What was woken has nobody who would send it again.
 void Writer::Fail(Batch& batch, const absl::Status& status) {
   meters_->failures.Increment();
   for (Arrival& arrival : batch) {
     if (!arrival.event) continue;
-    if (!arrival.inbox && broken_.ok()) stalled_.push_back({arrival.event, arrival.source});
+    if (!arrival.inbox && broken_.ok()) {
+      stalled_bytes_ += arrival.event->json.size();
+      stalled_.push_back({arrival.event, arrival.source});
+    }
     arrival.result.code = Code::kError;
     arrival.result.message = absl::IsDataLoss(status) ? kBroken : kUnavailable;
   }

@@ -123,6 +123,7 @@ struct Daemon::Parts {
 
   absl::Status Start(std::function<bool()> stop);
   std::vector<net::IoThread*> Loops();
+  absl::Status ReadKey();
   void SampleStore();
   void SampleCpuQueues();
   absl::Status StartPolicy();
@@ -151,6 +152,7 @@ struct Daemon::Parts {
   base::CpuPool cpu{Cores()};
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> cpu_gauges;
 
+  std::shared_ptr<const nostr::SecretKey> key;  // our own identity; null without one
   std::unique_ptr<ingest::PolicyLists> lists;
   std::optional<ingest::Policy> policy;
   std::unique_ptr<ingest::Pipeline> pipeline;
@@ -168,6 +170,7 @@ struct Daemon::Parts {
 
 absl::Status Daemon::Parts::Start(std::function<bool()> stop) {
   RaiseDescriptorLimit();
+  GRASPD_RETURN_IF_ERROR(Prefixed("sync.key_file", ReadKey()));
   GRASPD_ASSIGN_OR_RETURN(store, OpenStore(settings, StoreAccess::kReadWrite, std::move(stop)));
   SampleStore();
   SampleCpuQueues();
@@ -178,6 +181,13 @@ absl::Status Daemon::Parts::Start(std::function<bool()> stop) {
   GRASPD_RETURN_IF_ERROR(Prefixed("admin.listen", StartAdmin()));
   GRASPD_RETURN_IF_ERROR(Prefixed("ops.listen", StartOps()));
   health->SetStarted();
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Parts::ReadKey() {
+  if (settings.sync_key_file.empty()) return absl::OkStatus();
+  GRASPD_ASSIGN_OR_RETURN(auto read, ReadOrMakeKey(settings.sync_key_file));
+  key = std::make_shared<const nostr::SecretKey>(std::move(read));
   return absl::OkStatus();
 }
 
@@ -236,6 +246,7 @@ absl::Status Daemon::Parts::StartRelay() {
   options.info.description = settings.relay_description;
   options.info.contact = settings.relay_contact;
   options.info.pubkey = settings.relay_pubkey;
+  if (key) options.info.self = key->public_key().ToHex();
   if (!settings.relay_urls.empty()) options.info.url = settings.relay_urls.front().ToString();
   options.info.software = "graspd";
   options.info.version = base::BuildVersion();
@@ -304,10 +315,7 @@ absl::Status Daemon::Parts::StartSync() {
   }
   options.engine.instance = instance;
   options.engine.startup_delay = settings.sync_startup_delay;
-  if (!settings.sync_key_file.empty()) {
-    GRASPD_ASSIGN_OR_RETURN(auto key, ReadOrMakeKey(settings.sync_key_file));
-    options.key = std::make_shared<const nostr::SecretKey>(std::move(key));
-  }
+  options.key = key;
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
                                       sync_io.thread(0), reads, scans, cpu, clock, random, metrics},

@@ -271,6 +271,9 @@ TEST_F(SessionTest, ARefusedCountLeavesTheReqOfItsId) {
   EXPECT_THAT(Ask(R"(["COUNT","s",{"search":"x"}])", 1),
               ElementsAre(StartsWith(R"(["CLOSED","s","unsupported: )")));
   EXPECT_EQ(meters_.subscriptions, 1);
+  const Event event = Note("x");
+  Store(event);
+  EXPECT_THAT(connection_->sent, ElementsAre(Delivery("s", event)));
 }
 
 TEST_F(SessionTest, ExpiredEventsAreNeitherServedNorCounted) {
@@ -354,7 +357,6 @@ TEST_F(SessionTest, OneSessionTakesFewPlacesOfThePools) {
   EXPECT_EQ(Receive(9).size(), 9u);
   EXPECT_EQ(meters_.reads_waiting, 0);
 }
-
 
 }  // namespace
 }  // namespace graspd::relay

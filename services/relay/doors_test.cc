@@ -221,6 +221,10 @@ TEST_F(DoorsTest, AnEventOutOfShapeIsRefusedWithItsId) {
   }
   EXPECT_THAT(Answer(Changed("\"content\":", "\"content\":\"y\",\"content\":")),
               StartsWith(Refusal("invalid: ")));
+  const std::string other = "\"id\":\"" + std::string(64, 'a') + "\",";
+  for (const std::string& before : {std::string("\"id\":"), std::string("\"sig\":")}) {
+    EXPECT_THAT(Answer(Changed(before, other + before)), HasSubstr(",false,\"invalid: ")) << before;
+  }
   EXPECT_EQ(connection_->close_code, 0);
   EXPECT_EQ((*store_->GetStats()).events, 0u);
 }

@@ -106,12 +106,12 @@ TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {
   EXPECT_THAT(answer[0], testing::EndsWith(",2]"));
 }
 
-TEST_F(NegTest, TheMemoryOfAllSetsIsLimited) {
+TEST_F(NegTest, ASetThatTheMemoryOfAllSetsIsTooSmallForIsBlocked) {
   limits_.neg_memory_bytes = 100;
   Start();
   for (const char* text : {"1", "2", "3", "4"}) Store(Note(text));
   EXPECT_THAT(Ask(NegOpen("a", FirstMessage()), 1),
-              ElementsAre(StartsWith(R"(["NEG-ERR","a","error: )")));
+              ElementsAre(StartsWith(R"(["NEG-ERR","a","blocked: )")));
   EXPECT_EQ(neg_sets_->bytes(), 0u);
 }
 

@@ -69,6 +69,7 @@ class NegSets::Reservation {
     held_ += bytes;
     return true;
   }
+  [[nodiscard]] size_t held() const { return held_; }
 
  private:
   NegSets& sets_;
@@ -77,7 +78,11 @@ class NegSets::Reservation {
 
 NegSets::NegSets(storage::EventStore& store, storage::CommitFeed& feed, const base::Clock& clock,
                  size_t max_items, size_t max_bytes)
-    : store_(store), clock_(clock), max_items_(max_items), max_bytes_(max_bytes) {
+    : store_(store),
+      clock_(clock),
+      // More would not fit, whatever else is dropped: to come again later would not help.
+      max_items_(std::min(max_items, max_bytes / KeptSet::kBytesPerItem)),
+      max_bytes_(max_bytes) {
   feed_ = feed.Subscribe([this](const storage::CommitPtr& commit) { OnCommit(*commit); });
 }
 
@@ -198,7 +203,10 @@ absl::Status NegSets::Scan(Entry& entry) {
     }
     if (items.size() + expiring.size() + 2 > room) {
       if (!reservation.Grow(kItemsPerReservation * KeptSet::kBytesPerItem)) {
-        return absl::UnavailableError("too many reconciliations at once");
+        const bool alone = reservation.held() + kItemsPerReservation * KeptSet::kBytesPerItem >
+                           max_bytes_;  // then to come again later would not help
+        return alone ? absl::ResourceExhaustedError("the filter matches too many events")
+                     : absl::UnavailableError("too many reconciliations at once");
       }
       room += kItemsPerReservation;
     }

@@ -56,6 +56,7 @@ class NegSets {
   /// once a second.
   void Tend();
 
+  /// Of one set: what was asked for, or what `max_bytes` has room for if that is less.
   [[nodiscard]] size_t max_items() const { return max_items_; }
   /// Held by sets and taken for scans.
   [[nodiscard]] size_t bytes() const { return bytes_->load(); }

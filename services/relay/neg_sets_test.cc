@@ -195,6 +195,13 @@ TEST_F(NegSetsTest, OnlySoManyAreKept) {
   EXPECT_EQ(sets_->scans(), 40u) << "the latest are kept";
 }
 
+TEST_F(NegSetsTest, WhatCouldNeverFitIsRefusedForGood) {
+  Start(1'000'000, 2 * KeptSet::kBytesPerItem);
+  EXPECT_EQ(sets_->max_items(), 2u);
+  for (const char* text : {"1", "2", "3"}) Commit(Make(1, text));
+  EXPECT_TRUE(absl::IsResourceExhausted(Get("{}").status()));
+}
+
 TEST_F(NegSetsTest, OverTheCapIsRefusedWhenReadAndWhenGrown) {
   Start(2);
   Commit(Make(1, "1"));

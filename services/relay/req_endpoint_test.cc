@@ -1,5 +1,3 @@
-#include "services/relay/client_session.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "services/relay/client_session.h"
 #include "services/relay/session_test_support.h"
 
 namespace graspd::relay {

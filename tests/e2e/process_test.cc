@@ -37,9 +37,10 @@ TEST(OpsPortTest, ProbesAnswer200AndMetricsAreComplete) {
 
 TEST(RelayPortTest, TheNip11DocumentParsesAndShowsTheLimitsInEffect) {
   const TempDir dir;
-  const Graspd graspd(dir, "graspd",
-                      {"--store=memory:", "--relay-name=A \"quoted\" name",
-                       "--limits-message-bytes=600KiB", "--limits-subscriptions=7"});
+  const Graspd graspd(
+      dir, "graspd",
+      {"--store=memory:", "--relay-name=A \"quoted\" name", "--limits-message-bytes=600KiB",
+       "--limits-subscriptions=7", "--sync-key-file=" + dir / "key"});
   const HttpAnswer answer = HttpGet(graspd.relay(), "/", "Accept: application/nostr+json\r\n");
   EXPECT_EQ(answer.status, 200);
   EXPECT_THAT(answer.head, HasSubstr("application/nostr+json"));
@@ -51,6 +52,8 @@ TEST(RelayPortTest, TheNip11DocumentParsesAndShowsTheLimitsInEffect) {
   EXPECT_EQ(document["limitation"]["max_subscriptions"].get_uint64().value(), 7u);
   EXPECT_TRUE(document["limitation"]["restricted_writes"].get_bool().value());
   EXPECT_EQ(document["software"].get_string().value(), "graspd");
+  // The key that was made at the start.
+  EXPECT_EQ(document["self"].get_string().value().size(), 64u);
   bool reconciles = false;
   for (const auto nip : document["supported_nips"]) reconciles |= nip.get_uint64().value() == 77;
   EXPECT_TRUE(reconciles);
