@@ -112,8 +112,8 @@ class Writer {
   AuthorBudgets authors_;
   std::vector<storage::WriteRequest> stalled_;  // woken, but the store did not take them
   size_t stalled_bytes_ = 0;
-  bool failing_ = false;                        // the last write failed
-  absl::Status broken_;                         // why nothing is written any more
+  bool failing_ = false;  // the last write failed
+  absl::Status broken_;   // why nothing is written any more
   std::atomic<size_t> parked_{0}, parked_bytes_{0};
 
   mutable base::Mutex mutex_;
