@@ -5,9 +5,11 @@
 
 namespace graspd::sync {
 
-CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits)
+CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits,
+                       std::optional<uint64_t> pages_since)
     : id_(id),
       filter_(std::move(filter)),
+      pages_since_(pages_since),
       neg_subscription_("neg-" + std::to_string(id)),
       limits_(limits),
       ids_per_req_(limits.ids_per_request),
@@ -186,6 +188,7 @@ void CatchUpJob::RequestPage(Actions& out) {
   nostr::Filter filter = filter_;
   filter.limit = page_size_;
   if (page_bounded_) filter.until = page_until_;
+  if (pages_since_) filter.since = std::max(filter.since.value_or(0), *pages_since_);
   page_events_ = page_new_ = 0;
   page_oldest_ = UINT64_MAX;
   seen_at_oldest_.clear();

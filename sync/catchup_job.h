@@ -84,7 +84,10 @@ class CatchUpJob {
 
   enum class NegentropySupport { kUnknown, kYes, kNo };
 
-  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits);
+  /// Reconciliation always compares everything that `filter` selects; pages go back to
+  /// `pages_since` only, if set.
+  CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits,
+             std::optional<uint64_t> pages_since = std::nullopt);
   CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy)
       : CatchUpJob(id, std::move(filter), try_negentropy, Limits()) {}
 
@@ -155,6 +158,7 @@ class CatchUpJob {
 
   const uint64_t id_;
   const nostr::Filter filter_;
+  const std::optional<uint64_t> pages_since_;
   const std::string neg_subscription_;
   const Limits limits_;
   Phase phase_ = Phase::kNew;

@@ -546,38 +546,40 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
   Carry(now, remote, std::move(diff), storage::Source::kStartup);
 }
 
-// Opens every live subscription, and behind them catches up: from the last moment when nothing was
-// missing if that is recent, else in full.
+// Opens every live subscription, and behind them catches up with everything: by negentropy that
+// costs no more than the difference. Pages begin at the last moment when nothing was missing, if
+// that is recent.
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
   remote.plan.SetLimits(remote.limits.plan);
-  auto added = remote.plan.Update(index_.Scope(remote.url));
-  auto all = remote.plan.OpenAll();
+  const auto added = remote.plan.Update(index_.Scope(remote.url));
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
                         now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
+  std::optional<uint64_t> pages_since;
   if (windowed) {
-    const uint64_t since =
+    pages_since =
         remote.last_contact - std::min(remote.last_contact, options_.reconnect_overlap_seconds);
-    for (auto& filter : all.catch_up) filter.since = since;
     // What came into scope meanwhile was never caught up before.
-    all.catch_up.insert(all.catch_up.end(), added.catch_up.begin(), added.catch_up.end());
+    for (const auto& filter : added.catch_up) QueueJob(now, remote, filter, source);
   }
-  remote.full_round = !windowed;
-  Carry(now, remote, std::move(all), source);
+  remote.full_round = true;
+  Carry(now, remote, remote.plan.OpenAll(), source, pages_since);
 }
 
 // Live subscriptions first and catch-up behind them, so that nothing falls in between.
 void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
-                       storage::Source source) {
+                       storage::Source source, std::optional<uint64_t> pages_since) {
   for (auto& subscription : diff.close) Emit(Unsubscribe{*remote.connection, subscription});
   for (auto& open : diff.open) {
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});
   }
-  for (auto& filter : diff.catch_up) QueueJob(now, remote, std::move(filter), source);
+  for (auto& filter : diff.catch_up) {
+    QueueJob(now, remote, std::move(filter), source, pages_since);
+  }
   PumpJobs(now);
   SettleState(now, remote);
 }

@@ -165,8 +165,8 @@ struct EngineOptions {
   base::Duration daily_spread = std::chrono::hours(2);  // a random time of its own
   base::Duration first_coalesce = std::chrono::milliseconds(10);
   base::Duration max_coalesce = std::chrono::seconds(5);
-  /// A reconnect catches up from the last contact less this, at most `reconnect_window` back; a
-  /// longer absence is caught up in full.
+  /// After a reconnect pages go back to the last contact less this, if that is at most
+  /// `reconnect_window` ago; else, as always by negentropy, everything is caught up.
   uint64_t reconnect_overlap_seconds = 600;
   uint64_t reconnect_window_seconds = 3 * 24 * 3600;
   HealthOptions health;
@@ -306,7 +306,7 @@ class SyncEngine {
   void BeginSync(const Instant& now, Remote& remote);
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
   void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
-             storage::Source source);
+             storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
   void ScheduleDaily(const Instant& now, Remote& remote);
   static bool IsRateLimitText(std::string_view text);
   static bool IsAuthRequired(std::string_view reason);
@@ -316,7 +316,7 @@ class SyncEngine {
   [[nodiscard]] std::optional<uint64_t> FindActive(const Remote& remote,
                                                    const nostr::Filter& filter) const;
   uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
-                    storage::Source source);
+                    storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
   void PumpJobs(const Instant& now);
   bool StartJob(const Instant& now, Remote& remote);
   void RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id);

@@ -9,12 +9,12 @@
 
 namespace graspd::sync {
 uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
-                              storage::Source source) {
+                              storage::Source source, std::optional<uint64_t> pages_since) {
   if (remote.waiting.size() >= options_.queued_jobs_per_remote) {
     remote.failed_job = remote.owes_full = true;
     return 0;
   }
-  auto job = std::make_unique<Job>(remote.url, std::move(filter), source);
+  auto job = std::make_unique<Job>(remote.url, std::move(filter), source, pages_since);
   job->id = next_job_++;
   job->created_at = now.unix_seconds;
   remote.waiting.push_back(job->id);
@@ -58,7 +58,7 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
       "sync", "catch-up begins",
       {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
   job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until,
-                  remote.limits.job);
+                  remote.limits.job, job.pages_since);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
   if (!remote.timers.contains(Timer::Type::kJobs)) {
@@ -202,8 +202,9 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
   }
   if (state == JobState::kFailed) {
     remote.failed_job = true;
-    if (!job.filter.since) remote.owes_full = true;
+    if (!job.pages_since) remote.owes_full = true;
   }
+  if (job.pages_since && job.run && job.run->method == SyncMethod::kReq) remote.full_round = false;
   JobSnapshot record = Describe(job);
   record.state = state;
   record.error = error.substr(0, 256);
@@ -226,7 +227,7 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
     EndJob(now, remote, *jobs_.at(id), JobState::kFailed, reason);
   }
   for (const uint64_t id : remote.waiting) {
-    if (!jobs_.at(id)->filter.since) remote.owes_full = true;
+    if (!jobs_.at(id)->pages_since) remote.owes_full = true;
     jobs_.erase(id);
   }
   remote.waiting.clear();

@@ -16,13 +16,15 @@
 namespace graspd::sync {
 
 struct SyncEngine::Job {
-  Job(const nostr::RelayUrl& url, nostr::Filter wanted, storage::Source how)
-      : remote(url), filter(std::move(wanted)), source(how) {}
+  Job(const nostr::RelayUrl& url, nostr::Filter wanted, storage::Source how,
+      std::optional<uint64_t> pages_begin)
+      : remote(url), filter(std::move(wanted)), source(how), pages_since(pages_begin) {}
 
   uint64_t id = 0;
   nostr::RelayUrl remote;
   nostr::Filter filter;
   storage::Source source;
+  std::optional<uint64_t> pages_since;  // see CatchUpJob
   uint64_t created_at = 0, started_at = 0;
   uint32_t rate_limits = 0;       // in a row
   std::optional<CatchUpJob> run;  // set while running
@@ -89,7 +91,7 @@ struct SyncEngine::Remote {
   std::deque<uint64_t> waiting;
   std::set<uint64_t> running;
   bool failed_job = false;  // since the connection was made
-  bool owes_full = false;   // some catch-up without window was not finished: the next one is full
+  bool owes_full = false;   // some catch-up without window was not finished: the next has none
   uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for
   bool full_round = false;  // the jobs under way cover everything the remote has for us
   base::SteadyTime no_negentropy_until{};
