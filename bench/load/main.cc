@@ -25,6 +25,10 @@ absl::Status RunMode(const Run& run) {
       return RunIdle(run);
     case Mode::kNegentropy:
       return RunNegentropy(run);
+    case Mode::kCatchup:
+      return RunCatchup(run);
+    case Mode::kDiscovery:
+      return RunDiscovery(run);
   }
   return absl::InternalError("no such mode");
 }

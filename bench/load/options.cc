@@ -25,6 +25,8 @@ constexpr std::array kModes = {
     ModeInfo{Mode::kFanout, "fanout", "publish to many live subscriptions, count every delivery"},
     ModeInfo{Mode::kIdle, "idle", "open many connections, and what each costs"},
     ModeInfo{Mode::kNegentropy, "negentropy", "reconcile with the relay (NIP-77)"},
+    ModeInfo{Mode::kCatchup, "catchup", "be a remote that has everything the relay lacks"},
+    ModeInfo{Mode::kDiscovery, "discovery", "be remotes that the relay hears of one by one"},
 };
 
 using Field = std::variant<bool Options::*, size_t Options::*, double Options::*,
@@ -33,9 +35,12 @@ using Field = std::variant<bool Options::*, size_t Options::*, double Options::*
 constexpr unsigned Bit(Mode mode) { return 1U << static_cast<unsigned>(mode); }
 constexpr unsigned kIngest = Bit(Mode::kIngest), kReq = Bit(Mode::kReq),
                    kFanout = Bit(Mode::kFanout), kIdle = Bit(Mode::kIdle),
-                   kNegentropy = Bit(Mode::kNegentropy);
-constexpr unsigned kAll = kIngest | kReq | kFanout | kIdle | kNegentropy;
-constexpr unsigned kWithEvents = kAll & ~kIdle, kLoading = kReq | kNegentropy;
+                   kNegentropy = Bit(Mode::kNegentropy), kCatchup = Bit(Mode::kCatchup),
+                   kDiscovery = Bit(Mode::kDiscovery);
+constexpr unsigned kSync = kCatchup | kDiscovery;
+constexpr unsigned kAll = kIngest | kReq | kFanout | kIdle | kNegentropy | kSync;
+constexpr unsigned kWithFile = kIngest | kReq | kFanout | kNegentropy;
+constexpr unsigned kLoading = kReq | kNegentropy | kCatchup;
 
 struct OptionSpec {
   std::string_view name;
@@ -53,13 +58,14 @@ const std::vector<OptionSpec>& Specs() {
        "fail when nothing has come from the relay for so long"},
       {"connections", kIngest | kReq | kFanout | kIdle, "N", &Options::connections,
        "connections (in fanout: subscribers; the publisher has one more)"},
-      {"count", kWithEvents, "N", &Options::count, "events"},
-      {"first", kWithEvents, "I", &Options::first,
+      {"count", kWithFile | kCatchup, "N", &Options::count, "events"},
+      {"first", kWithFile, "I", &Options::first,
        "start at the I-th event of the seed: for events that the relay does not have yet"},
-      {"seed", kWithEvents, "N", &Options::seed, "which events: equal seeds give equal events"},
-      {"now", kWithEvents, "UNIX", &Options::now,
+      {"seed", kWithFile | kSync, "N", &Options::seed,
+       "which events: equal seeds give equal events"},
+      {"now", kWithFile | kSync, "UNIX", &Options::now,
        "created_at of event 0, about; it rises by one second an event"},
-      {"events", kWithEvents, "FILE", &Options::events,
+      {"events", kWithFile, "FILE", &Options::events,
        "keep the signed events in FILE (gzip if it ends in .gz) and take them from there"},
       {"no-load", kLoading, "", &Options::no_load, "the relay holds the events already"},
       {"in-flight", kIngest | kLoading, "N", &Options::in_flight,
@@ -74,11 +80,16 @@ const std::vector<OptionSpec>& Specs() {
       {"send-baseline", kFanout, "", &Options::send_baseline,
        "measure send() of the same bytes to as many sockets alone, and the ratio"},
       {"subscribe", kIdle, "", &Options::subscribe, "then each connection opens a subscription"},
-      {"hold", kIdle, "SECONDS", &Options::hold, "how long to do nothing"},
+      {"hold", kIdle | kDiscovery, "SECONDS", &Options::hold, "how long to do nothing"},
       {"difference", kNegentropy, "PERCENT", &Options::difference,
        "of the items are on one side only, half of them on each"},
       {"frame-bytes", kNegentropy, "N", &Options::frame_bytes,
        "our largest message, before hex; 0 = no limit"},
+      {"delay", kCatchup, "MS", &Options::delay, "put the remote so far away, each way"},
+      {"equal", kCatchup, "", &Options::equal, "publish everything to the relay before"},
+      {"remotes", kDiscovery, "N", &Options::remotes, "relays, each with a repository"},
+      {"idle", kDiscovery, "", &Options::idle,
+       "instead, all at once and without events, and what they cost while nothing happens"},
   };
   return specs;
 }
@@ -135,7 +146,7 @@ absl::Status Check(const Options& options) {
   const std::pair<std::string_view, size_t> positive[] = {
       {"connections", options.connections}, {"count", options.count},
       {"in-flight", options.in_flight},     {"burst", options.burst},
-      {"queries", options.queries},
+      {"queries", options.queries},         {"remotes", options.remotes},
   };
   for (const auto& [name, value] : positive) {
     if (value == 0) return absl::InvalidArgumentError(fmt::format("--{} must be positive", name));
@@ -179,6 +190,7 @@ Options DefaultOptions(Mode mode) {
   options.hold = 5;
   options.difference = 1;
   options.frame_bytes = 60'000;
+  options.remotes = 200;
   switch (mode) {
     case Mode::kIngest:
       break;
@@ -197,6 +209,11 @@ Options DefaultOptions(Mode mode) {
     case Mode::kNegentropy:
       options.count = 1'000'000;
       options.filters = {R"({"kinds":[1111]})"};
+      break;
+    case Mode::kCatchup:
+      options.timeout = 300;
+      break;
+    case Mode::kDiscovery:
       break;
   }
   return options;

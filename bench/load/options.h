@@ -11,7 +11,7 @@
 
 namespace graspd::bench {
 
-enum class Mode { kIngest, kReq, kFanout, kIdle, kNegentropy };
+enum class Mode { kIngest, kReq, kFanout, kIdle, kNegentropy, kCatchup, kDiscovery };
 [[nodiscard]] std::string_view ModeName(Mode mode);
 
 /// What to do. Each mode has its own defaults and reads only the fields its help names.
@@ -45,6 +45,10 @@ struct Options {
   double hold = 0;        // seconds
   double difference = 0;  // per cent
   size_t frame_bytes = 0;
+  double delay = 0;  // milliseconds, each way
+  bool equal = false;
+  size_t remotes = 0;
+  bool idle = false;
 };
 
 [[nodiscard]] Options DefaultOptions(Mode mode);

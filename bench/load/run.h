@@ -39,5 +39,7 @@ absl::Status RunReq(const Run& run);
 absl::Status RunFanout(const Run& run);
 absl::Status RunIdle(const Run& run);
 absl::Status RunNegentropy(const Run& run);
+absl::Status RunCatchup(const Run& run);
+absl::Status RunDiscovery(const Run& run);
 
 }  // namespace graspd::bench
