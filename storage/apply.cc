@@ -85,7 +85,8 @@ absl::StatusOr<WriteResult> BatchApplier::Apply(const WriteRequest& request) {
 
 absl::StatusOr<bool> BatchApplier::IsDuplicate(const nostr::Event& event) const {
   if (ephemeral_.contains(event.id)) return true;
-  return txn_.Contains(event.id);
+  GRASPD_ASSIGN_OR_RETURN(const auto stored, txn_.FindKind(event.id));
+  return stored.has_value();
 }
 
 // A version that arrives after its own deletion still counts as the newest: it takes older ones

@@ -97,8 +97,11 @@ struct WriteResult {
 class ReadView {
  public:
   virtual ~ReadView() = default;
-  /// True if an event of this id is stored and served.
-  [[nodiscard]] virtual absl::StatusOr<bool> Contains(const nostr::EventId& id) const = 0;
+  /// The kind of the event of this id, if it is stored and served.
+  [[nodiscard]] virtual absl::StatusOr<std::optional<nostr::Kind>> FindKind(
+      const nostr::EventId& id) const = 0;
+  /// True if a version of this address is stored and served.
+  [[nodiscard]] virtual absl::StatusOr<bool> Contains(const nostr::Address& address) const = 0;
   /// Calls `visit` with the JSON of each event that matches, newest first, at most filter.limit,
   /// until it returns false. Expiry is judged by the time given at the start of the operation.
   virtual absl::Status Scan(const nostr::Filter& filter,

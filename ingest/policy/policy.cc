@@ -65,21 +65,6 @@ absl::StatusOr<bool> AnyStored(nostr::Filter filter, const storage::ReadView& vi
   return found;
 }
 
-absl::StatusOr<bool> AddressStored(const nostr::Address& address, const storage::ReadView& view) {
-  nostr::Filter filter;
-  filter.kinds = {address.kind};
-  filter.authors = {address.author};
-  switch (nostr::ClassOf(address.kind)) {
-    case nostr::KindClass::kAddressable:
-      filter.tags['d'] = {address.identifier};
-      return AnyStored(std::move(filter), view);
-    case nostr::KindClass::kReplaceable:
-      return AnyStored(std::move(filter), view);
-    default:
-      return false;  // such a kind has no address
-  }
-}
-
 // ---- announcements and states ----------------------------------------------------------------
 
 struct Naming {
@@ -121,7 +106,7 @@ absl::StatusOr<MaybeRefusal> RuleState(const nostr::Event& event, const storage:
   // Their own announcement is the usual case and one look-up.
   GRASPD_ASSIGN_OR_RETURN(
       const bool own,
-      AddressStored({nostr::kRepositoryAnnouncement, event.pubkey, identifier}, view));
+      view.Contains(nostr::Address{nostr::kRepositoryAnnouncement, event.pubkey, identifier}));
   if (own) return kAccept;
   GRASPD_ASSIGN_OR_RETURN(const Naming naming, FindNaming(identifier, event.pubkey, view));
   if (naming.named) return kAccept;
@@ -144,7 +129,7 @@ absl::StatusOr<MaybeRefusal> RuleDeletion(const nostr::Event& event,
   if (author_known) return kAccept;
   const auto targets = nostr::DeletionTargetsOf(event);
   for (size_t i = 0; i < std::min(targets.ids.size(), kMaxLookups); ++i) {
-    GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(targets.ids[i]));
+    GRASPD_ASSIGN_OR_RETURN(const auto stored, view.FindKind(targets.ids[i]));
     if (stored) return kAccept;
   }
   return RefuseForNow(PolicyReason::kUnknownDeletion,
@@ -158,14 +143,14 @@ absl::StatusOr<bool> RefersToStored(const nostr::References& references,
   for (size_t i = 0; i < std::min(references.addresses.size(), kMaxLookups); ++i) {
     const nostr::Address& address = references.addresses[i];
     if (!OpensTheDoor(address.kind)) continue;
-    GRASPD_ASSIGN_OR_RETURN(const bool stored, AddressStored(address, view));
+    GRASPD_ASSIGN_OR_RETURN(const bool stored, view.Contains(address));
     if (stored) return true;
   }
-  if (references.ids.empty()) return false;
-  nostr::Filter filter;
-  filter.ids = references.ids;
-  if (filter.ids->size() > kMaxLookups) filter.ids->resize(kMaxLookups);
-  return AnyOpensTheDoor(filter, view);
+  for (size_t i = 0; i < std::min(references.ids.size(), kMaxLookups); ++i) {
+    GRASPD_ASSIGN_OR_RETURN(const auto kind, view.FindKind(references.ids[i]));
+    if (kind && OpensTheDoor(*kind)) return true;
+  }
+  return false;
 }
 
 absl::StatusOr<bool> TaggedByStored(std::string_view letters, const std::string& value,
@@ -326,7 +311,7 @@ absl::StatusOr<MaybeRefusal> Policy::RuleAnnouncement(const nostr::Event& event,
   }
   if (options_.mode == PolicyMode::kArchive && IsArchived(*announcement, lists)) return kAccept;
   // Whoever leaves is heard: else the version that still lists us would be served for ever.
-  GRASPD_ASSIGN_OR_RETURN(const bool replaces, AddressStored(address, view));
+  GRASPD_ASSIGN_OR_RETURN(const bool replaces, view.Contains(address));
   if (replaces) return kAccept;
   GRASPD_ASSIGN_OR_RETURN(const Naming naming, FindNaming(address.identifier, event.pubkey, view));
   if (naming.named) return kAccept;

@@ -18,7 +18,52 @@ void SetId(IndexEntry& entry, const nostr::EventId& id) {
   std::copy_n(id.view().data(), nostr::EventId::kSize, entry.place.data());
 }
 
+std::string_view IdIn(const IndexEntry& entry) {
+  return {entry.place.data(), nostr::EventId::kSize};
+}
+
+uint32_t FirstBytes(const nostr::EventId& id) {
+  return uint32_t{id.bytes[0]} << 24 | uint32_t{id.bytes[1]} << 16 | uint32_t{id.bytes[2]} << 8 |
+         id.bytes[3];
+}
+
 }  // namespace
+
+Pending::Run::Run(Entries sorted)
+    : entries(std::move(sorted)),
+      ids(static_cast<size_t>(
+          std::partition_point(entries.begin(), entries.end(),
+                               [](const IndexEntry& entry) { return entry.index == Index::kIds; }) -
+          entries.begin())) {}
+
+// Ids are hashes, spread evenly: where one belongs can be guessed from its first bytes, and the
+// guess is off by about the square root of their number. Whatever they are, this takes O(log n).
+const IndexEntry* Pending::Run::LowerBound(const nostr::EventId& id) const {
+  const auto below = [&](size_t i) { return IdIn(entries[i]) < id.view(); };
+  const double share = static_cast<double>(FirstBytes(id)) / 0x1p32;
+  const auto guess = static_cast<size_t>(share * static_cast<double>(ids));
+  // [low, high]: everything before `low` is below, nothing from `high` on.
+  size_t low = 0, high = ids;
+  if (guess < ids) {
+    size_t step = 4;
+    if (below(guess)) {
+      for (low = guess + 1; low + step < ids && below(low + step); step *= 2) low += step + 1;
+      high = std::min(ids, low + step);
+    } else {
+      for (high = guess; high > step && !below(high - step); step *= 2) high -= step;
+      low = high > step ? high - step : 0;
+    }
+  }
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (below(middle)) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return entries.data() + low;
+}
 
 bool IndexEntry::operator<(const IndexEntry& other) const {
   if (index != other.index) return index < other.index;
@@ -51,7 +96,7 @@ std::vector<IndexEntry> IndexEntriesOf(const nostr::Event& event, ChangeNumber c
 
 void Pending::Add(Entries entries) {
   young_entries_ += entries.size();
-  young_.push_back(std::make_shared<const Entries>(std::move(entries)));
+  young_.push_back(std::make_shared<const Run>(std::move(entries)));
   MergeLast();
 }
 
@@ -64,7 +109,7 @@ void Pending::AddAll(Entries entries) {
   entries.erase(first_young, entries.end());
   if (!entries.empty()) {
     std::sort(entries.begin(), entries.end());
-    frozen_ = std::make_shared<const Entries>(std::move(entries));
+    frozen_ = std::make_shared<const Run>(std::move(entries));
     written_ = 0;
   }
   if (young.empty()) return;
@@ -74,14 +119,14 @@ void Pending::AddAll(Entries entries) {
 
 void Pending::MergeLast() {
   while (young_.size() > 1) {
-    const Entries& a = **std::prev(young_.end(), 2);
-    const Entries& b = *young_.back();
+    const Entries& a = (*std::prev(young_.end(), 2))->entries;
+    const Entries& b = young_.back()->entries;
     if (a.size() >= kGrowth * b.size()) return;
     Entries merged;
     merged.reserve(a.size() + b.size());
     std::merge(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(merged));
     young_.pop_back();
-    young_.back() = std::make_shared<const Entries>(std::move(merged));
+    young_.back() = std::make_shared<const Run>(std::move(merged));
   }
 }
 
@@ -96,12 +141,10 @@ bool Pending::IsDead(uint64_t change) const {
 }
 
 std::optional<ChangeNumber> Pending::FindId(const nostr::EventId& id) const {
-  IndexEntry wanted;
-  SetId(wanted, id);
-  const auto find = [&](const Entries& entries) -> std::optional<ChangeNumber> {
-    const auto at = std::lower_bound(entries.begin(), entries.end(), wanted);
-    for (auto it = at; it != entries.end() && !(wanted < *it); ++it) {
-      if (!IsDead(it->change)) return ChangeNumber(it->change);
+  const auto find = [&](const Run& run) -> std::optional<ChangeNumber> {
+    const IndexEntry* const end = run.entries.data() + run.ids;
+    for (const IndexEntry* at = run.LowerBound(id); at != end && IdIn(*at) == id.view(); ++at) {
+      if (!IsDead(at->change)) return ChangeNumber(at->change);
     }
     return std::nullopt;
   };
@@ -117,7 +160,8 @@ void Pending::FindRanges(Index index, uint64_t prefix, std::string_view from,
     return std::tie(entry.index, entry.prefix) < std::tie(index, prefix) ||
            (entry.index == index && entry.prefix == prefix && entry.place_view() < from);
   };
-  const auto find = [&](const Entries& entries) {
+  const auto find = [&](const Run& run) {
+    const Entries& entries = run.entries;
     const auto at = std::lower_bound(entries.begin(), entries.end(), 0, before);
     if (at == entries.end() || at->index != index || at->prefix != prefix) return;
     const IndexEntry* const end = entries.data() + entries.size();
@@ -134,18 +178,18 @@ void Pending::Freeze() {
   for (; !young_.empty(); young_.pop_back()) {
     Entries merged;
     merged.reserve(all.size() + young_.back()->size());
-    std::merge(all.begin(), all.end(), young_.back()->begin(), young_.back()->end(),
-               std::back_inserter(merged));
+    const Entries& next = young_.back()->entries;
+    std::merge(all.begin(), all.end(), next.begin(), next.end(), std::back_inserter(merged));
     all = std::move(merged);
   }
   young_entries_ = 0;
-  frozen_ = std::make_shared<const Entries>(std::move(all));
+  frozen_ = std::make_shared<const Run>(std::move(all));
   written_ = 0;
   progress_.begun = seen_;
 }
 
 const IndexEntry* Pending::NextFrozen() const {
-  return frozen_entries() == 0 ? nullptr : &(*frozen_)[written_];
+  return frozen_entries() == 0 ? nullptr : &frozen_->entries[written_];
 }
 
 void Pending::FinishFrozen() {

@@ -50,7 +50,16 @@ struct IndexEntry {
 class Pending {
  public:
   using Entries = std::vector<IndexEntry>;
-  using SharedEntries = std::shared_ptr<const Entries>;
+  /// Sorted entries; those of kIds come first.
+  struct Run {
+    explicit Run(Entries sorted);
+    Entries entries;
+    size_t ids = 0;  // entries of kIds
+    [[nodiscard]] size_t size() const { return entries.size(); }
+    /// The first entry of kIds whose id is not below `id`, or where the ids end.
+    [[nodiscard]] const IndexEntry* LowerBound(const nostr::EventId& id) const;
+  };
+  using SharedEntries = std::shared_ptr<const Run>;
 
   /// What a store's `indexed` record says: all changes up to `done` are in the tables, and
   /// none after `begun`.

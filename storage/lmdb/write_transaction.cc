@@ -15,11 +15,26 @@ absl::StatusOr<std::optional<ChangeNumber>> LmdbWriteTransaction::FindChange(
   return change;
 }
 
-absl::StatusOr<bool> LmdbWriteTransaction::Contains(const nostr::EventId& id) const {
+absl::StatusOr<std::optional<RowView>> LmdbWriteTransaction::ReadServed(ChangeNumber change) const {
+  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, change));
+  if (row.expiration && *row.expiration <= unix_now_) return std::nullopt;
+  return row;
+}
+
+absl::StatusOr<std::optional<nostr::Kind>> LmdbWriteTransaction::FindKind(
+    const nostr::EventId& id) const {
   GRASPD_ASSIGN_OR_RETURN(const auto change, FindChange(id));
-  if (!change) return false;
-  GRASPD_ASSIGN_OR_RETURN(const RowView row, ReadRow(txn_, *change));
-  return !row.expiration || *row.expiration > unix_now_;
+  if (!change) return std::nullopt;
+  GRASPD_ASSIGN_OR_RETURN(const auto row, ReadServed(*change));
+  if (!row) return std::nullopt;
+  return row->kind;
+}
+
+absl::StatusOr<bool> LmdbWriteTransaction::Contains(const nostr::Address& address) const {
+  GRASPD_ASSIGN_OR_RETURN(const AddressRecord record, ReadAddress(address));
+  if (record.current.value() == 0) return false;
+  GRASPD_ASSIGN_OR_RETURN(const auto row, ReadServed(record.current));
+  return row.has_value();
 }
 
 absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,

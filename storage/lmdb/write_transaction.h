@@ -22,7 +22,8 @@ class LmdbWriteTransaction final : public WriteTransaction {
  public:
   LmdbWriteTransaction(WriteTxn& txn, uint64_t unix_now) : txn_(txn), unix_now_(unix_now) {}
 
-  absl::StatusOr<bool> Contains(const nostr::EventId& id) const override;
+  absl::StatusOr<std::optional<nostr::Kind>> FindKind(const nostr::EventId& id) const override;
+  absl::StatusOr<bool> Contains(const nostr::Address& address) const override;
   absl::Status Scan(const nostr::Filter& filter,
                     const std::function<bool(std::string_view json)>& visit) const override;
 
@@ -47,6 +48,8 @@ class LmdbWriteTransaction final : public WriteTransaction {
 
  private:
   absl::StatusOr<std::optional<ChangeNumber>> FindChange(const nostr::EventId& id) const;
+  /// The row of that change, unless it has expired.
+  absl::StatusOr<std::optional<RowView>> ReadServed(ChangeNumber change) const;
   absl::StatusOr<Stored> ReadStored(ChangeNumber change) const;
   absl::StatusOr<AddressRecord> ReadAddress(const nostr::Address& address) const;
   absl::Status WriteAddress(const nostr::Address& address, const AddressRecord& record);

@@ -88,9 +88,16 @@ class MemoryTransaction final : public WriteTransaction {
   }
   void Commit() { undo_.clear(); }
 
-  absl::StatusOr<bool> Contains(const nostr::EventId& id) const override {
+  absl::StatusOr<std::optional<nostr::Kind>> FindKind(const nostr::EventId& id) const override {
     const auto it = state_.events.find(id);
-    return it != state_.events.end() && Served(it->second, unix_now_);
+    if (it == state_.events.end() || !Served(it->second, unix_now_)) return std::nullopt;
+    return it->second.record->event.kind;
+  }
+  absl::StatusOr<bool> Contains(const nostr::Address& address) const override {
+    const auto it = state_.current.find(address);
+    if (it == state_.current.end()) return false;
+    GRASPD_ASSIGN_OR_RETURN(const auto kind, FindKind(it->second));
+    return kind.has_value();
   }
 
   absl::Status Scan(const nostr::Filter& filter,

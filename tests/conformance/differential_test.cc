@@ -156,9 +156,13 @@ class Differential : public testing::TestWithParam<uint64_t> {
     for (uint64_t n = universe_.Below(6); n > 0; --n) events.push_back(universe_.NewEvent());
     TestJudge judge([](const Event& event, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
       // Depends on what is stored already, so that the views are compared as well.
-      const auto contains = view.Contains(event.id);
-      if (!contains.ok()) return contains.status();
-      return Judge::Verdict{event.content != "bad" && !*contains, "restricted: bad"};
+      const auto kind = view.FindKind(event.id);
+      if (!kind.ok()) return kind.status();
+      const auto address = nostr::AddressOf(event);
+      const auto replaces = address ? view.Contains(*address) : false;
+      if (!replaces.ok()) return replaces.status();
+      return Judge::Verdict{event.content != "bad" && !*kind,
+                            *replaces ? "restricted: bad again" : "restricted: bad"};
     });
     const auto requests = Requests(events, static_cast<Source>(universe_.Below(7)));
     const auto expected = memory_->Write(requests, judge, now_);
