@@ -48,9 +48,7 @@ void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileS
   }
   have += step->have;
   need += step->need;
-  for (const auto& id : step->wanted) {
-    if (attempts_.try_emplace(id, 0).second) pending_.push_back(id);
-  }
+  for (const auto& id : step->wanted) pending_.push_back({id});
   if (step->message.empty()) {
     CloseNegentropy(out);
   } else {
@@ -121,11 +119,10 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
     nostr::Filter filter;
     filter.ids.emplace();
     while (!pending_.empty() && filter.ids->size() < ids_per_req_) {
-      const auto id = pending_.front();
+      const Wanted next = pending_.front();
       pending_.pop_front();
-      ++attempts_[id];
-      fetch.outstanding.insert(id);
-      filter.ids->push_back(id);
+      fetch.outstanding.emplace(next.id, next.attempts + 1);
+      filter.ids->push_back(next.id);
     }
     filter.Normalize();
     std::string subscription =
@@ -142,12 +139,10 @@ void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions
     ids_per_req_ =
         std::clamp(fetch->second.delivered, std::min(kLeastIdsPerReq, ids_per_req_), ids_per_req_);
   }
-  for (const auto& id : fetch->second.outstanding) {
-    const auto attempts = attempts_.find(id);
-    if (attempts->second < kAttempts) {
-      pending_.push_back(id);
+  for (const auto& [id, attempts] : fetch->second.outstanding) {
+    if (attempts < kAttempts) {
+      pending_.push_back({id, attempts});
     } else {
-      attempts_.erase(attempts);
       given_up.push_back(id);
       ++missing;
     }
@@ -172,7 +167,6 @@ void CatchUpJob::BeginPages(base::SteadyTime now, Actions& out) {
   for (const auto& [subscription, fetch] : fetches_) out.push_back(SendClose{subscription});
   fetches_.clear();
   pending_.clear();
-  attempts_.clear();
   phase_ = Phase::kPages;
   method = SyncMethod::kReq;
   last_progress_ = now;
@@ -259,7 +253,6 @@ void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,
   }
   const auto fetch = fetches_.find(subscription);
   if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
-  attempts_.erase(id);
   ++fetch->second.delivered;
   stalls_ = 0;
   Progress(now, std::chrono::seconds(1));

@@ -8,11 +8,11 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <variant>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "nostr/filter.h"
@@ -23,7 +23,7 @@ namespace graspd::sync {
 /// What one round of reconciliation against our own set has found (see NegentropyPool).
 struct ReconcileStep {
   std::string message;                 // to send next; empty = finished
-  std::vector<nostr::EventId> wanted;  // missing here, and not deleted here either
+  std::vector<nostr::EventId> wanted;  // missing here, not deleted here, each named once
   uint64_t have = 0, need = 0;         // sizes of this round's differences
 };
 
@@ -137,8 +137,12 @@ class CatchUpJob {
 
  private:
   enum class Phase { kNew, kReconcile, kPages, kDone, kFailed };
+  struct Wanted {
+    nostr::EventId id;
+    int attempts = 0;  // so far, the one under way included
+  };
   struct Fetch {
-    std::unordered_set<nostr::EventId> outstanding;
+    absl::flat_hash_map<nostr::EventId, int, std::hash<nostr::EventId>> outstanding;  // attempts
     size_t delivered = 0;
   };
   using Fetches = std::map<std::string, Fetch, std::less<>>;
@@ -170,8 +174,7 @@ class CatchUpJob {
   // Reconciliation.
   bool neg_opened_ = false, neg_ended_ = false, computing_ = false;
   std::optional<std::string> held_reply_;  // waits until fewer ids are pending
-  std::deque<nostr::EventId> pending_;
-  std::unordered_map<nostr::EventId, int> attempts_;  // of ids pending or being fetched
+  std::deque<Wanted> pending_;
   Fetches fetches_;
   size_t ids_per_req_;  // fewer for a remote that serves fewer than it is asked for
   int stalls_ = 0;      // deadlines in a row at which no fetch had brought anything

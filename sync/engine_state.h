@@ -6,10 +6,10 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "sync/engine.h"
 #include "sync/remote_limits.h"
 
@@ -100,7 +100,7 @@ struct SyncEngine::Remote {
   std::unordered_set<nostr::EventId> undelivered;
   // Which job fetches an event, so that filters which overlap do not fetch it twice. Kept until all
   // jobs have ended: what was delivered may not be stored yet.
-  std::unordered_map<nostr::EventId, uint64_t> claimed;
+  absl::flat_hash_map<nostr::EventId, uint64_t, std::hash<nostr::EventId>> claimed;
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t last_event_at = 0, last_full_reconcile_at = 0;
   RemoteCounts counts;

@@ -234,7 +234,8 @@ void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
 
 void RemoteConnection::UpdateReading() {
   if (!connection_) return;
-  const bool pause = submitter_->credits() == 0 || notes_in_flight_ >= kNotesInFlight;
+  const bool pause =
+      submitter_->credits() == 0 || notes_in_flight_ + notes_.size() >= kNotesInFlight;
   if (pause == reading_paused_) return;
   reading_paused_ = pause;
   if (pause) {
@@ -248,10 +249,15 @@ void RemoteConnection::Strike() { Note(BadMessage{}); }
 
 void RemoteConnection::Note(RemoteNote note) {
   notes_.push_back(std::move(note));
-  if (notes_.size() > 1) return;
+  if (notes_.size() > 1) return UpdateReading();
   thread_.Post([weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->Flush();
+    if (auto self = weak.lock()) self->FlushInTurn();
   });
+}
+
+// One batch at a time: what comes while the sync thread is at it goes together with the next.
+void RemoteConnection::FlushInTurn() {
+  if (notes_in_flight_ == 0) Flush();
 }
 
 void RemoteConnection::Flush() {
@@ -266,6 +272,7 @@ void RemoteConnection::Flush() {
       auto self = weak.lock();
       if (!self) return;
       self->notes_in_flight_ -= count;
+      self->FlushInTurn();
       self->UpdateReading();
     });
   });

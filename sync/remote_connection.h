@@ -126,6 +126,7 @@ class RemoteConnection final : public net::DialHandler,
   void Strike();
   void UpdateReading();
   void Note(RemoteNote note);
+  void FlushInTurn();
   void Flush();
   void Tell(std::function<void(RemoteListener&)> what);
 

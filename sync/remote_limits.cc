@@ -6,8 +6,9 @@ namespace graspd::sync {
 namespace {
 
 constexpr uint64_t kSubscriptions = 20, kFilters = 10, kMessageBytes = 128 * 1024;
-// A remote that allows more gains nothing by more requests at a time: they would only wait there.
-constexpr uint64_t kRequests = 12, kJobs = 3;
+// Enough to keep us busy while the answers of one that is far away are on their way; more would
+// only wait there.
+constexpr uint64_t kRequests = 24, kJobs = 3;
 constexpr size_t kBytesPerId = 80;  // in a REQ, with some room to spare
 
 }  // namespace

@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t kFrameBytes = 200'000;  // of a NEG-MSG, before hex
 constexpr char kInformation[] =
-    R"({"name":"graspd-bench","software":"graspd-bench","supported_nips":[1,11,77]})";
+    R"({"name":"graspd-bench","software":"graspd-bench","supported_nips":[1,11,77],"limitation":{"max_subscriptions":200,"max_filters":20}})";
 
 int64_t Nanos(base::SteadyTime time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
