@@ -17,11 +17,6 @@ constexpr size_t kReasonBytes = 256;
 constexpr auto kMinute = std::chrono::minutes(1);
 constexpr size_t kMaxLedNowhere = 1000;  // past it the oldest is forgotten before its minute
 
-uint64_t WholeSeconds(base::Duration duration) {
-  return static_cast<uint64_t>(
-      std::chrono::ceil<std::chrono::seconds>(std::max(duration, base::Duration::zero())).count());
-}
-
 // Letters of either case count as equal; `words` are lower case.
 bool ContainsAny(std::string_view text, std::initializer_list<std::string_view> words) {
   std::string lower(text);
@@ -290,6 +285,7 @@ void SyncEngine::Forget(const Instant& now, Remote& remote) {
 void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view reason) {
   base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
   AbandonJobs(now, remote, reason);
+  ReleaseAliases(now, remote, base::Duration(0));
   Disconnect(remote);
   std::erase(dial_queue_, remote.url);
   for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
@@ -417,6 +413,8 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   remote->awaits_auth = remote->auth_refusal = false;
   remote->auth_error.clear();
   remote->address = success.address.ToString();
+  remote->ip = success.address.ip;
+  remote->instance = success.instance;
   if (!options_.instance.empty() && success.instance == options_.instance) {
     RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
     Disconnect(*remote);
@@ -424,6 +422,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
     PumpDials(now);
     return;
   }
+  if (LeaveNewAlias(now, *remote)) return;
   if (const auto known = candidates_.find(remote->url.ToString());
       known != candidates_.end() && known->second.decision != Decision::kAccepted) {
     RecordCandidate(now, known->first, Decision::kAccepted, "may be dialled by now");
@@ -515,6 +514,7 @@ void SyncEngine::BackOff(const Instant& now, Remote& remote, base::Duration wait
   remote.next_attempt = now.steady + wait;
   remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);
   Arm(remote.next_attempt, Timer::Type::kDial, remote);
+  ReleaseAliases(now, remote, wait);
   PumpDials(now);
   PumpJobs(now);
 }
@@ -775,6 +775,7 @@ bool SyncEngine::Pause(const Instant& now, const RelayUrl& url) {
     if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
     AbandonJobs(now, *remote, "the remote was paused");
     Disconnect(*remote);
+    ReleaseAliases(now, *remote, base::Duration(0));
     if (remote->in_dial_queue) std::erase(dial_queue_, url);
     remote->in_dial_queue = false;
     remote->next_attempt_at = 0;

@@ -150,8 +150,10 @@ struct EngineOptions {
   base::Duration information_patience = std::chrono::seconds(2);
   base::Duration information_lifetime = std::chrono::hours(24);
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
-  base::Duration repair_after = std::chrono::seconds(65);   // a gap is tried again, doubling to
-  base::Duration repair_at_most = std::chrono::hours(1);    // this
+  /// A remote that seems to be another by a second name is left, and compared with after so long.
+  base::Duration alias_first_check = std::chrono::hours(1), alias_check = std::chrono::hours(24);
+  base::Duration repair_after = std::chrono::seconds(65);  // a gap is tried again, doubling to
+  base::Duration repair_at_most = std::chrono::hours(1);   // this
   /// Connections answer NIP-42 challenges. Then who refuses with "auth-required:" is asked again
   /// once it has taken our AUTH, at the latest after so long.
   bool authenticates = false;
@@ -282,6 +284,11 @@ class SyncEngine {
   void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
+  [[nodiscard]] Remote* FindTwin(const Remote& remote) const;
+  bool LeaveNewAlias(const Instant& now, Remote& remote);
+  void LeaveCheckedAlias(const Instant& now, Remote& remote);
+  void LeaveAsAlias(const Instant& now, Remote& remote, const Remote& twin, base::Duration wait);
+  void ReleaseAliases(const Instant& now, const Remote& remote, base::Duration wait);
   Remote* Find(ConnectionId connection);
   Remote* Find(const nostr::RelayUrl& url);
 

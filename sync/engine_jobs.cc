@@ -250,12 +250,14 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
     SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
     ScheduleRepair(now, remote);
+    LeaveCheckedAlias(now, remote);
     return;
   }
   if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
   remote.full_round = remote.owes_full = false;
   remote.last_contact = now.unix_seconds;
   SetState(now, remote, RemoteState::kLive);
+  LeaveCheckedAlias(now, remote);
 }
 
 std::string SyncEngine::GapReason(const Remote& remote) const {

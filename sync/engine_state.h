@@ -15,6 +15,11 @@
 
 namespace graspd::sync {
 
+inline uint64_t WholeSeconds(base::Duration duration) {
+  return static_cast<uint64_t>(
+      std::chrono::ceil<std::chrono::seconds>(std::max(duration, base::Duration::zero())).count());
+}
+
 struct SyncEngine::Job {
   Job(const nostr::RelayUrl& url, nostr::Filter wanted, storage::Source how,
       std::optional<uint64_t> pages_begin)
@@ -54,6 +59,9 @@ struct SyncEngine::Remote {
   RelayHealthTracker health;
   base::SteadyTime next_attempt{};
   std::string address;
+  net::IpAddress ip;                        // of the latest connection
+  std::string instance;                     // what it called itself then
+  std::optional<nostr::RelayUrl> alias_of;  // the remote that was followed instead
   uint64_t connected_at = 0;
   uint64_t last_contact = 0;  // when we last knew that nothing was missing, 0 = never
   std::string last_error, last_error_code;

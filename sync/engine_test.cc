@@ -121,6 +121,81 @@ TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByTheInstanceAndLeft) {
   EXPECT_EQ(sim.State(kB), RemoteState::kLive);
 }
 
+// ---- one relay by several names ----------------------------------------------------------------
+
+class AliasTest : public SyncEngineTest {
+ protected:
+  // Two relays that call themselves the same; A is known first.
+  Simulation& BeginTwins() {
+    auto& sim = Begin();
+    for (const auto* url : {kA, kB}) sim.At(url).relay.behaviour.instance = "the same";
+    sim.Start();
+    sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+    sim.RunFor(seconds(10));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    return sim;
+  }
+  void NameBoth(Simulation& sim) {
+    sim.PublishHere(Announcement(kRepo, kLongAgo + 1, {kA, kB}));
+    sim.RunFor(seconds(10));
+  }
+};
+
+TEST_F(AliasTest, OneOfThemIsFollowed) {
+  auto& sim = BeginTwins();
+  NameBoth(sim);
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.State(kB), RemoteState::kBlocked);
+  EXPECT_EQ(sim.Candidate(kB)->decision, Decision::kAlias);
+  EXPECT_EQ(sim.At(kB).connections, 0u);
+  EXPECT_EQ(sim.At(kB).messages, 0u);
+}
+
+TEST_F(AliasTest, WhenItFailsTheOtherTakesItsPlace) {
+  auto& sim = BeginTwins();
+  NameBoth(sim);
+  sim.GoDown(kA);
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+  EXPECT_EQ(sim.Candidate(kB)->decision, Decision::kAccepted);
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBlocked);
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+}
+
+TEST_F(AliasTest, WhoIsPausedIsReplacedToo) {
+  auto& sim = BeginTwins();
+  NameBoth(sim);
+  sim.engine.Pause(sim.now(), Url(kA));
+  sim.RunFor(seconds(10));
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+}
+
+// Who repeats what an honest relay calls itself cannot keep it from being heard.
+TEST_F(AliasTest, WhatTheOtherHasAloneIsFetchedAllTheSame) {
+  auto& sim = BeginTwins();
+  const auto issue = Issue({kRepo}, kLongAgo, "of the second alone");
+  sim.At(kB).relay.Store(issue);
+  NameBoth(sim);
+  EXPECT_FALSE(sim.Has(issue.id));
+  sim.RunFor(hours(1));
+  EXPECT_TRUE(sim.Has(issue.id));
+  EXPECT_EQ(sim.State(kB), RemoteState::kBlocked) << "left again when everything was compared";
+  const auto later = Issue({kRepo}, kLongAgo, "later");
+  sim.At(kB).relay.Store(later);
+  sim.RunFor(hours(25));
+  EXPECT_TRUE(sim.Has(later.id));
+  EXPECT_THAT(sim.At(kB).dials, SizeIs(3));
+}
+
+TEST_F(AliasTest, FromAnotherAddressItIsAnotherRelay) {
+  auto& sim = BeginTwins();
+  sim.At(kB).address = "192.0.2.2";
+  NameBoth(sim);
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+}
+
 TEST_F(SyncEngineTest, AForbiddenAddressIsTriedOnceADay) {
   auto& sim = Begin();
   sim.At(kA).blocked = true;

@@ -77,6 +77,7 @@ struct CandidateSnapshot {
     kForbidden,  // resolves to an address that may not be dialled
     kOverLimit,  // too many remotes
     kCrowded,    // too many connections to its address
+    kAlias,      // another remote by a second name
   };
   std::string url;
   uint64_t first_seen = 0;

@@ -155,6 +155,9 @@ admin::CandidateInfo ToAdmin(const sync::CandidateSnapshot& from) {
     case Decision::kSelf:
       to.reason = "SELF";
       break;
+    case Decision::kAlias:
+      to.reason = "ALIAS";
+      break;
     case Decision::kForbidden:
       to.reason = "URL_FORBIDDEN_NETWORK";
       break;

@@ -148,6 +148,7 @@ void Simulation::FinishDial(ConnectionId id) {
   }
   net::DialSuccess success;
   success.instance = site.relay.behaviour.instance;
+  success.address.ip = *net::IpAddress::Parse(site.address);
   engine.OnConnected(now(), id, success);
   AnswerChallenge(id);
 }

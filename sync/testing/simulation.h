@@ -32,6 +32,7 @@ class Simulation {
     bool blocked = false;  // AddressGuard refuses
     std::optional<net::DialError> fails_with;
     base::Duration dial_time = 2 * kLatency;
+    std::string address = "192.0.2.1";
     std::optional<base::Duration> drops_after;  // each connection
     base::Duration drip{};                      // between two messages of one answer
     std::vector<base::SteadyTime> dials;

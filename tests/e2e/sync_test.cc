@@ -267,5 +267,51 @@ TEST_F(SyncTest, OurselvesUnderAnotherNameAreFoundOut) {
   ASSERT_EQ(ours_->Stop(), 0);  // ends what is forwarded
 }
 
+// Each event crosses once, and comes back once at most: the other's live subscription brings it.
+TEST_F(SyncTest, TwoThatKnowEachOtherByFiveNamesKeepOneConnectionEachWay) {
+  constexpr size_t kEvents = 100;
+  const std::vector<std::string> flags = {"--store=memory:", "--policy-mode=archive",
+                                          "--sync-allow-cidrs=127.0.0.0/8"};
+  const Graspd one(dir_, "one", flags), other(dir_, "other", flags);
+  std::vector<std::string> names;
+  for (const Graspd* graspd : {&one, &other}) {
+    const std::string url = graspd->relay_url(), port = url.substr(url.rfind(':'));
+    names.insert(names.end(), {url, "ws://localhost" + port, url + "/a", url + "/b",
+                               "ws://localhost" + port + "/c"});
+  }
+  const Event announcement = Announcement(names, kOurHost);
+  for (const Graspd* graspd : {&one, &other}) {
+    RelayClient(graspd->relay_url()).Publish({announcement});
+  }
+  const auto live = [](const Graspd& graspd) {
+    const auto remotes = AdminClient(graspd.admin()).Remotes();
+    return std::count_if(remotes.begin(), remotes.end(), [](const v1::Remote& remote) {
+      return remote.state() == v1::REMOTE_STATE_LIVE;
+    });
+  };
+  // Of five names one is followed, and the other four are told from ourselves and left.
+  const auto settled = [&](const Graspd& graspd) {
+    const auto candidates = AdminClient(graspd.admin()).Candidates();
+    return live(graspd) == 1 &&
+           std::count_if(candidates.begin(), candidates.end(),
+                         [](const auto& entry) { return entry.second.reason() == "ALIAS"; }) == 4;
+  };
+  ASSERT_TRUE(Eventually([&] { return settled(one) && settled(other); }));
+
+  std::vector<Event> issues;
+  for (size_t i = 0; i < kEvents; ++i) issues.push_back(Issue(announcement, std::to_string(i)));
+  RelayClient(one.relay_url()).Publish(issues);
+  ASSERT_TRUE(Eventually(
+      [&] { return AllStored(other.relay_url()).size() == AllStored(one.relay_url()).size(); }));
+  uint64_t transfers = 0;
+  for (const Graspd* graspd : {&one, &other}) {
+    for (const auto& remote : AdminClient(graspd->admin()).Remotes()) {
+      transfers += remote.counts().received();
+    }
+  }
+  EXPECT_GE(transfers, kEvents);
+  EXPECT_LE(transfers, 2 * kEvents + 2);  // and the announcement
+}
+
 }  // namespace
 }  // namespace graspd::e2e
