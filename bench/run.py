@@ -4,6 +4,8 @@
     bench/run.py                               a new graspd, its store below build/bench
     bench/run.py --url ws://... --pid PID      the relay that runs there, whose store is empty
 
+With a new graspd, --part sync alone takes the runs of catching up and discovery, each on an empty store.
+
 The relay's limits must allow for it: 5,000 connections of one address, no rates, and about a million events. What
 was measured, with the command of each figure, goes to standard output as Markdown; the whole JSON of each run to
 results.jsonl in the directory.
@@ -49,14 +51,35 @@ def steps(size):
            ["fanout", "--first", many + 2 * some, "--count", 400, "--paced", "20/s", "--send-baseline"], fan_keys)
 
 
-def start_graspd(binary, directory):
+def sync_steps(size):
+    """The same of the runs in which the tool plays the remotes."""
+    catchup_keys = ["catchup_to_verification", "share_of_machine", "events_per_s", "relay_cpu_s", "client_cpu_s",
+                    "verify_us", "events_sent", "bytes_up", "bytes_up_filters", "bytes_down", "relay_rss_peak_kib"]
+    equal_keys = ["bytes", "bytes_up", "bytes_up_filters", "bytes_down", "neg_sessions", "relay_cpu_s", "compared_s"]
+    round_keys = [f"{name}_{key}" for name in ("announcement_ok", "dial_beyond_ok", "stored_beyond_ok",
+                                               "issue_to_client") for key in ("p50_ms", "p99_ms")]
+    idle_keys = ["relay_anonymous_mb", "relay_anonymous_bytes_per_remote", "relay_cpu_percent_while_idle"]
+    yield "catchup", ["catchup", "--count", size, "--verify-baseline"], catchup_keys
+    yield "catchup, 50 ms away", ["catchup", "--count", size, "--verify-baseline", "--delay", 25], catchup_keys
+    yield "catchup, all there", ["catchup", "--count", size, "--issues", 100, "--equal"], equal_keys
+    yield "discovery", ["discovery", "--rounds", 200], round_keys
+    yield "idle remotes", ["discovery", "--idle", 500, "--hold", 20], idle_keys
+
+
+OPEN = ["--policy-mode", "open"]
+SYNCING = ["--policy-mode", "archive", "--sync-allow-cidrs", "127.0.0.0/8", "--sync-startup-delay", "0s",
+           "--sync-max-remotes", "10000", "--sync-new-remotes-per-minute", "100000",
+           "--limits-author-rate-factor", "0", "--limits-address-rate-factor", "0"]
+
+
+def start_graspd(binary, directory, settings):
     """A graspd on an empty store, and its URL."""
     store = directory / "store"
     shutil.rmtree(store, ignore_errors=True)
-    command = [binary, "serve", "--store", f"lmdb:{store}", "--policy-mode", "open", "--relay-listen", "127.0.0.1:0",
+    command = [binary, "serve", "--store", f"lmdb:{store}", *settings, "--relay-listen", "127.0.0.1:0",
                "--admin-listen", "", "--ops-listen", "", "--limits-events-per-second", "0",
                "--limits-reqs-per-second", "0", "--limits-connections-per-address", "10000"]
-    print("    " + shlex.join(map(str, command)))
+    print("\n    " + shlex.join(map(str, command)))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GRASPD_")}
     with open(directory / "graspd.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
@@ -66,12 +89,12 @@ def start_graspd(binary, directory):
     return process, "ws://" + line[len(READY_PREFIX):].split()[0]
 
 
-def measure(bench, directory, url, pid, size):
+def measure(bench, directory, url, pid, runs):
     events = directory / "events.jsonl"
-    with open(directory / "results.jsonl", "w", encoding="utf-8") as results:
-        for name, arguments, keys in steps(size):
+    with open(directory / "results.jsonl", "a", encoding="utf-8") as results:
+        for name, arguments, keys in runs:
             command = [bench, arguments[0], "--url", url, "--pid", str(pid), *map(str, arguments[1:])]
-            if "--first" not in command and arguments[0] != "idle":
+            if "--first" not in command and arguments[0] not in ("idle", "catchup", "discovery"):
                 command += ["--events", str(events)]
             run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
             results.write(run.stdout)
@@ -84,12 +107,22 @@ def measure(bench, directory, url, pid, size):
                     print(f"| `{key}` | {figures[key]} |", flush=True)
 
 
+def measure_new(options, settings, runs):
+    process, url = start_graspd(options.graspd, options.dir, settings)
+    try:
+        measure(options.bench, options.dir, url, process.pid, runs)
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--graspd", default=ROOT / "build/release/bin/graspd")
     parser.add_argument("--bench", default=ROOT / "build/release/bin/graspd-bench")
     parser.add_argument("--dir", default=ROOT / "build/bench", type=pathlib.Path, help="on the disk to measure")
     parser.add_argument("--events", default=100_000, type=int, help="of ingest; negentropy has ten times as many")
+    parser.add_argument("--part", choices=("relay", "sync"), help="instead of both")
     parser.add_argument("--url", help="a relay that runs already, with --pid")
     parser.add_argument("--pid", type=int)
     options = parser.parse_args()
@@ -98,15 +131,15 @@ def main():
     options.dir.mkdir(parents=True, exist_ok=True)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    (options.dir / "results.jsonl").unlink(missing_ok=True)
     if options.url:
-        measure(options.bench, options.dir, options.url, options.pid, options.events)
+        measure(options.bench, options.dir, options.url, options.pid, steps(options.events))
         return
-    process, url = start_graspd(options.graspd, options.dir)
-    try:
-        measure(options.bench, options.dir, url, process.pid, options.events)
-    finally:
-        process.terminate()
-        process.wait()
+    if options.part != "sync":
+        measure_new(options, OPEN, steps(options.events))
+    if options.part != "relay":
+        for run in sync_steps(options.events):
+            measure_new(options, SYNCING, [run])
 
 
 if __name__ == "__main__":

@@ -216,7 +216,8 @@ class EventStore {
   using ItemVisitor =
       std::function<absl::Status(const negentropy::Item& item, std::optional<uint64_t> expiration)>;
   /// Visits all events that match `filter` (limit ignored), unexpired, in served order: newest
-  /// first, ties by lower id; all of one state of the store. Errors: the visitor's, which must not
+  /// first, ties by lower id; all of one state of the store. For reconciliation: a backend that
+  /// finds tags by a keyed hash may rely on 64 bits of it. Errors: the visitor's, which must not
   /// call the store, as they are.
   virtual absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
                                   const ItemVisitor& visit) = 0;

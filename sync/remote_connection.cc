@@ -247,20 +247,19 @@ void RemoteConnection::UpdateReading() {
 
 void RemoteConnection::Strike() { Note(BadMessage{}); }
 
+// What was delivered is told together with its verdicts, or many at a time; the rest at once.
 void RemoteConnection::Note(RemoteNote note) {
+  const bool can_wait = std::holds_alternative<Delivered>(note);
   notes_.push_back(std::move(note));
-  if (notes_.size() > 1) return UpdateReading();
+  UpdateReading();
+  if ((can_wait && notes_.size() < kNotesAtOnce) || std::exchange(flush_posted_, true)) return;
   thread_.Post([weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->FlushInTurn();
+    if (auto self = weak.lock()) self->Flush();
   });
 }
 
-// One batch at a time: what comes while the sync thread is at it goes together with the next.
-void RemoteConnection::FlushInTurn() {
-  if (notes_in_flight_ == 0) Flush();
-}
-
 void RemoteConnection::Flush() {
+  flush_posted_ = false;
   if (notes_.empty()) return;
   notes_in_flight_ += notes_.size();
   UpdateReading();
@@ -272,7 +271,6 @@ void RemoteConnection::Flush() {
       auto self = weak.lock();
       if (!self) return;
       self->notes_in_flight_ -= count;
-      self->FlushInTurn();
       self->UpdateReading();
     });
   });

@@ -85,7 +85,7 @@ class RemoteConnection final : public net::DialHandler,
   /// A longer challenge is not signed.
   static constexpr size_t kChallengeBytes = 128;
   /// Reading stops while the sync thread has this many reports to deal with.
-  static constexpr size_t kNotesInFlight = 10'000;
+  static constexpr size_t kNotesInFlight = 10'000, kNotesAtOnce = 256;
 
   /// Without a key, challenges stay unanswered. The clock outlives the connection.
   RemoteConnection(ConnectionId id, net::IoThread& thread, base::Executor& sync_thread,
@@ -126,7 +126,6 @@ class RemoteConnection final : public net::DialHandler,
   void Strike();
   void UpdateReading();
   void Note(RemoteNote note);
-  void FlushInTurn();
   void Flush();
   void Tell(std::function<void(RemoteListener&)> what);
 
@@ -145,6 +144,7 @@ class RemoteConnection final : public net::DialHandler,
   std::deque<std::string> recently_closed_;
   std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
   std::vector<RemoteNote> notes_;
+  bool flush_posted_ = false;
   size_t notes_in_flight_ = 0;  // posted to the sync thread and not dealt with
   uint64_t chatter_ = 0, unwanted_ = 0;
   bool reading_paused_ = false;

@@ -164,14 +164,21 @@ TEST_F(RemoteConnectionTest, WhatWasAskedForGoesToIngestWithItsSource) {
   const auto issue = NextIssue();
   Hear("live", issue);
   EXPECT_THAT(sink_.submitted, ElementsAre(std::pair(issue.id, storage::Source::kLive)));
-  ASSERT_EQ(listener_->Count<Delivered>(), 1u);
-  EXPECT_EQ(std::get<Delivered>(listener_->notes[0]).id, issue.id);
   On([this, id = issue.id] {
     const ingest::Result result{id, ingest::Code::kStored, ""};
     sink_.on_results({&result, 1});
   });
+  ASSERT_EQ(listener_->Count<Delivered>(), 1u);
+  EXPECT_EQ(std::get<Delivered>(listener_->notes[0]).id, issue.id);
   ASSERT_THAT(listener_->judged, SizeIs(1));
   EXPECT_EQ(listener_->judged[0].source, storage::Source::kLive);
+}
+
+TEST_F(RemoteConnectionTest, DeliveriesAreReportedTogether) {
+  for (size_t i = 1; i < RemoteConnection::kNotesAtOnce; ++i) Hear("live", NextIssue());
+  EXPECT_EQ(listener_->Count<Delivered>(), 0u);
+  Hear("live", NextIssue());
+  EXPECT_EQ(listener_->Count<Delivered>(), RemoteConnection::kNotesAtOnce);
 }
 
 TEST_F(RemoteConnectionTest, ADeliveryIsReportedBeforeItsVerdictHoweverQuickThatIs) {

@@ -13,9 +13,6 @@ namespace graspd::bench {
 /// events.
 absl::StatusOr<double> VerifySecondsPerEvent(const EventSet& events, size_t count);
 
-/// Verifications a second of the whole machine: every core at it, the same events.
-absl::StatusOr<double> VerificationsPerSecond(const EventSet& events, size_t count);
-
 /// CPU seconds of one send() of `bytes` over loopback, on one thread, to `sockets` connections in
 /// turn, which another thread reads; about `sends` of them. On loopback a send includes the
 /// receiver's half of TCP, as it does for a relay.

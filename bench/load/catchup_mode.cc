@@ -1,162 +1,268 @@
-// One relay that has everything: how fast the relay under test fetches it, or finds that it has it.
+// graspd catches up with a remote, which this tool plays.
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "bench/load/baselines.h"
 #include "bench/load/delay_line.h"
-#include "bench/load/publisher.h"
 #include "bench/load/relay_text.h"
-#include "bench/load/remote.h"
-#include "bench/load/repository_events.h"
+#include "bench/load/remote_relay.h"
+#include "bench/load/repo_events.h"
 #include "bench/load/run.h"
+#include "nostr/filter.h"
 
 namespace graspd::bench {
 namespace {
 
-constexpr size_t kRepositories = 10, kIssuesEach = 100, kVerifySample = 20'000;
-constexpr size_t kLoadConnections = 8;
-constexpr auto kQuiet = std::chrono::milliseconds(1500);  // then nothing comes any more
-constexpr auto kPoll = std::chrono::milliseconds(20);
+using std::chrono::milliseconds;
 
-absl::Status PublishAll(Client& client, const EventSet& events, const Run& run) {
-  GRASPD_ASSIGN_OR_RETURN(const auto outcome,
-                          Publish(client, events, run.options.in_flight, run.progress));
-  if (outcome.refused == 0) return absl::OkStatus();
-  return absl::AbortedError(
-      fmt::format("{} events were refused: {}", outcome.refused, outcome.first_refusal));
-}
+constexpr size_t kRepos = 5, kVerifySample = 20'000;
+constexpr size_t kLastIds = 500;
+constexpr auto kLook = milliseconds(50);
+// Longer than the relay needs to look up a million events for the next of its filters.
+constexpr auto kQuiet = std::chrono::seconds(5);
 
-EventSet Announcements(const RepositoryMaker& maker, const std::vector<std::string>& relays,
-                       uint64_t version) {
-  std::vector<nostr::Event> events;
-  for (size_t r = 0; r < kRepositories; ++r) {
-    events.push_back(maker.Announcement(r, relays, version));
+double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+/// What a run is made of; the remote has all events, and announcements that name it.
+struct Setup {
+  RepoEventMaker maker;
+  EventSet events;
+  std::vector<std::string> announcements;  // JSON
+  net::IoPool pool{1, "remote"};
+  std::unique_ptr<RemoteRelay> remote;
+  std::unique_ptr<DelayLine> line;
+};
+
+absl::StatusOr<std::unique_ptr<Setup>> MakeSetup(const Run& run) {
+  const Options& options = run.options;
+  const size_t issues = std::min(options.issues, options.count);
+  RepoEventMaker maker(options.seed, options.now, kRepos, issues);
+  auto events = SignRepoEvents(maker, options.count, run.progress);
+  auto setup = std::make_unique<Setup>(std::move(maker), std::move(events));
+  GRASPD_ASSIGN_OR_RETURN(setup->remote, RemoteRelay::Start(setup->pool, run.clock));
+  std::string url = setup->remote->url();
+  if (options.delay > 0) {
+    const auto delay = std::chrono::duration_cast<base::Duration>(
+        std::chrono::duration<double, std::milli>(options.delay));
+    GRASPD_ASSIGN_OR_RETURN(setup->line, DelayLine::Start(setup->remote->port(), delay, run.clock));
+    url = fmt::format("ws://127.0.0.1:{}", setup->line->port());
   }
-  return EventSet::Of(events);
+  for (size_t i = 0; i < kRepos; ++i) {
+    setup->announcements.push_back(
+        nostr::EventJson(setup->maker.Announcement(i, {url}, run.clock.UnixNow())));
+  }
+  for (size_t i = 0; i < setup->events.size(); ++i) {
+    GRASPD_RETURN_IF_ERROR(setup->remote->Add(setup->events.json(i)));
+  }
+  for (const auto& json : setup->announcements) GRASPD_RETURN_IF_ERROR(setup->remote->Add(json));
+  return setup;
 }
 
-/// How many of the events the relay has (NIP-45).
-absl::StatusOr<uint64_t> CountStored(Client& client) {
-  std::optional<uint64_t> count;
-  client.set_on_text([&](size_t, std::string_view message) {
-    const size_t at = message.find("\"count\":");
-    if (!message.starts_with("[\"COUNT\"") || at == message.npos) return Unexpected(Scan(message));
-    std::from_chars(message.data() + at + 8, message.data() + message.size(), count.emplace());
-    return absl::OkStatus();
+/// Publishes and counts, over one connection.
+class Asker {
+ public:
+  explicit Asker(Client& client) : client_(client) {
+    client_.set_on_text([this](size_t, std::string_view text) { return OnText(text); });
+  }
+
+  absl::Status Publish(std::string_view event_json) {
+    answered_ = false;
+    client_.Send(0, {R"(["EVENT",)", event_json, "]"});
+    return Wait();
+  }
+
+  /// Reads what comes for 50 ms at most.
+  absl::Status Look() { return client_.Turn(kLook); }
+
+  absl::StatusOr<size_t> Count(std::string_view filters) {
+    answered_ = false;
+    client_.Send(0, {R"(["COUNT","c",)", filters, "]"});
+    GRASPD_RETURN_IF_ERROR(Wait());
+    return count_;
+  }
+
+ private:
+  absl::Status Wait() {
+    GRASPD_RETURN_IF_ERROR(client_.Flush());
+    return client_.RunUntil([this] { return answered_; });
+  }
+
+  absl::Status OnText(std::string_view message) {
+    constexpr std::string_view kCount = R"("count":)";
+    const RelayText text = Scan(message);
+    const size_t at = text.rest.find(kCount);
+    if (text.verb == RelayText::Verb::kOk) {
+      answered_ = true;
+      if (text.accepted()) return absl::OkStatus();
+      return absl::AbortedError(fmt::format("an announcement was refused: {}", message));
+    }
+    if (text.verb == RelayText::Verb::kOther && at != text.rest.npos) {
+      const auto digits = text.rest.substr(at + kCount.size());
+      std::from_chars(digits.data(), digits.data() + digits.size(), count_);
+      answered_ = true;
+      return absl::OkStatus();
+    }
+    return Unexpected(text);
+  }
+
+  Client& client_;
+  bool answered_ = false;
+  size_t count_ = 0;
+};
+
+/// Looks at the remote every 50 ms until `done` likes what it sees. Errors: kDeadlineExceeded when
+/// the remote has heard nothing for so long as --timeout says.
+template <typename Done>
+absl::Status AwaitRemote(const Run& run, const Setup& setup, Asker& asker, Done done) {
+  const auto start = run.clock.Now();
+  while (true) {
+    const auto stats = setup.remote->stats();
+    if (done(stats)) return absl::OkStatus();
+    const auto last = std::max(start, stats.last_traffic);
+    if (Seconds(run.clock.Now() - last) > run.options.timeout) {
+      return absl::DeadlineExceededError(
+          fmt::format("the remote has sent {} events, and then heard nothing for too long (does "
+                      "the relay sync, and from 127.0.0.0/8?)",
+                      stats.delivered));
+    }
+    run.progress.Show("events sent by the remote", stats.delivered);
+    GRASPD_RETURN_IF_ERROR(asker.Look());
+  }
+}
+
+absl::Status AwaitQuiet(const Run& run, const Setup& setup, Asker& asker) {
+  return AwaitRemote(run, setup, asker, [&](const RemoteRelay::Stats& stats) {
+    return stats.neg_opens > 0 && stats.neg_running == 0 &&
+           run.clock.Now() - stats.last_traffic >= kQuiet;
   });
-  client.Send(0, {R"(["COUNT","c",{"kinds":[1621,1111]}])"});
-  GRASPD_RETURN_IF_ERROR(client.Flush());
-  GRASPD_RETURN_IF_ERROR(client.RunUntil([&] { return count.has_value(); }));
-  return *count;
 }
 
-/// Until the remote has delivered all and the relay has stored it.
-absl::Status AwaitAll(const Run& run, Client& client, const Remote& remote, uint64_t count) {
-  const auto give_up = run.clock.Now() + std::chrono::duration_cast<base::Duration>(
-                                             std::chrono::duration<double>(run.options.timeout));
-  for (;;) {
-    const uint64_t sent = remote.counts().events_sent;
-    run.progress.Show("events fetched", sent);
-    if (sent >= count) {
-      GRASPD_ASSIGN_OR_RETURN(const uint64_t stored, CountStored(client));
-      if (stored >= count) return absl::OkStatus();
+absl::Status AwaitCount(const Run& run, Asker& asker, std::string_view filters, size_t wanted) {
+  const auto start = run.clock.Now();
+  while (true) {
+    GRASPD_ASSIGN_OR_RETURN(const size_t count, asker.Count(filters));
+    if (count == wanted) return absl::OkStatus();
+    if (Seconds(run.clock.Now() - start) > run.options.timeout) {
+      return absl::DeadlineExceededError(
+          fmt::format("the relay has {} of {} events", count, wanted));
     }
-    if (run.clock.Now() > give_up) {
-      return absl::DeadlineExceededError(fmt::format("{} of {} events were fetched", sent, count));
-    }
-    std::this_thread::sleep_for(kPoll);
+    GRASPD_RETURN_IF_ERROR(asker.Look());
   }
 }
 
-/// Until every reconciliation has ended and nothing has come for kQuiet; when the last thing came.
-absl::StatusOr<base::SteadyTime> AwaitQuiet(const Run& run, const Remote& remote) {
-  const auto give_up = run.clock.Now() + std::chrono::duration_cast<base::Duration>(
-                                             std::chrono::duration<double>(run.options.timeout));
-  const Remote::Counts& counts = remote.counts();
-  for (;;) {
-    const base::SteadyTime last{std::chrono::nanoseconds(counts.last_activity)};
-    if (counts.reconciliations_closed > 0 &&
-        counts.reconciliations_open == counts.reconciliations_closed &&
-        run.clock.Now() - last > kQuiet) {
-      return last;
-    }
-    if (run.clock.Now() > give_up) return absl::DeadlineExceededError("it does not come to rest");
-    std::this_thread::sleep_for(kPoll);
-  }
+// First the latest ones, which costs the relay little, then all.
+absl::Status AwaitStored(const Run& run, const Setup& setup, Asker& asker) {
+  nostr::Filter latest;
+  latest.ids = setup.remote->LastDelivered(kLastIds);
+  latest.Normalize();
+  GRASPD_RETURN_IF_ERROR(AwaitCount(run, asker, nostr::FilterJson(latest), latest.ids->size()));
+  return AwaitCount(run, asker, RepoFiltersJson(setup.maker), setup.events.size());
 }
 
-void ReportTraffic(const Remote& remote, Report& report) {
-  const Remote::Counts& counts = remote.counts();
-  report.Result("events_fetched", counts.events_sent.load());
-  report.Result("reconciliations", counts.reconciliations_open.load());
-  report.Result("reqs", counts.live.load());
-  report.Result("bytes_up", counts.bytes_in.load());
-  report.Result("bytes_down", counts.bytes_out.load());
+void ReportTraffic(const RemoteRelay::Stats& stats, std::string_view prefix, Report& report) {
+  report.Result(fmt::format("{}neg_sessions", prefix), stats.neg_opens);
+  report.Result(fmt::format("{}events_sent", prefix), stats.sent);
+  // As graspd sees it: up is what it sends.
+  report.Result(fmt::format("{}bytes_up", prefix), stats.bytes_in);
+  report.Result(fmt::format("{}bytes_up_filters", prefix), stats.filter_bytes);
+  report.Result(fmt::format("{}bytes_down", prefix), stats.bytes_out);
+}
+
+void ReportRatios(const Options& options, const Cost& cost, double verify_s, Report& report) {
+  const auto count = static_cast<double>(options.count);
+  report.Result("verify_us", verify_s * 1e6);
+  const double cores = std::thread::hardware_concurrency();
+  report.Result("share_of_machine", count / cost.wall_s * verify_s / cores);
+  if (!cost.relay) return;
+  report.Result("catchup_to_verification", cost.relay->cpu_s() / count / verify_s);
+}
+
+absl::Status CatchUp(const Run& run, Setup& setup, double verify_before) {
+  GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(1));
+  Asker asker(*client);
+  // The remote has the other announcements too: they are found there.
+  GRASPD_RETURN_IF_ERROR(asker.Publish(setup.announcements[0]));
+  GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
+  const size_t all = setup.events.size() + setup.announcements.size() - 1;
+  GRASPD_RETURN_IF_ERROR(AwaitRemote(
+      run, setup, asker, [&](const RemoteRelay::Stats& stats) { return stats.delivered >= all; }));
+  GRASPD_RETURN_IF_ERROR(AwaitStored(run, setup, asker));
+  GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
+  run.report.Result("events_per_s", static_cast<double>(setup.events.size()) / cost.wall_s);
+  run.report.Result("", cost);
+  ReportTraffic(setup.remote->stats(), "", run.report);
+  if (run.options.verify_baseline) {
+    GRASPD_ASSIGN_OR_RETURN(const double after, VerifySecondsPerEvent(setup.events, kVerifySample));
+    ReportRatios(run.options, cost, (verify_before + after) / 2, run.report);
+  }
+  // What is compared after everything is there.
+  GRASPD_RETURN_IF_ERROR(AwaitQuiet(run, setup, asker));
+  GRASPD_ASSIGN_OR_RETURN(const auto settled, meter.End());
+  if (settled.relay) run.report.Result("settled_relay_cpu_s", settled.relay->cpu_s());
+  ReportTraffic(setup.remote->stats(), "settled_", run.report);
+  return absl::OkStatus();
+}
+
+absl::Status LoadAll(const Run& run, const Setup& setup) {
+  if (run.options.no_load) return absl::OkStatus();
+  GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(1));
+  Asker asker(*client);
+  // Older than those that name the remote.
+  for (size_t i = 0; i < kRepos; ++i) {
+    const auto event = setup.maker.Announcement(i, {"wss://relay.invalid"}, run.options.now);
+    GRASPD_RETURN_IF_ERROR(asker.Publish(nostr::EventJson(event)));
+  }
+  return run.Load(setup.events);
+}
+
+absl::Status CompareEqual(const Run& run, Setup& setup) {
+  // Takes minutes, in which a connection that nobody reads would be cut.
+  GRASPD_RETURN_IF_ERROR(LoadAll(run, setup));
+  GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(1));
+  Asker asker(*client);
+  GRASPD_RETURN_IF_ERROR(AwaitCount(run, asker, RepoFiltersJson(setup.maker), setup.events.size()));
+  GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
+  const auto start = run.clock.Now();
+  for (const auto& json : setup.announcements) GRASPD_RETURN_IF_ERROR(asker.Publish(json));
+  GRASPD_RETURN_IF_ERROR(AwaitQuiet(run, setup, asker));
+  GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
+  const auto stats = setup.remote->stats();
+  run.report.Result("compared_s", Seconds(stats.last_traffic - start));
+  run.report.Result("", cost);
+  ReportTraffic(stats, "", run.report);
+  run.report.Result("bytes", stats.bytes_in + stats.bytes_out);
+  if (stats.delivered <= setup.announcements.size()) return absl::OkStatus();
+  return absl::AbortedError(fmt::format("{} events were fetched again", stats.delivered));
 }
 
 }  // namespace
 
 absl::Status RunCatchup(const Run& run) {
   const Options& options = run.options;
-  const RepositoryMaker maker(options.seed, options.now);
-  const size_t each = options.count / kRepositories;
-  if (each <= kIssuesEach) return absl::InvalidArgumentError("--count: at least 1010");
-  const uint64_t count = each * kRepositories;
-  run.report.Parameter("events", count);
-  run.report.Parameter("repositories", kRepositories);
-  run.report.Parameter("issues", kRepositories * kIssuesEach);
-  run.report.Parameter("delay_ms", options.delay);
-  auto made = maker.Events(kRepositories, kIssuesEach, each);
-  GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(kLoadConnections));
-  double machine_rate = 0;
-  {
-    const EventSet events = EventSet::Of(made);
-    GRASPD_ASSIGN_OR_RETURN(machine_rate, VerificationsPerSecond(events, kVerifySample));
-    if (options.equal) {
-      GRASPD_RETURN_IF_ERROR(PublishAll(*client, Announcements(maker, {}, 0), run));
-      if (!options.no_load) GRASPD_RETURN_IF_ERROR(PublishAll(*client, events, run));
-    }
+  run.report.Parameter("events", options.count);
+  run.report.Parameter("event_bytes", kRepoEventBytes);
+  run.report.Parameter("repositories", kRepos);
+  run.report.Parameter("issues", options.issues);
+  run.report.Parameter("delay_ms_each_way", options.delay);
+  run.report.Parameter("equal", options.equal ? 1UL : 0UL);
+  GRASPD_ASSIGN_OR_RETURN(const auto setup, MakeSetup(run));
+  if (options.equal) return CompareEqual(run, *setup);
+  double verify_s = 0;
+  if (options.verify_baseline) {
+    GRASPD_ASSIGN_OR_RETURN(verify_s, VerifySecondsPerEvent(setup->events, kVerifySample));
   }
-  GRASPD_ASSIGN_OR_RETURN(const auto remote, Remote::Start(std::move(made), 1));
-  std::string address = remote->addresses().front();
-  std::unique_ptr<DelayLine> line;
-  if (options.delay > 0) {
-    const auto delay = std::chrono::duration_cast<base::Duration>(
-        std::chrono::duration<double, std::milli>(options.delay));
-    GRASPD_ASSIGN_OR_RETURN(line, DelayLine::Start(address, delay));
-    address = line->address();
-  }
-
-  GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
-  const base::SteadyTime begin = run.clock.Now();
-  GRASPD_RETURN_IF_ERROR(PublishAll(*client, Announcements(maker, {"ws://" + address}, 1), run));
-  if (options.equal) {
-    GRASPD_ASSIGN_OR_RETURN(const base::SteadyTime end, AwaitQuiet(run, *remote));
-    GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
-    ReportTraffic(*remote, run.report);
-    run.report.Result("", cost);
-    run.report.Result("until_quiet_s", std::chrono::duration<double>(end - begin).count());
-    if (remote->counts().events_sent == 0) return absl::OkStatus();
-    return absl::AbortedError("events were fetched although both sides are equal");
-  }
-  GRASPD_RETURN_IF_ERROR(AwaitAll(run, *client, *remote, count));
-  GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
-  ReportTraffic(*remote, run.report);
-  const double rate = static_cast<double>(count) / cost.wall_s;
-  run.report.Result("events_per_s", rate);
-  run.report.Result("verifications_per_s", machine_rate);
-  run.report.Result("share_of_machine", rate / machine_rate);
-  run.report.Result("", cost);
-  if (cost.relay) {
-    run.report.Result("relay_us_per_event", cost.relay->cpu_s() / static_cast<double>(count) * 1e6);
-  }
-  return absl::OkStatus();
+  return CatchUp(run, *setup, verify_s);
 }
 
 }  // namespace graspd::bench

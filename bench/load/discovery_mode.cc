@@ -1,198 +1,243 @@
-// New relays: how soon one that an announcement names is dialled, its repository here, and what it
-// publishes later delivered; and what many of them cost while nothing happens.
+// graspd discovers remotes, which this tool plays, and follows them.
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
-#include <mutex>
-#include <optional>
-#include <thread>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
+#include "bench/load/latencies.h"
 #include "bench/load/relay_text.h"
-#include "bench/load/remote.h"
-#include "bench/load/repository_events.h"
+#include "bench/load/remote_relay.h"
+#include "bench/load/repo_events.h"
 #include "bench/load/run.h"
 
 namespace graspd::bench {
 namespace {
 
-constexpr size_t kEvents = 100, kIssues = 10;  // of each repository
-constexpr size_t kRelaysEach = 20;             // of an announcement, when remotes are idle
-constexpr auto kTurn = std::chrono::milliseconds(1);
+using std::chrono::milliseconds;
 
-/// A publisher and subscriber of the relay under test.
-class Onlooker {
+constexpr size_t kEventsOfRepo = 100, kIssuesOfRepo = 5;
+constexpr size_t kRelaysOfRepo = 20;  // graspd reads no more of one announcement
+constexpr auto kLook = milliseconds(1), kQuiet = milliseconds(100);
+
+double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+/// The client of graspd: publishes announcements, and sees what arrives of one repository.
+class Watcher {
  public:
-  explicit Onlooker(Client& client) : client_(client) {
+  Watcher(Client& client, double timeout) : client_(client), timeout_(timeout) {
     client_.set_on_text([this](size_t, std::string_view text) { return OnText(text); });
   }
 
-  absl::Status Subscribe() {
-    client_.Send(0, {R"(["REQ","all",{"kinds":[1621,1111],"limit":0}])"});
-    return Await([this] { return subscribed_; });
+  /// From here on what the filters select is counted.
+  absl::Status Subscribe(std::string_view filters) {
+    live_ = false;
+    client_.Send(0, {R"(["REQ","round",)", filters, "]"});
+    GRASPD_RETURN_IF_ERROR(Await("EOSE", [this] { return live_; }));
+    seen_ = 0;
+    return absl::OkStatus();
   }
-  /// When its OK was read.
-  absl::StatusOr<base::SteadyTime> Publish(const nostr::Event& event) {
-    ok_.reset();
+  absl::Status Publish(const nostr::Event& event) {
+    accepted_ = false;
     client_.Send(0, {R"(["EVENT",)", nostr::EventJson(event), "]"});
-    GRASPD_RETURN_IF_ERROR(Await([this] { return ok_.has_value(); }));
-    return *ok_;
+    return Await("OK", [this] { return accepted_; });
   }
-  /// Waits for so many events in all; when the last of them was read.
-  absl::StatusOr<base::SteadyTime> AwaitEvents(size_t count) {
-    GRASPD_RETURN_IF_ERROR(Await([&] { return events_ >= count; }));
-    return last_event_;
-  }
-  absl::Status Await(const std::function<bool()>& done) {
+
+  /// Turns until `done`. Errors: kDeadlineExceeded, naming `what`, when --timeout has passed.
+  template <typename Done>
+  absl::Status Await(std::string_view what, Done done) {
     GRASPD_RETURN_IF_ERROR(client_.Flush());
+    const auto start = client_.clock().Now();
     while (!done()) {
-      GRASPD_RETURN_IF_ERROR(client_.Turn(kTurn));
-      GRASPD_RETURN_IF_ERROR(client_.CheckPatience());
+      GRASPD_RETURN_IF_ERROR(client_.Turn(kLook));
+      if (Seconds(client_.clock().Now() - start) <= timeout_) continue;
+      return absl::DeadlineExceededError(fmt::format("{}: waited for too long", what));
     }
     return absl::OkStatus();
   }
-  [[nodiscard]] size_t events() const { return events_; }
+
+  [[nodiscard]] size_t seen() const { return seen_; }
+  [[nodiscard]] base::SteadyTime seen_at() const { return seen_at_; }
+  [[nodiscard]] base::SteadyTime accepted_at() const { return accepted_at_; }
 
  private:
   absl::Status OnText(std::string_view message) {
     const RelayText text = Scan(message);
     switch (text.verb) {
       case RelayText::Verb::kEvent:
-        ++events_;
-        last_event_ = client_.read_at();
+        ++seen_;
+        seen_at_ = client_.read_at();
         return absl::OkStatus();
       case RelayText::Verb::kEose:
-        subscribed_ = true;
+        live_ = true;
         return absl::OkStatus();
       case RelayText::Verb::kOk:
-        if (!text.accepted()) return absl::AbortedError(std::string(message));
-        ok_ = client_.read_at();
-        return absl::OkStatus();
+        accepted_ = true;
+        accepted_at_ = client_.read_at();
+        if (text.accepted()) return absl::OkStatus();
+        return absl::AbortedError(fmt::format("an announcement was refused: {}", message));
       default:
         return Unexpected(text);
     }
   }
 
   Client& client_;
-  bool subscribed_ = false;
-  std::optional<base::SteadyTime> ok_;
-  size_t events_ = 0;
-  base::SteadyTime last_event_;
+  const double timeout_;
+  bool live_ = false, accepted_ = false;
+  size_t seen_ = 0;
+  base::SteadyTime seen_at_, accepted_at_;
 };
 
-/// A time that another thread notes.
-class NotedTime {
- public:
-  void Note(base::SteadyTime time) {
-    const std::lock_guard lock(mutex_);
-    time_ = time;
+/// A repository and the remote that has its events, both of one round.
+struct Round {
+  RepoEventMaker maker;
+  EventSet events;
+  std::unique_ptr<RemoteRelay> remote;
+};
+
+struct Figures {
+  Latencies ok, dial, stored, issue;
+};
+
+absl::StatusOr<std::unique_ptr<Round>> MakeRound(const Run& run, net::IoPool& pool, size_t number) {
+  const Options& options = run.options;
+  RepoEventMaker maker(options.seed * 1'000'003 + number, options.now, 1, kIssuesOfRepo);
+  auto events = SignRepoEvents(maker, kEventsOfRepo, run.progress);
+  auto round = std::make_unique<Round>(std::move(maker), std::move(events), nullptr);
+  GRASPD_ASSIGN_OR_RETURN(round->remote, RemoteRelay::Start(pool, run.clock));
+  for (size_t i = 0; i < round->events.size(); ++i) {
+    GRASPD_RETURN_IF_ERROR(round->remote->Add(round->events.json(i)));
   }
-  [[nodiscard]] std::optional<base::SteadyTime> Take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(time_, std::nullopt);
-  }
+  return round;
+}
 
- private:
-  std::mutex mutex_;
-  std::optional<base::SteadyTime> time_;
-};
+// Nothing is being compared, and what is new would be told to graspd.
+bool IsSettled(const Run& run, const Round& round, const nostr::Event& next) {
+  const auto stats = round.remote->stats();
+  return stats.neg_opens > 0 && stats.neg_running == 0 &&
+         run.clock.Now() - stats.last_traffic >= kQuiet && round.remote->Listeners(next) > 0;
+}
 
-struct Delays {
-  Latencies contact, repository, live;
-};
+absl::Status PlayRound(const Run& run, const Round& round, Watcher& watcher, Figures& figures) {
+  const auto announcement = round.maker.Announcement(0, {round.remote->url()}, run.clock.UnixNow());
+  GRASPD_RETURN_IF_ERROR(watcher.Subscribe(RepoFiltersJson(round.maker)));
+  const auto sent = run.clock.Now();
+  GRASPD_RETURN_IF_ERROR(watcher.Publish(announcement));
+  const auto ok = watcher.accepted_at();
+  GRASPD_RETURN_IF_ERROR(
+      watcher.Await("the remote's events (does the relay sync, from "
+                    "127.0.0.0/8, and may it dial so many?)",
+                    [&] { return watcher.seen() >= round.events.size(); }));
+  figures.ok.Add(ok - sent);
+  const auto contact = round.remote->stats().first_contact.value_or(ok);
+  figures.dial.Add(std::max(contact - ok, base::Duration::zero()));
+  figures.stored.Add(std::max(watcher.seen_at() - ok, base::Duration::zero()));
 
-// One repository on one new relay, from its announcement to the live delivery of a new issue.
-absl::Status Round(const RepositoryMaker& maker, Remote& remote, size_t number, Onlooker& onlooker,
-                   Delays& delays) {
-  const size_t before = onlooker.events();
-  remote.Rearm();
-  const auto announcement = maker.Announcement(number, {"ws://" + remote.addresses().at(number)});
-  GRASPD_ASSIGN_OR_RETURN(const auto ok, onlooker.Publish(announcement));
-  GRASPD_ASSIGN_OR_RETURN(const auto last, onlooker.AwaitEvents(before + kEvents));
-  const base::SteadyTime contact{std::chrono::nanoseconds(remote.counts().first_contact)};
-  delays.contact.Add(std::max(contact - ok, base::Duration(0)));
-  delays.repository.Add(last - ok);
-
-  NotedTime sent;
-  remote.Publish(maker.Issue(number, kEvents), [&](base::SteadyTime time) { sent.Note(time); });
-  GRASPD_ASSIGN_OR_RETURN(const auto delivered, onlooker.AwaitEvents(before + kEvents + 1));
-  delays.live.Add(delivered - sent.Take().value_or(delivered));
+  const auto issue = round.maker.Issue(kEventsOfRepo);
+  GRASPD_RETURN_IF_ERROR(watcher.Await("the live subscription at the remote",
+                                       [&] { return IsSettled(run, round, issue); }));
+  const auto published = run.clock.Now();
+  round.remote->Publish(issue);
+  GRASPD_RETURN_IF_ERROR(
+      watcher.Await("the new issue", [&] { return watcher.seen() > round.events.size(); }));
+  figures.issue.Add(watcher.seen_at() - published);
   return absl::OkStatus();
 }
 
-absl::Status RunRounds(const Run& run, const RepositoryMaker& maker) {
-  const size_t rounds = run.options.remotes;
-  GRASPD_ASSIGN_OR_RETURN(const auto remote,
-                          Remote::Start(maker.Events(rounds, kIssues, kEvents), rounds));
+absl::Status PlayRounds(const Run& run) {
+  const size_t rounds = run.options.rounds;
+  run.report.Parameter("rounds", rounds);
+  run.report.Parameter("events_per_repository", kEventsOfRepo);
+  net::IoPool pool(1, "remote");
   GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(1));
-  Onlooker onlooker(*client);
-  GRASPD_RETURN_IF_ERROR(onlooker.Subscribe());
-  Delays delays;
+  Watcher watcher(*client, run.options.timeout);
   GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
-  for (size_t i = 0; i < rounds; ++i) {
-    GRASPD_RETURN_IF_ERROR(Round(maker, *remote, i, onlooker, delays));
-    run.progress.Show("repositories", i + 1);
+  // They stay connected: one that has gone would be dialled again in a later round.
+  std::vector<std::unique_ptr<Round>> played;
+  Figures figures;
+  absl::Status status;
+  while (status.ok() && played.size() < rounds) {
+    GRASPD_ASSIGN_OR_RETURN(auto round, MakeRound(run, pool, played.size()));
+    status = PlayRound(run, *round, watcher, figures);
+    played.push_back(std::move(round));
+    run.progress.Show("rounds", played.size());
   }
   GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
-  run.report.Result("ok_to_contact", delays.contact);
-  run.report.Result("ok_to_last_event", delays.repository);
-  run.report.Result("live", delays.live);
+  run.report.Result("announcement_ok", figures.ok);
+  run.report.Result("dial_beyond_ok", figures.dial);
+  run.report.Result("stored_beyond_ok", figures.stored);
+  run.report.Result("issue_to_client", figures.issue);
   run.report.Result("", cost);
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      fmt::format("round {}: {}", played.size(), std::string(status.message())));
+}
+
+absl::Status Announce(const Run& run, const RemoteRelay& remotes, Watcher& watcher) {
+  const size_t count = run.options.remotes;
+  const RepoEventMaker maker(run.options.seed, run.options.now,
+                             (count + kRelaysOfRepo - 1) / kRelaysOfRepo, 0);
+  for (size_t i = 0; i < maker.repos(); ++i) {
+    std::vector<std::string> urls;
+    const size_t end = std::min(count, (i + 1) * kRelaysOfRepo);
+    for (size_t r = i * kRelaysOfRepo; r < end; ++r) urls.push_back(remotes.url(r));
+    GRASPD_RETURN_IF_ERROR(watcher.Publish(maker.Announcement(i, urls, run.clock.UnixNow())));
+  }
   return absl::OkStatus();
 }
 
-absl::Status RunIdleRemotes(const Run& run, const RepositoryMaker& maker) {
-  const size_t count = run.options.remotes;
-  GRASPD_ASSIGN_OR_RETURN(const auto remote, Remote::Start({}, count));
+void ReportIdle(const Options& options, const Cost& whole, const Cost& idle, Report& report) {
+  report.Result("", whole);
+  if (!whole.relay || !idle.relay) return;
+  const auto before = static_cast<double>(whole.relay->before.anonymous_kib);
+  const auto after = static_cast<double>(idle.relay->after.anonymous_kib);
+  report.Result("relay_anonymous_mb", (after - before) * 1024 / 1e6);
+  report.Result("relay_anonymous_bytes_per_remote",
+                (after - before) * 1024 / static_cast<double>(options.remotes));
+  report.Result("relay_cpu_s_while_idle", idle.relay->cpu_s());
+  report.Result("relay_cpu_percent_while_idle", idle.relay->cpu_s() / idle.wall_s * 100);
+}
+
+absl::Status HoldRemotes(const Run& run) {
+  const Options& options = run.options;
+  run.report.Parameter("remotes", options.remotes);
+  run.report.Parameter("hold_s", options.hold);
+  net::IoPool pool(1, "remote");
+  GRASPD_ASSIGN_OR_RETURN(const auto remotes, RemoteRelay::Start(pool, run.clock, options.remotes));
   GRASPD_ASSIGN_OR_RETURN(const auto client, run.Connect(1));
-  Onlooker onlooker(*client);
+  Watcher watcher(*client, options.timeout);
   GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
-  for (size_t at = 0; at < count; at += kRelaysEach) {
-    std::vector<std::string> relays;
-    for (size_t i = at; i < std::min(at + kRelaysEach, count); ++i) {
-      relays.push_back("ws://" + remote->addresses()[i]);
-    }
-    GRASPD_RETURN_IF_ERROR(onlooker.Publish(maker.Announcement(at, relays)).status());
-  }
-  const Remote::Counts& counts = remote->counts();
-  // All connected, and everything that begins a connection over.
-  const auto settled = [&] {
-    const base::SteadyTime last{std::chrono::nanoseconds(counts.last_activity)};
-    return counts.open >= count && run.clock.Now() - last > std::chrono::seconds(3);
-  };
-  const auto give_up = run.clock.Now() + std::chrono::duration_cast<base::Duration>(
-                                             std::chrono::duration<double>(run.options.timeout));
-  while (!settled()) {
-    if (run.clock.Now() > give_up) {
-      return absl::DeadlineExceededError(
-          fmt::format("{} of {} remotes are connected", counts.open.load(), count));
-    }
-    run.progress.Show("remotes connected", counts.open);
-    GRASPD_RETURN_IF_ERROR(client->Turn(std::chrono::milliseconds(20)));
-  }
+  GRASPD_RETURN_IF_ERROR(Announce(run, *remotes, watcher));
+  const auto status = watcher.Await("the remotes' connections", [&] {
+    const auto stats = remotes->stats();
+    return stats.connections >= options.remotes && stats.neg_running == 0 &&
+           Seconds(run.clock.Now() - stats.last_traffic) > 1;
+  });
+  run.report.Result("remotes_connected", remotes->stats().connections);
+  GRASPD_RETURN_IF_ERROR(status);
+  GRASPD_ASSIGN_OR_RETURN(const auto connected, meter.End());
   GRASPD_ASSIGN_OR_RETURN(const auto idle_meter, run.Measure());
-  std::this_thread::sleep_for(std::chrono::duration<double>(run.options.hold));
-  GRASPD_ASSIGN_OR_RETURN(const auto idle, idle_meter.End());
-  GRASPD_ASSIGN_OR_RETURN(const auto whole, meter.End());
-  run.report.Parameter("hold_s", run.options.hold);
-  run.report.Result("", whole);
-  if (idle.relay) {
-    const double grown = static_cast<double>(whole.relay->after.anonymous_kib) -
-                         static_cast<double>(whole.relay->before.anonymous_kib);
-    run.report.Result("relay_anonymous_growth_kib", grown);
-    run.report.Result("relay_cores_while_idle", idle.relay->cpu_s() / idle.wall_s);
+  const auto end = run.clock.Now() + std::chrono::duration_cast<base::Duration>(
+                                         std::chrono::duration<double>(options.hold));
+  for (auto now = run.clock.Now(); now < end; now = run.clock.Now()) {
+    GRASPD_RETURN_IF_ERROR(client->Turn(end - now));
   }
-  return absl::OkStatus();
+  GRASPD_ASSIGN_OR_RETURN(const auto idle, idle_meter.End());
+  ReportIdle(options, connected, idle, run.report);
+  if (remotes->stats().connections >= options.remotes) return absl::OkStatus();
+  return absl::AbortedError("remotes were lost while they were idle");
 }
 
 }  // namespace
 
 absl::Status RunDiscovery(const Run& run) {
-  run.report.Parameter("remotes", run.options.remotes);
-  const RepositoryMaker maker(run.options.seed, run.options.now);
-  return run.options.idle ? RunIdleRemotes(run, maker) : RunRounds(run, maker);
+  return run.options.remotes > 0 ? HoldRemotes(run) : PlayRounds(run);
 }
 
 }  // namespace graspd::bench

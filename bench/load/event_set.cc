@@ -110,24 +110,8 @@ nostr::Event EventMaker::Make(size_t i) const {
   return event;
 }
 
-EventSet::EventSet(std::string text) : EventSet(std::move(text), {}) {}
-
-EventSet EventSet::Of(const std::vector<nostr::Event>& events) {
-  std::string text;
-  std::vector<size_t> ends;
-  ends.reserve(events.size());
-  for (const auto& event : events) {
-    text += nostr::EventJson(event);
-    ends.push_back(text.size());
-  }
-  return EventSet(std::move(text), std::move(ends));
-}
-
-EventSet::EventSet(std::string text, std::vector<size_t> ends)
-    : text_(std::move(text)), ends_(std::move(ends)) {
-  if (ends_.empty()) {
-    for (size_t end = kEventBytes; end <= text_.size(); end += kEventBytes) ends_.push_back(end);
-  }
+EventSet::EventSet(std::string text, size_t event_bytes)
+    : text_(std::move(text)), event_bytes_(event_bytes) {
   by_id_.reserve(size());
   for (size_t i = 0; i < size(); ++i) by_id_.emplace(id(i), static_cast<uint32_t>(i));
 }

@@ -42,19 +42,17 @@ class EventMaker {
   std::vector<nostr::SecretKey> keys_;
 };
 
-/// Events in one piece of memory. Thread-compatible.
+/// Consecutive events in one piece of memory. Thread-compatible.
 class EventSet {
  public:
-  /// Takes the JSON of all events, kEventBytes each.
-  explicit EventSet(std::string text);
-  static EventSet Of(const std::vector<nostr::Event>& events);
+  /// Takes the JSON of all events, `event_bytes` each.
+  explicit EventSet(std::string text, size_t event_bytes = kEventBytes);
   EventSet(EventSet&&) = default;
   EventSet& operator=(EventSet&&) = default;
 
-  [[nodiscard]] size_t size() const { return ends_.size(); }
+  [[nodiscard]] size_t size() const { return text_.size() / event_bytes_; }
   [[nodiscard]] std::string_view json(size_t i) const {
-    const size_t begin = i == 0 ? 0 : ends_[i - 1];
-    return std::string_view(text_).substr(begin, ends_[i] - begin);
+    return std::string_view(text_).substr(i * event_bytes_, event_bytes_);
   }
   /// 64 hex digits.
   [[nodiscard]] std::string_view id(size_t i) const;
@@ -62,10 +60,8 @@ class EventSet {
   [[nodiscard]] std::optional<size_t> Find(std::string_view id) const;
 
  private:
-  EventSet(std::string text, std::vector<size_t> ends);
-
   std::string text_;
-  std::vector<size_t> ends_;
+  size_t event_bytes_;
   absl::flat_hash_map<std::string_view, uint32_t> by_id_;  // keys point into text_
 };
 

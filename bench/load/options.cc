@@ -25,8 +25,8 @@ constexpr std::array kModes = {
     ModeInfo{Mode::kFanout, "fanout", "publish to many live subscriptions, count every delivery"},
     ModeInfo{Mode::kIdle, "idle", "open many connections, and what each costs"},
     ModeInfo{Mode::kNegentropy, "negentropy", "reconcile with the relay (NIP-77)"},
-    ModeInfo{Mode::kCatchup, "catchup", "be a remote that has everything the relay lacks"},
-    ModeInfo{Mode::kDiscovery, "discovery", "be remotes that the relay hears of one by one"},
+    ModeInfo{Mode::kCatchup, "catchup", "be the remote that graspd catches up with"},
+    ModeInfo{Mode::kDiscovery, "discovery", "be the remotes that graspd discovers, and follows"},
 };
 
 using Field = std::variant<bool Options::*, size_t Options::*, double Options::*,
@@ -37,10 +37,9 @@ constexpr unsigned kIngest = Bit(Mode::kIngest), kReq = Bit(Mode::kReq),
                    kFanout = Bit(Mode::kFanout), kIdle = Bit(Mode::kIdle),
                    kNegentropy = Bit(Mode::kNegentropy), kCatchup = Bit(Mode::kCatchup),
                    kDiscovery = Bit(Mode::kDiscovery);
-constexpr unsigned kSync = kCatchup | kDiscovery;
-constexpr unsigned kAll = kIngest | kReq | kFanout | kIdle | kNegentropy | kSync;
-constexpr unsigned kWithFile = kIngest | kReq | kFanout | kNegentropy;
-constexpr unsigned kLoading = kReq | kNegentropy | kCatchup;
+constexpr unsigned kAll = kIngest | kReq | kFanout | kIdle | kNegentropy | kCatchup | kDiscovery;
+constexpr unsigned kWithEvents = kAll & ~kIdle, kFromFile = kWithEvents & ~kCatchup & ~kDiscovery,
+                   kLoading = kReq | kNegentropy | kCatchup;
 
 struct OptionSpec {
   std::string_view name;
@@ -58,19 +57,19 @@ const std::vector<OptionSpec>& Specs() {
        "fail when nothing has come from the relay for so long"},
       {"connections", kIngest | kReq | kFanout | kIdle, "N", &Options::connections,
        "connections (in fanout: subscribers; the publisher has one more)"},
-      {"count", kWithFile | kCatchup, "N", &Options::count, "events"},
-      {"first", kWithFile, "I", &Options::first,
+      {"count", kFromFile | kCatchup, "N", &Options::count, "events"},
+      {"first", kFromFile, "I", &Options::first,
        "start at the I-th event of the seed: for events that the relay does not have yet"},
-      {"seed", kWithFile | kSync, "N", &Options::seed,
-       "which events: equal seeds give equal events"},
-      {"now", kWithFile | kSync, "UNIX", &Options::now,
+      {"seed", kWithEvents, "N", &Options::seed, "which events: equal seeds give equal events"},
+      {"now", kWithEvents, "UNIX", &Options::now,
        "created_at of event 0, about; it rises by one second an event"},
-      {"events", kWithFile, "FILE", &Options::events,
+      {"events", kFromFile, "FILE", &Options::events,
        "keep the signed events in FILE (gzip if it ends in .gz) and take them from there"},
-      {"no-load", kLoading, "", &Options::no_load, "the relay holds the events already"},
+      {"no-load", kLoading, "", &Options::no_load,
+       "the relay holds the events already (catchup: with --equal)"},
       {"in-flight", kIngest | kLoading, "N", &Options::in_flight,
        "events that one connection sends ahead of their OKs"},
-      {"verify-baseline", kIngest, "", &Options::verify_baseline,
+      {"verify-baseline", kIngest | kCatchup, "", &Options::verify_baseline,
        "measure the verification of the same signatures alone, and the ratio"},
       {"filter", kReq | kIdle | kFanout | kNegentropy, "FILTER", &Options::filters,
        "a filter as JSON; req: or kinds500, or authors20, may be repeated"},
@@ -85,11 +84,15 @@ const std::vector<OptionSpec>& Specs() {
        "of the items are on one side only, half of them on each"},
       {"frame-bytes", kNegentropy, "N", &Options::frame_bytes,
        "our largest message, before hex; 0 = no limit"},
-      {"delay", kCatchup, "MS", &Options::delay, "put the remote so far away, each way"},
-      {"equal", kCatchup, "", &Options::equal, "publish everything to the relay before"},
-      {"remotes", kDiscovery, "N", &Options::remotes, "relays, each with a repository"},
-      {"idle", kDiscovery, "", &Options::idle,
-       "instead, all at once and without events, and what they cost while nothing happens"},
+      {"issues", kCatchup, "N", &Options::issues,
+       "so many of the events are issues, the rest comments on them; each costs filters"},
+      {"delay", kCatchup, "MS", &Options::delay,
+       "hold back what goes to the remote, and what comes from it, for so long"},
+      {"equal", kCatchup, "", &Options::equal,
+       "first publish all events, so that there is nothing to catch up with"},
+      {"rounds", kDiscovery, "N", &Options::rounds, "repositories, each with a remote of its own"},
+      {"idle", kDiscovery, "N", &Options::remotes,
+       "instead, N remotes that have nothing, and what they cost"},
   };
   return specs;
 }
@@ -146,13 +149,20 @@ absl::Status Check(const Options& options) {
   const std::pair<std::string_view, size_t> positive[] = {
       {"connections", options.connections}, {"count", options.count},
       {"in-flight", options.in_flight},     {"burst", options.burst},
-      {"queries", options.queries},         {"remotes", options.remotes},
+      {"queries", options.queries},         {"rounds", options.rounds},
+      {"issues", options.issues},
   };
   for (const auto& [name, value] : positive) {
     if (value == 0) return absl::InvalidArgumentError(fmt::format("--{} must be positive", name));
   }
   if (options.timeout <= 0) return absl::InvalidArgumentError("--timeout must be positive");
   if (options.difference > 100) return absl::InvalidArgumentError("--difference: at most 100");
+  if (options.mode == Mode::kCatchup && options.no_load && !options.equal) {
+    return absl::InvalidArgumentError("--no-load: only with --equal");
+  }
+  if (options.equal && options.verify_baseline) {
+    return absl::InvalidArgumentError("--verify-baseline: nothing is verified with --equal");
+  }
   if (options.mode != Mode::kReq && options.filters.size() > 1) {
     return absl::InvalidArgumentError("--filter: one is enough here");
   }
@@ -190,7 +200,8 @@ Options DefaultOptions(Mode mode) {
   options.hold = 5;
   options.difference = 1;
   options.frame_bytes = 60'000;
-  options.remotes = 200;
+  options.rounds = 200;
+  options.issues = 1'000;
   switch (mode) {
     case Mode::kIngest:
       break;
@@ -211,9 +222,9 @@ Options DefaultOptions(Mode mode) {
       options.filters = {R"({"kinds":[1111]})"};
       break;
     case Mode::kCatchup:
-      options.timeout = 300;
       break;
     case Mode::kDiscovery:
+      options.hold = 30;
       break;
   }
   return options;
@@ -260,7 +271,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
 std::string GeneralHelp() {
   std::string out =
       "graspd-bench MODE --url ws://HOST:PORT [OPTION...]\n"
-      "Measures a Nostr relay: any that speaks NIP-01 (negentropy: NIP-77). A summary goes to\n"
+      "Measures a Nostr relay: any that speaks NIP-01 (negentropy: NIP-77; catchup and\n"
+      "discovery: a graspd that syncs, in archive mode, from 127.0.0.0/8). A summary goes to\n"
       "standard error, one JSON object to standard output. Exit code 1: the run failed or the\n"
       "relay's answers were wrong; 2: the arguments were.\n\nModes:\n";
   for (const auto& info : kModes) {

@@ -45,10 +45,11 @@ struct Options {
   double hold = 0;        // seconds
   double difference = 0;  // per cent
   size_t frame_bytes = 0;
-  double delay = 0;  // milliseconds, each way
-  bool equal = false;
-  size_t remotes = 0;
-  bool idle = false;
+  double delay = 0;    // milliseconds, each way
+  size_t issues = 0;   // of the events; the rest are comments on them
+  bool equal = false;  // the relay holds everything before it catches up
+  size_t rounds = 0;   // repositories, one after another
+  size_t remotes = 0;  // idle ones instead of rounds; 0 = rounds
 };
 
 [[nodiscard]] Options DefaultOptions(Mode mode);

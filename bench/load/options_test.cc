@@ -44,6 +44,25 @@ TEST(Options, GivenFiltersReplaceTheDefaultOnes) {
   EXPECT_THAT(options->filters, ElementsAre("{}", "kinds500"));
 }
 
+TEST(Options, DiscoveryPlaysRoundsOrHoldsIdleRemotes) {
+  const auto rounds = ParseOptions({"discovery", "--url", "ws://relay"});
+  const auto idle = ParseOptions({"discovery", "--url", "ws://relay", "--idle", "500"});
+  ASSERT_TRUE(rounds.ok() && idle.ok());
+  EXPECT_EQ(rounds->rounds, 200U);
+  EXPECT_EQ(rounds->remotes, 0U);
+  EXPECT_EQ(idle->remotes, 500U);
+  EXPECT_EQ(idle->hold, 30);
+}
+
+TEST(Options, CatchupTakesADelayAndMayBeEqual) {
+  const auto options =
+      ParseOptions({"catchup", "--url", "ws://relay", "--delay", "2.5", "--equal", "--no-load"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->delay, 2.5);
+  EXPECT_TRUE(options->equal && options->no_load);
+  EXPECT_EQ(options->issues, 1000U);
+}
+
 TEST(Options, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf({}), HasSubstr("mode"));
   EXPECT_THAT(ErrorOf({"swim"}), HasSubstr("swim"));
@@ -52,6 +71,12 @@ TEST(Options, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf({"ingest", "--url", "ws://r", "--count", "ten"}), HasSubstr("'ten'"));
   EXPECT_THAT(ErrorOf({"ingest", "--url", "ws://r", "--count", "0"}), HasSubstr("positive"));
   EXPECT_THAT(ErrorOf({"ingest", "--url", "ws://r", "--burst", "2"}), HasSubstr("no option"));
+  EXPECT_THAT(ErrorOf({"discovery", "--url", "ws://r", "--rounds", "0"}), HasSubstr("--rounds"));
+  EXPECT_THAT(ErrorOf({"catchup", "--url", "ws://r", "--issues", "0"}), HasSubstr("--issues"));
+  EXPECT_THAT(ErrorOf({"catchup", "--url", "ws://r", "--no-load"}), HasSubstr("--equal"));
+  EXPECT_THAT(ErrorOf({"catchup", "--url", "ws://r", "--equal", "--verify-baseline"}),
+              HasSubstr("--equal"));
+  EXPECT_THAT(ErrorOf({"discovery", "--url", "ws://r", "--delay", "5"}), HasSubstr("no option"));
   EXPECT_THAT(ErrorOf({"negentropy", "--url", "ws://r", "--difference", "101"}),
               HasSubstr("at most 100"));
   EXPECT_THAT(ErrorOf({"idle", "--url", "ws://r", "--filter", "{}", "--filter", "{}"}),

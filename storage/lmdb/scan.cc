@@ -44,7 +44,8 @@ FilterScan::FilterScan(const Txn& txn, const nostr::Filter& filter, const ScanOp
       filter_(&filter),
       options_(options),
       matcher_(filter),
-      row_decides_(filter.authors || !filter.tags.empty()) {
+      row_decides_(filter.authors || filter.tags.size() > 1 ||
+                   (filter.tags.size() == 1 && (filter.ids || !options.trusts_tag_hashes))) {
   nostr::EventId highest;
   highest.bytes.fill(0xff);
   first_ = TimeIdKey(filter.until.value_or(UINT64_MAX), nostr::EventId{});
