@@ -41,7 +41,10 @@ void FromServedOrder(std::vector<negentropy::Item>& items) {
 absl::StatusOr<std::vector<negentropy::Item>> EventStore::ListItems(const nostr::Filter& filter,
                                                                     uint64_t unix_now,
                                                                     size_t max_items) {
+  GRASPD_ASSIGN_OR_RETURN(const Stats stats, GetStats());
   std::vector<negentropy::Item> items;
+  // Address space: memory is taken as it is written to, and no growth copies millions of items.
+  items.reserve(std::min<uint64_t>(stats.events, max_items));
   const auto collect = [&](const negentropy::Item& item, std::optional<uint64_t>) {
     if (items.size() == max_items) {
       return absl::ResourceExhaustedError("the filter matches too many events");

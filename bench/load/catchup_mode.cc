@@ -77,25 +77,29 @@ class Asker {
   }
 
   absl::Status Publish(std::string_view event_json) {
-    answered_ = false;
     client_.Send(0, {R"(["EVENT",)", event_json, "]"});
     return Wait();
+  }
+  /// Together, so that the relay hears of all at one time.
+  absl::Status Publish(const std::vector<std::string>& events_json) {
+    for (const auto& json : events_json) client_.Send(0, {R"(["EVENT",)", json, "]"});
+    return Wait(events_json.size());
   }
 
   /// Reads what comes for 50 ms at most.
   absl::Status Look() { return client_.Turn(kLook); }
 
   absl::StatusOr<size_t> Count(std::string_view filters) {
-    answered_ = false;
     client_.Send(0, {R"(["COUNT","c",)", filters, "]"});
     GRASPD_RETURN_IF_ERROR(Wait());
     return count_;
   }
 
  private:
-  absl::Status Wait() {
+  absl::Status Wait(size_t answers = 1) {
+    answers_ = 0;
     GRASPD_RETURN_IF_ERROR(client_.Flush());
-    return client_.RunUntil([this] { return answered_; });
+    return client_.RunUntil([&] { return answers_ >= answers; });
   }
 
   absl::Status OnText(std::string_view message) {
@@ -103,21 +107,21 @@ class Asker {
     const RelayText text = Scan(message);
     const size_t at = text.rest.find(kCount);
     if (text.verb == RelayText::Verb::kOk) {
-      answered_ = true;
+      ++answers_;
       if (text.accepted()) return absl::OkStatus();
       return absl::AbortedError(fmt::format("an announcement was refused: {}", message));
     }
     if (text.verb == RelayText::Verb::kOther && at != text.rest.npos) {
       const auto digits = text.rest.substr(at + kCount.size());
       std::from_chars(digits.data(), digits.data() + digits.size(), count_);
-      answered_ = true;
+      ++answers_;
       return absl::OkStatus();
     }
     return Unexpected(text);
   }
 
   Client& client_;
-  bool answered_ = false;
+  size_t answers_ = 0;
   size_t count_ = 0;
 };
 
@@ -234,7 +238,7 @@ absl::Status CompareEqual(const Run& run, Setup& setup) {
   GRASPD_RETURN_IF_ERROR(AwaitCount(run, asker, RepoFiltersJson(setup.maker), setup.events.size()));
   GRASPD_ASSIGN_OR_RETURN(const auto meter, run.Measure());
   const auto start = run.clock.Now();
-  for (const auto& json : setup.announcements) GRASPD_RETURN_IF_ERROR(asker.Publish(json));
+  GRASPD_RETURN_IF_ERROR(asker.Publish(setup.announcements));
   GRASPD_RETURN_IF_ERROR(AwaitQuiet(run, setup, asker));
   GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
   const auto stats = setup.remote->stats();

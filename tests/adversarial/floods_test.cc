@@ -394,8 +394,7 @@ TEST(FloodsTest, WithLittleMemoryItShedsAndIsNotKilled) {
   }
   EXPECT_GT(published.size(), 10u);
   EXPECT_GT(highest + target.Metric("graspd_relay_connections_total{result=\"overload\"}") +
-                target.Metric("graspd_relay_shed_closes_total") +
-                target.Metric("graspd_relay_refusals_total{reason=\"rate-limited\"}"),
+                target.Metric("graspd_relay_shed_closes_total"),
             0)
       << "nothing was shed: the attack was too weak";
   EXPECT_EQ(group.Kills(), "oom_kill 0");
