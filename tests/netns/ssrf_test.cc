@@ -181,7 +181,8 @@ TEST_F(SsrfTest, WhateverANameServerSaysOnlyWhatIsAllowedIsConnectedTo) {
     EXPECT_EQ(Admin().Find(url).state_reason(), "private") << url;
   }
   for (const std::string url : failing) {
-    EXPECT_EQ(Admin().Find(url).state(), v1::REMOTE_STATE_BACKING_OFF) << url;
+    // By now it may be tried again.
+    EXPECT_TRUE(Admin().Find(url).has_last_error()) << url;
   }
   EXPECT_GT(canary_->Packets("black_hole"), 0u);
   ExpectNothingForbidden();
