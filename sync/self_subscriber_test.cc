@@ -86,6 +86,7 @@ class SelfSubscriberTest : public ::testing::Test {
   ~SelfSubscriberTest() override {
     subscriber_.Stop();
     io_.Stop();
+    relay_.handler = nullptr;  // has a timer of the I/O thread, which goes before the relay
   }
 
   SelfSubscriber::Options Options() {
