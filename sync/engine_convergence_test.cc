@@ -131,21 +131,23 @@ TEST_F(SyncEngineTest, ANewRepositoryOnALiveConnectionIsCaughtUp) {
 }
 
 TEST_F(SyncEngineTest, AChangeReachesOnlyTheRemotesItConcerns) {
+  constexpr int kRemotes = 500;
+  options_.max_remotes = options_.new_remotes_per_minute = 2 * kRemotes + 1;  // one owner's share
   auto& sim = Begin();
   const auto owner = [](int i) { return Repo("owner", std::to_string(i)); };
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < kRemotes; ++i) {
     sim.StoredBefore(Announcement(owner(i), kLongAgo, {Host(i)}));
   }
   sim.Start();
   sim.RunFor(minutes(5));
   std::vector<size_t> before;
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < kRemotes; ++i) {
     ASSERT_EQ(sim.State(Host(i)), RemoteState::kLive) << i;
     before.push_back(sim.At(Host(i)).messages);
   }
   sim.PublishHere(Issue({owner(42)}, UnixNow(), "one change"));
   sim.RunFor(minutes(1));
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < kRemotes; ++i) {
     const size_t sent = sim.At(Host(i)).messages - before[static_cast<size_t>(i)];
     if (i == 42) {
       EXPECT_GT(sent, 0u);
