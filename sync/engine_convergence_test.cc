@@ -174,19 +174,27 @@ TEST_F(SyncEngineTest, ABurstOfChangesIsCoalesced) {
 
 // ---- reconnect ---------------------------------------------------------------------------------
 
-TEST_F(SyncEngineTest, AReconnectBringsAllThatWasPublishedMeanwhileHoweverOldItSaysItIs) {
-  auto& sim = BeginLive();
+struct Missed {
+  nostr::Event dated_then, dated_long_ago;
+};
+// Relay A is away for half an hour, in which it takes two issues, and comes back.
+Missed Leave(Simulation& sim, uint64_t now) {
   sim.GoDown(kA);
   sim.RunFor(minutes(30));
-  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
-  const auto missed = Issue({kRepo}, UnixNow() - 600, "published while we were away");
-  const auto old = Issue({kRepo}, kLongAgo, "written long ago and published as late");
-  sim.Publish(kA, missed);
-  sim.Publish(kA, old);
+  Missed missed{Issue({kRepo}, now + 1200, "published while we were away"),
+                Issue({kRepo}, kLongAgo, "written long ago and published as late")};
+  sim.Publish(kA, missed.dated_then);
+  sim.Publish(kA, missed.dated_long_ago);
   sim.ComeUp(kA);
   sim.RunFor(hours(1));
-  EXPECT_TRUE(sim.Has(missed.id));
-  EXPECT_TRUE(sim.Has(old.id));
+  return missed;
+}
+
+TEST_F(SyncEngineTest, AReconnectBringsAllThatWasPublishedMeanwhileHoweverOldItSaysItIs) {
+  auto& sim = BeginLive();
+  const Missed missed = Leave(sim, UnixNow());
+  EXPECT_TRUE(sim.Has(missed.dated_then.id));
+  EXPECT_TRUE(sim.Has(missed.dated_long_ago.id));
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
   EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 2u);
   EXPECT_EQ(sim.Remote(kA)->counts.duplicate, 0u) << "the rest was compared, not fetched";
@@ -195,19 +203,12 @@ TEST_F(SyncEngineTest, AReconnectBringsAllThatWasPublishedMeanwhileHoweverOldItS
 TEST_F(SyncEngineTest, WithoutNegentropyAReconnectReadsTheTimeOfAbsenceAndTheDailyRunTheRest) {
   auto& sim = BeginLive();
   sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kNegError;
-  sim.GoDown(kA);
-  sim.RunFor(minutes(30));
-  const auto missed = Issue({kRepo}, UnixNow() - 600, "published while we were away");
-  const auto old = Issue({kRepo}, kLongAgo, "written long ago and published as late");
-  sim.Publish(kA, missed);
-  sim.Publish(kA, old);
-  sim.ComeUp(kA);
-  sim.RunFor(hours(1));
-  EXPECT_TRUE(sim.Has(missed.id));
-  EXPECT_FALSE(sim.Has(old.id));
+  const Missed missed = Leave(sim, UnixNow());
+  EXPECT_TRUE(sim.Has(missed.dated_then.id));
+  EXPECT_FALSE(sim.Has(missed.dated_long_ago.id));
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
   sim.RunFor(hours(26));
-  EXPECT_TRUE(sim.Has(old.id));
+  EXPECT_TRUE(sim.Has(missed.dated_long_ago.id));
 }
 
 TEST_F(SyncEngineTest, ALongAbsenceIsCaughtUpInFull) {

@@ -251,7 +251,6 @@ void RemoteConnection::Strike() { Note(BadMessage{}); }
 void RemoteConnection::Note(RemoteNote note) {
   const bool can_wait = std::holds_alternative<Delivered>(note);
   notes_.push_back(std::move(note));
-  UpdateReading();
   if ((can_wait && notes_.size() < kNotesAtOnce) || std::exchange(flush_posted_, true)) return;
   thread_.Post([weak = weak_from_this()] {
     if (auto self = weak.lock()) self->Flush();

@@ -317,8 +317,6 @@ absl::Status Daemon::Parts::StartSync() {
   options.engine.startup_delay = settings.sync_startup_delay;
   options.engine.max_remotes = settings.sync_max_remotes;
   options.engine.new_remotes_per_minute = settings.sync_new_remotes_per_minute;
-  options.engine.concurrent_dials = settings.sync_concurrent_dials;
-  options.engine.jobs_in_total = settings.sync_concurrent_jobs;
   options.key = key;
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,

@@ -63,8 +63,6 @@ struct Settings {
   std::string sync_key_file;  // empty: no key
   size_t sync_max_remotes = 500;
   size_t sync_new_remotes_per_minute = 60;
-  size_t sync_concurrent_dials = 16;
-  size_t sync_concurrent_jobs = 16;
 
   nostr::Limits limits;
   size_t limits_memory_bytes = 0;  // 0: three quarters of what the process may use

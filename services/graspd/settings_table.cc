@@ -324,10 +324,6 @@ std::vector<SettingSpec> ServiceRows() {
           "belong to gets more than half of what is left of it, and so with the next two."),
       Row("sync.new_remotes_per_minute", &S::sync_new_remotes_per_minute, Count(1, kMany),
           "Relays that are dialled for the first time, shared in the same way."),
-      Row("sync.concurrent_dials", &S::sync_concurrent_dials, Count(1, kMany),
-          "Connections that are being made at a time."),
-      Row("sync.concurrent_jobs", &S::sync_concurrent_jobs, Count(1, kMany),
-          "Catch-up jobs that run at a time, of all remotes, which get them in turn."),
   };
 }
 

@@ -19,7 +19,6 @@ namespace {
 
 using nostr::Event;
 using nostr::EventBuilder;
-using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;

@@ -1,34 +1,25 @@
+// A session's REQs: ReqEndpoint behind the door that clients use.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
-#include <memory>
 #include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "services/relay/client_session.h"
 #include "services/relay/session_test_support.h"
 
 namespace graspd::relay {
 namespace {
 
 using nostr::Event;
-using nostr::EventBuilder;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
-
-constexpr char kSlowDown[] = "rate-limited: slow down";
-
-// ---- events ----------------------------------------------------------------------------------
-
-// ---- subscriptions ---------------------------------------------------------------------------
 
 TEST_F(SessionTest, AReqGetsStoredEventsNewestFirstThenEoseThenNewOnes) {
   Start();
