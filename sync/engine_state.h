@@ -15,6 +15,8 @@
 
 namespace graspd::sync {
 
+inline constexpr size_t kReasonBytes = 256;  // of a text that others wrote
+
 inline uint64_t WholeSeconds(base::Duration duration) {
   return static_cast<uint64_t>(
       std::chrono::ceil<std::chrono::seconds>(std::max(duration, base::Duration::zero())).count());

@@ -1,0 +1,220 @@
+// SyncEngine: what becomes known, which relays follow from it, and which of them are remotes.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "sync/engine_state.h"
+
+namespace graspd::sync {
+namespace {
+
+using nostr::RelayUrl;
+using Decision = CandidateSnapshot::Decision;
+
+}  // namespace
+
+void SyncEngine::Load(const nostr::Event& event) { index_.Add(event); }
+
+void SyncEngine::Start(const Instant& now) {
+  for (const auto& url : options_.bootstrap) Consider(now, url, RemoteOrigin::kConfig);
+  for (const auto& url : index_.Relays()) Consider(now, url, RemoteOrigin::kDiscovered);
+  RecordUnusable(now, index_.Unusable());
+  started_ = true;
+}
+
+void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> changes) {
+  RepoIndex::Affected affected;
+  for (const auto& change : changes) {
+    if (change.ephemeral) continue;
+    RepoIndex::Affected more;
+    if (change.type == storage::Change::Type::kRemoved) {
+      more = index_.Remove(change.id);
+    } else if (change.event) {
+      more = index_.Add(change.event->event);
+      RecordUnusable(now, index_.UnusableOf(change.id));
+    }
+    for (const auto& [url, delta] : more) affected[url].Merge(delta);
+  }
+  hopeless_share_ = SIZE_MAX;
+  for (const auto& [url, delta] : affected) MarkDirty(now, url, delta);
+  PumpDials(now);
+}
+
+void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeDelta& delta) {
+  Remote* remote = Find(url);
+  if (!remote) {
+    if (index_.ReferencesTo(url) > 0) {
+      Consider(now, url, RemoteOrigin::kDiscovered);
+    } else {
+      candidates_.erase(url.ToString());
+    }
+    return;
+  }
+  if (remote->origin == RemoteOrigin::kDiscovered && index_.ReferencesTo(url) == 0) {
+    Forget(now, *remote);
+    return;
+  }
+  if (!remote->connected()) {  // gets the whole scope when it is
+    ChargePlace(*remote);
+    return;
+  }
+  if (remote->awaits_information || remote->awaits_auth) return;  // gets it very soon
+  remote->changes.Merge(delta);
+  if (remote->dirty) return;
+  const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
+  remote->coalesce = keeps_coming ? std::min(2 * remote->coalesce, options_.max_coalesce)
+                                  : options_.first_coalesce;
+  remote->dirty = true;
+  Arm(now.steady + remote->coalesce, Timer::Type::kUpdate, *remote);
+}
+
+bool SyncEngine::IsOwnUrl(const RelayUrl& url) const {
+  const nostr::HostPort host{url.host(), url.port()};
+  return std::find(options_.own_hosts.begin(), options_.own_hosts.end(), host) !=
+         options_.own_hosts.end();
+}
+
+void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin origin) {
+  if (Find(url)) return;
+  if (IsOwnUrl(url)) {
+    RecordCandidate(now, url.ToString(), Decision::kSelf, "is one of our own URLs");
+    return;
+  }
+  const DialAccount place = PlaceAccount(url, origin);
+  if (places_.full() && !MakeRoomFor(now, place)) {
+    RecordCandidate(now, url.ToString(), Decision::kOverLimit, "the limit of remotes is reached");
+    return;
+  }
+  RecordCandidate(now, url.ToString(), Decision::kAccepted,
+                  origin == RemoteOrigin::kConfig ? "configured" : "named by an announcement");
+  auto& remote =
+      *remotes_.emplace(url, std::make_unique<Remote>(url, origin, options_.health)).first->second;
+  remote.place = place;
+  remote.number = next_remote_++;
+  places_.Take(place);
+  remote.state_since = now.unix_seconds;
+  ++state_version_;
+  if (paused_.contains(url)) {
+    SetState(now, remote, RemoteState::kPaused, "paused by the operator");
+  } else if (started_) {
+    QueueDial(remote);
+  } else {
+    const auto jitter = base::Duration(static_cast<base::Duration::rep>(
+        random_.Below(static_cast<uint64_t>(options_.startup_jitter.count()) + 1)));
+    remote.next_attempt = now.steady + options_.startup_delay + jitter;
+    remote.next_attempt_at = now.unix_seconds + WholeSeconds(options_.startup_delay + jitter);
+    Arm(remote.next_attempt, Timer::Type::kDial, remote);
+  }
+}
+
+// Of the authors who name the relay, the one with the fewest places is charged: naming somebody
+// else's relay does not make it share one's own fate.
+DialAccount SyncEngine::PlaceAccount(const RelayUrl& url, RemoteOrigin origin) const {
+  DialAccount account;
+  if (origin == RemoteOrigin::kConfig) return account;
+  size_t least = SIZE_MAX;
+  (void)index_.AnyAuthor(url, [&](const nostr::PublicKey& author) {
+    const size_t used = places_.UsedBy({author, ""});
+    if (used < least) {
+      least = used;
+      account.author = author;
+    }
+    return least == 0;
+  });
+  account.site = SiteOf(url);
+  return account;
+}
+
+// Anew, because another author may name the relay by now.
+void SyncEngine::ChargePlace(Remote& remote) {
+  places_.Return(remote.place);
+  remote.place = PlaceAccount(remote.url, remote.origin);
+  places_.Take(remote.place);
+}
+
+// A relay that has never answered goes, and of somebody who has more places than the newcomer would
+// have also one that is not connected now.
+bool SyncEngine::MakeRoomFor(const Instant& now, const DialAccount& newcomer) {
+  const size_t share = places_.UsedBy(newcomer) + 1;
+  if (share >= hopeless_share_) return false;
+  Remote* leaves = nullptr;
+  size_t crowd = 0;
+  for (const auto& [url, remote] : remotes_) {
+    if (remote->origin == RemoteOrigin::kConfig || remote->connected() ||
+        remote->state == RemoteState::kPaused) {
+      continue;
+    }
+    const size_t used = places_.UsedBy(remote->place);
+    const bool in_vain = remote->connected_at == 0 && remote->health.consecutive_failures() > 0;
+    if (in_vain ? used < share - 1 : used <= share) continue;
+    // The latest of the most crowded: who was there before a flood came stays.
+    if (leaves && std::pair(used, remote->number) < std::pair(crowd, leaves->number)) continue;
+    leaves = remote.get();
+    crowd = used;
+  }
+  if (!leaves) {
+    hopeless_share_ = share;
+    return false;
+  }
+  const std::string url = leaves->url.ToString();
+  Remove(now, *leaves, "the remote left its place to another");
+  RecordCandidate(now, url, Decision::kOverLimit, "left its place to another");
+  return true;
+}
+
+void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Decision decision,
+                                 std::string_view reason) {
+  auto found = candidates_.find(url);
+  if (found == candidates_.end()) {
+    // Full: the list keeps what it has, so that a flood cannot push out what was there before it.
+    if (candidates_.size() >= options_.max_candidates) return;
+    found =
+        candidates_
+            .emplace(url,
+                     CandidateSnapshot{.url = url, .first_seen = now.unix_seconds, .reason = {}})
+            .first;
+  }
+  found->second.decision = decision;
+  found->second.reason = reason.substr(0, kReasonBytes);
+}
+
+void SyncEngine::RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays) {
+  for (const auto& relay : relays) {
+    RecordCandidate(now, relay.text, Decision::kInvalid, relay.reason);
+  }
+}
+
+void SyncEngine::Forget(const Instant& now, Remote& remote) {
+  candidates_.erase(remote.url.ToString());
+  Remove(now, remote, "the remote is no longer named by any announcement");
+  AdmitOneMore(now);
+  PumpDials(now);
+  PumpJobs(now);
+}
+
+// `remote` is gone afterwards.
+void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view reason) {
+  base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
+  AbandonJobs(now, remote, reason);
+  ReleaseAliases(now, remote, base::Duration(0));
+  Disconnect(remote);
+  std::erase(dial_queue_, remote.url);
+  for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
+  places_.Return(remote.place);
+  remotes_.erase(RelayUrl(remote.url));
+  ++state_version_;
+}
+
+// A place has become free: the first of those that were over the limit takes it.
+void SyncEngine::AdmitOneMore(const Instant& now) {
+  for (const auto& [text, candidate] : candidates_) {
+    if (candidate.decision != Decision::kOverLimit) continue;
+    const auto url = RelayUrl::Parse(text);
+    if (!url.ok() || index_.ReferencesTo(*url) == 0) continue;
+    Consider(now, *url, RemoteOrigin::kDiscovered);
+    return;
+  }
+}
+
+}  // namespace graspd::sync
