@@ -15,16 +15,18 @@ bool IsRemote(storage::Source source) {
 
 }  // namespace
 
-Checker::Checked Checker::Check(nostr::Event event, storage::Source source) const {
+Checker::Checked Checker::Check(nostr::Event event, storage::Source source, Lookup lookup) const {
   Checked out;
-  nostr::EventPtr record = nostr::MakeRecord(std::move(event));
-  out.result = Verdict(*record, source);
+  nostr::EventId computed;
+  nostr::EventPtr record = nostr::MakeRecord(std::move(event), computed);
+  out.result = Verdict(*record, computed, source, lookup);
   if (out.result.code == Code::kStored) out.event = std::move(record);
   return out;
 }
 
 // Cheap refusals first; kStored stands for "nothing against it so far".
-Result Checker::Verdict(const nostr::EventRecord& record, storage::Source source) const {
+Result Checker::Verdict(const nostr::EventRecord& record, const nostr::EventId& computed,
+                        storage::Source source, Lookup lookup) const {
   const nostr::Event& event = record.event;
   const auto limits = nostr::CheckEventLimits(event, record.json.size(), limits_, clock_.UnixNow());
   if (!limits.ok()) return {event.id, Code::kInvalid, std::string(limits.message())};
@@ -34,16 +36,19 @@ Result Checker::Verdict(const nostr::EventRecord& record, storage::Source source
   if (nostr::IsProtected(event) && IsRemote(source)) {
     return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
   }
-  if (nostr::ComputeId(event) != event.id) {
+  if (computed != event.id) {
     return {event.id, Code::kInvalid, "invalid: id is not the hash of the event", true};
   }
   // The id covers every field but the signature, so with the same signature as well it is byte for
   // byte what was verified before. A failing store is the writer's to report.
-  const auto stored = store_.FindSignature(event.id);
-  if (stored.ok() && *stored == event.sig) {
-    return {event.id, Code::kDuplicate, "duplicate: already have this event"};
+  if (lookup == Lookup::kNeeded) {
+    const auto stored = store_.FindSignature(event.id);
+    if (stored.ok() && *stored == event.sig) {
+      return {event.id, Code::kDuplicate, "duplicate: already have this event"};
+    }
   }
-  if (!nostr::VerifySignature(event)) {
+  thread_local nostr::SignatureVerifier verifier;
+  if (!verifier.Verify(event)) {
     return {event.id, Code::kInvalid, "invalid: bad signature", true};
   }
   if (nostr::EmbedsProtected(event)) {

@@ -29,6 +29,7 @@ inline constexpr size_t kCodes = 9;
 /// For metrics and logs: "stored", "duplicate", ...
 [[nodiscard]] std::string_view CodeName(Code code);
 
+/// The verdict on one event. A plain value.
 struct Result {
   nostr::EventId id;
   Code code = Code::kStored;
@@ -43,6 +44,12 @@ struct Result {
   }
 };
 
+/// Whether the store must be looked into before a signature is verified.
+enum class Lookup : uint8_t {
+  kNeeded,  // the event may be stored already
+  kDone     // the store has just said that it is not; if it is by now, only time is lost
+};
+
 /// The events of one connection on their way in. Results come back in the order of submission, in
 /// batches: one callback per commit.
 /// Threading: the owner's thread (the executor given to Open); the callback comes there too, and
@@ -54,12 +61,15 @@ class Submitter {
   /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0
   /// would grow the queue without bound, so it must first stop reading its socket. Who hands in a
   /// protected event (NIP-70) as kDirect has authenticated its author; a remote's is refused.
-  virtual void Submit(nostr::Event event, storage::Source source) = 0;
+  virtual void Submit(nostr::Event event, storage::Source source,
+                      Lookup lookup = Lookup::kNeeded) = 0;
   /// How many more events may be in flight; rises again before each callback. Never 0 while nothing
   /// of this submitter is in flight, so whoever waits for credits will be called back.
   [[nodiscard]] virtual size_t credits() const = 0;
 };
 
+/// Where events are handed in; Pipeline is the one there is. Lifetime: outlives its submitters.
+/// Errors: none; what fails is a Result of kError.
 class EventSink {
  public:
   using Callback = std::function<void(std::span<const Result>)>;

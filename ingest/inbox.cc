@@ -36,7 +36,7 @@ Inbox::Inbox(std::shared_ptr<const Shared> shared, EventSink::Lane lane, base::E
       executor_(executor),
       on_results_(std::make_shared<const EventSink::Callback>(std::move(on_results))) {}
 
-void Inbox::Submit(nostr::Event event, storage::Source source) {
+void Inbox::Submit(nostr::Event event, storage::Source source, Lookup lookup) {
   const size_t bytes = CostOf(event);
   const bool admitted = shared_->gate.Enter(bytes);
   ++in_flight_;
@@ -44,7 +44,7 @@ void Inbox::Submit(nostr::Event event, storage::Source source) {
   bool start = false;
   {
     base::MutexLock lock(mutex_);
-    waiting_.push_back({std::move(event), source, bytes, admitted});
+    waiting_.push_back({std::move(event), source, lookup, bytes, admitted});
     start = tasks_ < shared_->cpu.thread_count() && waiting_.size() > tasks_ * kChunk;
     if (start) ++tasks_;
   }
@@ -111,7 +111,8 @@ Arrival Inbox::Check(Waiting waiting) {
     arrival.result = {waiting.event.id, Code::kError, "error: the relay is shutting down"};
     return arrival;
   }
-  Checker::Checked checked = shared_->checker.Check(std::move(waiting.event), waiting.source);
+  Checker::Checked checked =
+      shared_->checker.Check(std::move(waiting.event), waiting.source, waiting.lookup);
   arrival.event = std::move(checked.event);
   arrival.result = std::move(checked.result);
   return arrival;

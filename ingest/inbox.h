@@ -32,7 +32,7 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   Inbox(std::shared_ptr<const Shared> shared, EventSink::Lane lane, base::Executor& executor,
         EventSink::Callback on_results);
 
-  void Submit(nostr::Event event, storage::Source source);
+  void Submit(nostr::Event event, storage::Source source, Lookup lookup);
   [[nodiscard]] size_t credits() const;
   /// No callback comes after this.
   void Close();
@@ -46,6 +46,7 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   struct Waiting {
     nostr::Event event;
     storage::Source source;
+    Lookup lookup;
     size_t bytes;
     bool admitted;  // false: the gate was closed
   };

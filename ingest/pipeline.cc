@@ -24,9 +24,9 @@ class InboxSubmitter final : public Submitter {
       : inbox_(std::move(inbox)), received_(std::move(received)) {}
   ~InboxSubmitter() override { inbox_->Close(); }
 
-  void Submit(nostr::Event event, storage::Source source) override {
+  void Submit(nostr::Event event, storage::Source source, Lookup lookup) override {
     (*received_)[static_cast<size_t>(source)]->Increment();
-    inbox_->Submit(std::move(event), source);
+    inbox_->Submit(std::move(event), source, lookup);
   }
   size_t credits() const override { return inbox_->credits(); }
 

@@ -16,6 +16,7 @@ namespace graspd::ingest {
 namespace {
 
 constexpr size_t kBatchEvents = 1000, kBatchBytes = 8u << 20;
+constexpr size_t kGatheredEvents = 500;
 constexpr size_t kSweepEvents = 1000;
 constexpr char kUnavailable[] = "error: could not store the event now, try again later";
 constexpr char kDeletionWaits[] =
@@ -97,15 +98,20 @@ Writer::Writer(Dependencies dependencies, const nostr::Limits& limits)
 Writer::~Writer() { Stop(); }
 
 void Writer::Push(EventSink::Lane lane, std::vector<Arrival> arrivals) {
+  bool wake = true;
   {
     base::MutexLock lock(mutex_);
     if (!stopped_) {
       auto& queue = lanes_[static_cast<size_t>(lane)];
       for (Arrival& arrival : arrivals) queue.push_back(std::move(arrival));
       arrivals.clear();
+      wake = HasWork();
     }
   }
-  if (arrivals.empty()) return available_.NotifyOne();
+  if (arrivals.empty()) {
+    if (wake) available_.NotifyOne();
+    return;
+  }
   Post(std::move(arrivals));  // final already: the gate was closed before the writer stopped
 }
 
@@ -180,6 +186,15 @@ void Writer::Sweep() {
   deps_.feed.Publish(std::make_shared<const storage::Commit>(*std::move(removed)));
 }
 
+// What the gate has let in is here or being checked, and whatever is being checked will be pushed:
+// waiting for it needs no deadline.
+bool Writer::HasWork() const {
+  if (stopping_ || due_.any()) return true;
+  if (!lanes_[0].empty() || !lanes_[kAgainLane].empty()) return true;
+  const size_t synced = lanes_[1].size();
+  return synced >= kGatheredEvents || (synced > 0 && synced >= deps_.gate.events());
+}
+
 // One event from each lane in turn. Empty: stopped, or a chore is due.
 Writer::Batch Writer::TakeBatch() {
   const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -188,7 +203,7 @@ Writer::Batch Writer::TakeBatch() {
   Batch batch;
   size_t bytes = 0;
   base::MutexLock lock(mutex_);
-  while (idle() && !stopping_ && !due_.any()) available_.Wait(mutex_);
+  while (!HasWork()) available_.Wait(mutex_);
   for (size_t lane = 0; !idle() && batch.size() < kBatchEvents && bytes < kBatchBytes;
        lane = (lane + 1) % kLanes) {
     if (lanes_[lane].empty()) continue;

@@ -1,3 +1,5 @@
+// Connections that graspd opens: WebSocket to other relays (RFC 6455, over TLS 1.2 or later), and
+// the GET of their information document (NIP-11).
 #pragma once
 
 #include <chrono>
@@ -33,6 +35,7 @@ enum class DialError : uint8_t {
 };
 [[nodiscard]] std::string_view DialErrorName(DialError error);
 
+/// Why a connection ended. A plain value.
 struct DialFailure {
   DialError error = DialError::kNone;
   std::string detail;       // for people, at most 256 bytes, no control characters
@@ -40,7 +43,7 @@ struct DialFailure {
   uint16_t close_code = 0;  // kRemoteClosed with a Close frame
 };
 
-/// What the upgrade told us.
+/// What the upgrade told us. A plain value.
 struct DialSuccess {
   SocketAddress address;
   std::string instance;  // value of the response header "Graspd-Instance", at most 128 bytes
@@ -62,9 +65,13 @@ class DialHandler {
 class DialledConnection {
  public:
   virtual ~DialledConnection() = default;
-  /// Queues a text message. False if not open, or if the queue would pass the limit, which closes.
+  /// Queues a text message (UTF-8). False if not open, or if the queue would pass
+  /// DialOptions::outbound_bytes, which ends the connection.
   virtual bool SendText(std::string_view message) = 0;
+  /// Queued and not yet with the kernel.
   [[nodiscard]] virtual size_t pending_bytes() const = 0;
+  /// At most one more OnText comes after this, until ResumeReading. Pings are not answered
+  /// meanwhile.
   virtual void PauseReading() = 0;
   virtual void ResumeReading() = 0;
   /// Ends the connection whatever its phase; OnClosed(kNone) follows, not before Close returns.
@@ -72,20 +79,24 @@ class DialledConnection {
   [[nodiscard]] virtual IoThread& thread() = 0;
 };
 
+/// What to dial and how long to wait for it. A plain value.
 struct DialOptions {
   explicit DialOptions(nostr::RelayUrl u) : url(std::move(u)) {}
   nostr::RelayUrl url;
-  std::vector<std::pair<std::string, std::string>> headers;
-  size_t message_bytes = 1536 * 1024;
-  size_t outbound_bytes = 4u << 20;
+  std::vector<std::pair<std::string, std::string>> headers;  // added to the request of the upgrade
+  size_t message_bytes = 1536 * 1024;  // longest message to us; a longer one ends the connection
+  size_t outbound_bytes = 4u << 20;    // most that may wait to be sent; more ends it
+  // Each phase by itself; the whole of it, not each packet.
   std::chrono::milliseconds dns_timeout{5000}, connect_timeout{5000}, tls_timeout{5000},
       upgrade_timeout{5000};
+  // After so long without a message we ping, and after so long we end it.
   std::chrono::seconds ping_interval{30}, pong_timeout{60};
   std::chrono::seconds message_timeout{60};  // from the first bytes of a message to its last
   /// Dial this endpoint of our own instead of resolving url.host(): SelfSubscriber only.
   std::optional<SelfDialPermit> self_permit;
 };
 
+/// What holds for all connections of a Dialer. A plain value.
 struct DialerOptions {
   bool allow_plaintext = false;  // ws:// outside the operator's ranges
   std::string user_agent = "graspd";

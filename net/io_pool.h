@@ -1,3 +1,5 @@
+// The event loops that every connection lives on. Keeps Boost.Asio out of the headers that include
+// this one (net/asio.h has it).
 #pragma once
 
 #include <atomic>
@@ -13,7 +15,9 @@
 namespace graspd::net {
 
 /// One event loop on one thread. A connection lives on one IoThread for its whole life, so its
-/// state needs neither locks nor strands.
+/// state needs neither locks nor strands. Threading: Post and IsCurrent from any thread, the rest
+/// as it says. Tasks of one poster run in the order of their posting and must not block; there is
+/// no cap on how many wait, so who posts for strangers bounds them (credits, queues of bytes).
 class IoThread final : public base::Executor {
  public:
   struct Impl;  // net/asio.h: the io_context
@@ -32,6 +36,7 @@ class IoThread final : public base::Executor {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Destroying it cancels.
 class IoThread::Timer {
  public:
   virtual ~Timer() = default;
@@ -47,7 +52,7 @@ class IoPool {
   ~IoPool();
   [[nodiscard]] size_t size() const { return threads_.size(); }
   [[nodiscard]] IoThread& thread(size_t i) { return *threads_[i]; }
-  /// Round robin.
+  /// Round robin. Thread-safe, as all but Stop.
   [[nodiscard]] IoThread& Next();
   void Stop();
 

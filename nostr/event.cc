@@ -23,6 +23,9 @@ enum Field : unsigned {
   kOther = 0,
 };
 
+// Tags larger than this leave nothing allocated behind.
+constexpr size_t kKeepTagBytes = 64 * 1024;
+
 Field FieldOf(std::string_view key) {
   if (key == "id") return kId;
   if (key == "pubkey") return kPubkey;
@@ -67,7 +70,14 @@ absl::Status ReadTag(json::Value value, Tags& tags) {
 absl::Status ReadTags(json::Value value, Tags& tags) {
   json::Array list;
   if (value.get_array().get(list)) return absl::InvalidArgumentError("tags must be an array");
-  return json::ForEachElement(list, [&](json::Value tag) { return ReadTag(tag, tags); });
+  // Gathered where there is room already, then copied to three allocations of the right size.
+  thread_local Tags gathered;
+  gathered.Clear();
+  const absl::Status walked =
+      json::ForEachElement(list, [](json::Value tag) { return ReadTag(tag, gathered); });
+  if (walked.ok()) tags = gathered;
+  if (gathered.JsonSizeHint() > kKeepTagBytes) gathered = Tags();
+  return walked;
 }
 
 absl::Status ReadField(Field field, json::Value value, int depth, Event& event) {
@@ -114,9 +124,50 @@ void AppendTags(std::string& out, const Tags& tags) {
   out += ']';
 }
 
+// All that comes before the tags.
+void AppendPreimageHead(std::string& out, const Event& event) {
+  out += "[0,";
+  AppendHexString(out, event.pubkey.bytes);
+  out += ',';
+  AppendInteger(out, event.created_at);
+  out += ',';
+  AppendInteger(out, event.kind);
+  out += ',';
+}
+
 // Enough for most events, so that their JSON is written without moving it.
 size_t ExpectedJsonBytes(const Event& event) {
   return 384 + event.content.size() + event.content.size() / 16 + event.tags.JsonSizeHint();
+}
+
+// Where the values of two fields are in what AppendEvent has written.
+struct Places {
+  size_t tags, tags_end, content, content_end;
+};
+
+Places AppendEvent(std::string& out, const Event& event) {
+  Places places;
+  out.reserve(out.size() + ExpectedJsonBytes(event));
+  out += "{\"id\":";
+  AppendHexString(out, event.id.bytes);
+  out += ",\"pubkey\":";
+  AppendHexString(out, event.pubkey.bytes);
+  out += ",\"created_at\":";
+  AppendInteger(out, event.created_at);
+  out += ",\"kind\":";
+  AppendInteger(out, event.kind);
+  out += ",\"tags\":";
+  places.tags = out.size();
+  AppendTags(out, event.tags);
+  places.tags_end = out.size();
+  out += ",\"content\":";
+  places.content = out.size();
+  AppendJsonString(out, event.content);
+  places.content_end = out.size();
+  out += ",\"sig\":";
+  AppendHexString(out, event.sig.bytes);
+  out += '}';
+  return places;
 }
 
 }  // namespace
@@ -141,6 +192,12 @@ void Tags::AddElement(std::string_view text) {
 }
 
 void Tags::EndTag() { tag_ends_.push_back(static_cast<uint32_t>(element_ends_.size())); }
+
+void Tags::Clear() {
+  text_.clear();
+  element_ends_.clear();
+  tag_ends_.clear();
+}
 
 void Tags::Add(std::initializer_list<std::string_view> elements) {
   for (const std::string_view element : elements) AddElement(element);
@@ -173,35 +230,14 @@ absl::StatusOr<Event> ParseEvent(std::string_view json) {
 
 std::string EventJson(const Event& event) {
   std::string out;
-  out.reserve(ExpectedJsonBytes(event));
-  out += "{\"id\":";
-  AppendHexString(out, event.id.bytes);
-  out += ",\"pubkey\":";
-  AppendHexString(out, event.pubkey.bytes);
-  out += ",\"created_at\":";
-  AppendInteger(out, event.created_at);
-  out += ",\"kind\":";
-  AppendInteger(out, event.kind);
-  out += ",\"tags\":";
-  AppendTags(out, event.tags);
-  out += ",\"content\":";
-  AppendJsonString(out, event.content);
-  out += ",\"sig\":";
-  AppendHexString(out, event.sig.bytes);
-  out += '}';
+  AppendEvent(out, event);
   return out;
 }
 
 std::string IdPreimage(const Event& event) {
   std::string out;
   out.reserve(ExpectedJsonBytes(event));
-  out += "[0,";
-  AppendHexString(out, event.pubkey.bytes);
-  out += ',';
-  AppendInteger(out, event.created_at);
-  out += ',';
-  AppendInteger(out, event.kind);
-  out += ',';
+  AppendPreimageHead(out, event);
   AppendTags(out, event.tags);
   out += ',';
   AppendJsonString(out, event.content);
@@ -213,7 +249,22 @@ EventId ComputeId(const Event& event) { return EventId{Sha256(IdPreimage(event))
 
 EventPtr MakeRecord(Event event) {
   auto record = std::make_shared<EventRecord>();
-  record->json = EventJson(event);
+  AppendEvent(record->json, event);
+  record->event = std::move(event);
+  return record;
+}
+
+// Tags and content stand in the preimage as they do in the JSON.
+EventPtr MakeRecord(Event event, EventId& id) {
+  auto record = std::make_shared<EventRecord>();
+  const Places places = AppendEvent(record->json, event);
+  const auto text = [&](size_t begin, size_t end) {
+    return std::string_view(record->json).substr(begin, end - begin);
+  };
+  std::string head;
+  AppendPreimageHead(head, event);
+  id.bytes = Sha256({head, text(places.tags, places.tags_end), ",",
+                     text(places.content, places.content_end), "]"});
   record->event = std::move(event);
   return record;
 }

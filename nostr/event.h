@@ -68,6 +68,8 @@ class Tags {
   // Building: elements in order, each tag ended by EndTag().
   void AddElement(std::string_view text);
   void EndTag();
+  /// Back to none; what is allocated stays.
+  void Clear();
   /// AddElement for each, then EndTag.
   void Add(std::initializer_list<std::string_view> elements);
 
@@ -131,5 +133,7 @@ struct EventRecord {
 };
 using EventPtr = std::shared_ptr<const EventRecord>;
 [[nodiscard]] EventPtr MakeRecord(Event event);
+/// The same, and ComputeId of the event into `id`, for less than both cost one after the other.
+[[nodiscard]] EventPtr MakeRecord(Event event, EventId& id);
 
 }  // namespace graspd::nostr

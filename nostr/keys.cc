@@ -7,6 +7,8 @@
 #include <secp256k1_schnorrsig.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/hex.h"
@@ -52,29 +54,63 @@ const secp256k1_context* SigningContext() {
   return context;
 }
 
+std::optional<secp256k1_xonly_pubkey> Parse(const PublicKey& key) {
+  secp256k1_xonly_pubkey parsed;
+  if (secp256k1_xonly_pubkey_parse(secp256k1_context_static, &parsed, key.bytes.data()) != 1) {
+    return std::nullopt;
+  }
+  return parsed;
+}
+
+bool VerifyParsed(const secp256k1_xonly_pubkey& key, std::span<const uint8_t, 32> message,
+                  const Signature& sig) {
+  return secp256k1_schnorrsig_verify(secp256k1_context_static, sig.bytes.data(), message.data(),
+                                     message.size(), &key) == 1;
+}
+
 }  // namespace
 
-Digest Sha256(std::string_view data) {
+Digest Sha256(std::string_view data) { return Sha256({data}); }
+
+Digest Sha256(std::initializer_list<std::string_view> parts) {
   thread_local const HashContext hash;
   Digest digest;
-  Require(EVP_DigestInit_ex2(hash.context, Sha256Algorithm(), nullptr) == 1 &&
-          EVP_DigestUpdate(hash.context, data.data(), data.size()) == 1 &&
-          EVP_DigestFinal_ex(hash.context, digest.data(), nullptr) == 1);
+  Require(EVP_DigestInit_ex2(hash.context, Sha256Algorithm(), nullptr) == 1);
+  for (const std::string_view part : parts) {
+    Require(EVP_DigestUpdate(hash.context, part.data(), part.size()) == 1);
+  }
+  Require(EVP_DigestFinal_ex(hash.context, digest.data(), nullptr) == 1);
   return digest;
 }
 
 bool VerifySchnorr(const PublicKey& key, std::span<const uint8_t, 32> message,
                    const Signature& sig) {
-  secp256k1_xonly_pubkey parsed;
-  if (secp256k1_xonly_pubkey_parse(secp256k1_context_static, &parsed, key.bytes.data()) != 1) {
-    return false;
-  }
-  return secp256k1_schnorrsig_verify(secp256k1_context_static, sig.bytes.data(), message.data(),
-                                     message.size(), &parsed) == 1;
+  const auto parsed = Parse(key);
+  return parsed && VerifyParsed(*parsed, message, sig);
 }
 
 bool VerifySignature(const Event& event) {
   return VerifySchnorr(event.pubkey, event.id.bytes, event.sig);
+}
+
+struct SignatureVerifier::Slot {
+  PublicKey key;
+  std::optional<secp256k1_xonly_pubkey> parsed;  // of `key`; nothing: never used
+};
+
+SignatureVerifier::SignatureVerifier() : slots_(4096) {}
+SignatureVerifier::~SignatureVerifier() = default;
+
+bool SignatureVerifier::Verify(const Event& event) {
+  uint16_t place;
+  std::memcpy(&place, event.pubkey.bytes.data() + PublicKey::kSize - sizeof place, sizeof place);
+  Slot& slot = slots_[place % slots_.size()];
+  if (!slot.parsed || slot.key != event.pubkey) {
+    const auto parsed = Parse(event.pubkey);
+    if (!parsed) return false;
+    slot = {event.pubkey, parsed};
+  }
+  return VerifyParsed(*slot.parsed, event.id.bytes, event.sig);
 }
 
 struct SecretKey::Impl {

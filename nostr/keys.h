@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "nostr/event.h"
@@ -15,12 +17,30 @@ namespace graspd::nostr {
 using Digest = std::array<uint8_t, 32>;
 /// SHA-256. Thread-safe; keeps one context per thread.
 [[nodiscard]] Digest Sha256(std::string_view data);
+/// The same of texts that follow each other.
+[[nodiscard]] Digest Sha256(std::initializer_list<std::string_view> parts);
 
 /// True if `sig` is a BIP-340 signature of `message` by `key`. Thread-safe; about 50 us of CPU.
 [[nodiscard]] bool VerifySchnorr(const PublicKey& key, std::span<const uint8_t, 32> message,
                                  const Signature& sig);
 /// VerifySchnorr of the event's id. Does not check the id itself: compare ComputeId() first.
 [[nodiscard]] bool VerifySignature(const Event& event);
+
+/// VerifySignature for whoever verifies many events: remembers the keys of authors in the form in
+/// which they are used, which saves a square root, a tenth of the work, when an author comes again.
+///
+/// 4,096 keys, 400 kB, each in the one slot that its bytes name; a newer key takes the place of an
+/// older. Who chooses keys that share a slot only loses what it saves. Threading: one thread.
+class SignatureVerifier {
+ public:
+  SignatureVerifier();
+  ~SignatureVerifier();
+  [[nodiscard]] bool Verify(const Event& event);
+
+ private:
+  struct Slot;
+  std::vector<Slot> slots_;
+};
 
 /// A key that signs: for the sync identity (NIP-42), tests and the demo. Thread-safe.
 class SecretKey {

@@ -13,10 +13,12 @@ namespace graspd::nostr {
 
 struct Filter;
 
+/// A plain value. Sizes are in bytes before any compression, counts are inclusive: what is equal to
+/// a limit is allowed. Defaults are those of the settings.
 struct Limits {
-  size_t message_bytes = 512 * 1024;
-  size_t event_bytes = 256 * 1024;  // of the served JSON
-  size_t neg_message_bytes = 1536 * 1024;
+  size_t message_bytes = 512 * 1024;       // of one WebSocket message but NEG-*
+  size_t event_bytes = 256 * 1024;         // of the served JSON
+  size_t neg_message_bytes = 1536 * 1024;  // of one NEG-OPEN or NEG-MSG, twice its binary size
   size_t event_tags = 2000;
   uint64_t created_at_ahead_seconds = 900;
 
@@ -25,8 +27,8 @@ struct Limits {
   size_t subscriptions = 200;       // per connection
   size_t subscription_id_chars = 64;
   size_t filter_total_bytes = 256u << 20;  // of all subscriptions, in memory
-  size_t limit_default = 500;
-  size_t limit_max = 5000;
+  size_t limit_default = 500;              // events of a filter that names no limit
+  size_t limit_max = 5000;                 // a higher one is lowered to this
 
   double events_per_second = 60;  // per connection, 0 = unlimited
   double events_burst = 600;
@@ -60,7 +62,8 @@ struct Limits {
 absl::Status CheckEventLimits(const Event& event, size_t json_bytes, const Limits& limits,
                               uint64_t unix_now);
 
-/// Checks one filter as every door must (REQ, COUNT, NEG-OPEN, admin). Same errors.
+/// Checks one filter as every door must (REQ, COUNT, NEG-OPEN, admin): how many values it has. Same
+/// errors. Both are thread-safe.
 absl::Status CheckFilterLimits(const Filter& filter, const Limits& limits);
 
 }  // namespace graspd::nostr

@@ -36,7 +36,6 @@ absl::StatusOr<RepositoryAnnouncement> ParseAnnouncement(const Event& event) {
   }
   RepositoryAnnouncement announcement;
   announcement.address = {event.kind, event.pubkey, ""};
-  announcement.name = event.tags.FirstValue("name");
   int identifiers = 0;
   for (const Tag tag : event.tags) {
     const std::string_view name = tag.name();

@@ -25,7 +25,6 @@ inline constexpr Kind kPatch = 1617, kPullRequest = 1618, kPullRequestUpdate = 1
 /// tags are read, since several tags occur in the wild. Strings are as the author wrote them.
 struct RepositoryAnnouncement {
   Address address;  // kind 30617, author, d
-  std::string name;
   std::vector<std::string> relays;
   std::vector<std::string> clone;
   std::vector<PublicKey> maintainers;  // those that are 64 hex digits

@@ -32,7 +32,6 @@ TEST(ParseAnnouncement, ReadsAllValuesOfAllTags) {
                  {"relays"}}));
   ASSERT_TRUE(announcement.ok()) << announcement.status();
   EXPECT_EQ(announcement->address.ToString(), "30617:" + kAuthor + ":repo");
-  EXPECT_EQ(announcement->name, "A repository");
   EXPECT_EQ(announcement->relays,
             (std::vector<std::string>{"wss://one", "wss://two", "wss://three"}));
   EXPECT_EQ(announcement->clone,

@@ -41,7 +41,7 @@ struct FeedPosition {
 };
 
 /// Why an event is no longer served.
-enum class Removal : uint8_t { kReplaced = 0, kDeleted = 1, kExpired = 2, kBanned = 3 };
+enum class Removal : uint8_t { kReplaced = 0, kDeleted = 1, kExpired = 2 };
 
 /// One thing that a commit changed.
 struct Change {

@@ -200,7 +200,10 @@ void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
   if (found->second.may_bring != SIZE_MAX) --found->second.may_bring;
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
   in_flight_.push_back(found->second.source);
-  submitter_->Submit(std::move(message.event), found->second.source);
+  // Who asks by id has looked which ids are wanting (NegentropyPool).
+  const bool looked_up = found->second.filters[0].ids.has_value();
+  submitter_->Submit(std::move(message.event), found->second.source,
+                     looked_up ? ingest::Lookup::kDone : ingest::Lookup::kNeeded);
   UpdateReading();
 }
 

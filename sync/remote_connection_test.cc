@@ -67,7 +67,7 @@ class FakeSink final : public ingest::EventSink {
   }
   struct Submitter final : ingest::Submitter {
     explicit Submitter(FakeSink& s) : sink(s) {}
-    void Submit(nostr::Event event, storage::Source source) override {
+    void Submit(nostr::Event event, storage::Source source, ingest::Lookup) override {
       sink.submitted.emplace_back(event.id, source);
     }
     size_t credits() const override { return sink.credits; }

@@ -53,6 +53,8 @@ struct PolicyOptions {
   base::Metrics* metrics = nullptr;
 };
 
+/// Decides by the rules of GRASP-01 and of docs/architecture.md; keeps nothing of what it has seen.
+///
 /// Refusals carry a NIP-01 prefix; one that another event may lift later (its parent, an
 /// announcement that names the author) is marked `waits`. The answer depends only on the event, on
 /// what is stored and on the lists, never on who sent it. Cost of one event: at most 500 references
@@ -85,7 +87,7 @@ class Policy final : public storage::Judge {
   std::vector<nostr::HostPort> own_hosts_ ABSL_GUARDED_BY(mutex_);
 };
 
-/// The refusal of an event that refers to nothing here.
+/// The refusal of an event that refers to nothing here: for tests of the doors.
 inline constexpr std::string_view kOrphanRefusal =
     "restricted: refers to no repository or event that is accepted here";
 

@@ -163,7 +163,7 @@ class ScriptedSink final : public ingest::EventSink {
     class Scripted final : public ingest::Submitter {
      public:
       explicit Scripted(Script& script) : script_(script) {}
-      void Submit(Event event, storage::Source) override {
+      void Submit(Event event, storage::Source, ingest::Lookup) override {
         script_.submitted.push_back(event.id);
         --script_.credits;
       }
