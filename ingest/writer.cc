@@ -16,7 +16,6 @@ namespace graspd::ingest {
 namespace {
 
 constexpr size_t kBatchEvents = 1000, kBatchBytes = 8u << 20;
-constexpr size_t kGatheredEvents = 500;
 constexpr size_t kSweepEvents = 1000;
 constexpr char kUnavailable[] = "error: could not store the event now, try again later";
 constexpr char kDeletionWaits[] =
@@ -192,7 +191,7 @@ bool Writer::HasWork() const {
   if (stopping_ || due_.any()) return true;
   if (!lanes_[0].empty() || !lanes_[kAgainLane].empty()) return true;
   const size_t synced = lanes_[1].size();
-  return synced >= kGatheredEvents || (synced > 0 && synced >= deps_.gate.events());
+  return synced >= kBatchEvents || (synced > 0 && synced >= deps_.gate.events());
 }
 
 // One event from each lane in turn. Empty: stopped, or a chore is due.

@@ -26,7 +26,9 @@ bool MayBeSent(uint16_t code) {
   return code >= 1000 && code <= 1014 && (code < 1004 || code > 1006);
 }
 
-void Unmask(char* data, size_t bytes, const std::array<uint8_t, 4>& mask, uint8_t offset) {
+}  // namespace
+
+void ApplyMask(char* data, size_t bytes, const std::array<uint8_t, 4>& mask, uint8_t offset) {
   std::array<uint8_t, 8> pattern;
   for (size_t i = 0; i < pattern.size(); ++i) pattern[i] = mask[(offset + i) % 4];
   uint64_t wide;
@@ -40,6 +42,8 @@ void Unmask(char* data, size_t bytes, const std::array<uint8_t, 4>& mask, uint8_
   }
   for (; i < bytes; ++i) data[i] = static_cast<char>(data[i] ^ pattern[i % pattern.size()]);
 }
+
+namespace {
 
 /// The bytes of a header whose second byte is `second`, mask included.
 size_t HeaderBytes(uint8_t second) {
@@ -81,7 +85,10 @@ Item FrameParser::CheckHeader() {
   final_ = (first & 0x80) != 0;
   opcode_ = first & 0x0f;
   if ((first & 0x70) != 0) return Violation(kProtocolError, "reserved bits");
-  if ((second & 0x80) == 0) return Violation(kProtocolError, "frame without a mask");
+  const bool masked = (second & 0x80) != 0;
+  if (masked != (sender_ == Sender::kClient)) {
+    return Violation(kProtocolError, masked ? "frame with a mask" : "frame without a mask");
+  }
   uint64_t length = second & 0x7f;
   const size_t extended = length == 126 ? 2 : length == 127 ? 8 : 0;
   if (extended != 0) {
@@ -92,7 +99,7 @@ Item FrameParser::CheckHeader() {
       return Violation(kProtocolError, "length in the wrong form");
     }
   }
-  std::memcpy(mask_.data(), header_.data() + 2 + extended, mask_.size());
+  if (masked) std::memcpy(mask_.data(), header_.data() + 2 + extended, mask_.size());
   mask_offset_ = 0;
   left_ = length;
   if (!in_control()) return BeginData(opcode_, length);
@@ -115,7 +122,8 @@ Item FrameParser::BeginData(uint8_t opcode, uint64_t length) {
     fragments_ = 0;
   }
   if (length > max_message_ - message_.size()) return Violation(kTooBig, "message too long");
-  if (++fragments_ > kMaxFragments) return Violation(kTooBig, "message in too many fragments");
+  if (++fragments_ > kMaxFragments && sender_ == Sender::kClient)
+    return Violation(kTooBig, "message in too many fragments");
   return {};
 }
 
@@ -123,7 +131,7 @@ Item FrameParser::BeginData(uint8_t opcode, uint64_t length) {
 Item FrameParser::TakePayload(Input& input) {
   const size_t bytes = std::min<uint64_t>(left_, input.size());
   char* const payload = input.begin;
-  Unmask(payload, bytes, mask_, mask_offset_);
+  if (sender_ == Sender::kClient) ApplyMask(payload, bytes, mask_, mask_offset_);
   input.begin += bytes;
   left_ -= bytes;
   if (left_ == 0) {

@@ -8,7 +8,7 @@
 
 namespace graspd::net {
 
-/// Finds messages and control frames in the bytes that a WebSocket client sends (RFC 6455,
+/// Finds messages and control frames in the bytes that one end of a WebSocket sends (RFC 6455,
 /// section 5), without any I/O.
 ///
 /// A message that lies whole in the bytes given is unmasked in place and not copied; only what is
@@ -19,8 +19,12 @@ class FrameParser {
  public:
   /// Bytes behind a message that its receiver may read: simdjson looks at whole vectors.
   static constexpr size_t kPadding = 64;
-  /// A message of more fragments is refused: each costs more than its bytes.
+  /// A client's message of more fragments is refused: each costs more than its bytes. There are
+  /// servers that cut long messages small, so whoever reads one bounds the bytes instead.
   static constexpr int kMaxFragments = 64;
+
+  /// Whose bytes they are: a client masks what it sends, a server must not.
+  enum class Sender : uint8_t { kClient, kServer };
 
   enum class Type : uint8_t { kNone, kText, kBinary, kPing, kPong, kClose, kViolation };
   struct Item {
@@ -33,7 +37,7 @@ class FrameParser {
   };
 
   /// Payloads of more than `max_message` bytes, all fragments together, are violations (1009).
-  explicit FrameParser(size_t max_message) : max_message_(max_message) {}
+  FrameParser(Sender sender, size_t max_message) : sender_(sender), max_message_(max_message) {}
 
   /// Takes bytes from the front of `input` up to the end of the next item. kNone: all were taken
   /// and more are needed. `input` is overwritten; kPadding bytes behind it may be read.
@@ -47,7 +51,13 @@ class FrameParser {
   /// Bytes kept of an item that is not complete.
   [[nodiscard]] size_t held() const { return (delivered_ ? 0 : message_.size()) + control_.size(); }
 
-  /// Gives back memory of earlier messages unless one is under way. For a periodic sweep.
+  /// True if a message or a control frame has begun and not ended.
+  [[nodiscard]] bool under_way() const {
+    return message_opcode_ != 0 || in_payload_ || header_bytes_ != 0;
+  }
+
+  /// Gives back memory of earlier messages unless one is under way. For a periodic sweep; what the
+  /// last call to Next gave out must not be in use any more.
   void ReleaseIdleMemory();
 
  private:
@@ -62,6 +72,7 @@ class FrameParser {
   [[nodiscard]] static Item Control(uint8_t opcode, std::string_view payload);
   [[nodiscard]] bool in_control() const { return (opcode_ & 0x8) != 0; }
 
+  const Sender sender_;
   const size_t max_message_;
   std::string message_;  // of the message under way, what came in earlier calls
   std::string control_;  // the same of a control frame
@@ -80,5 +91,9 @@ class FrameParser {
   bool delivered_ = false;      // message_ was given out by the last call
   int fragments_ = 0;
 };
+
+/// Masks or unmasks payload that begins `offset` bytes after the start of its frame's (RFC 6455,
+/// 5.3).
+void ApplyMask(char* data, size_t bytes, const std::array<uint8_t, 4>& mask, uint8_t offset = 0);
 
 }  // namespace graspd::net

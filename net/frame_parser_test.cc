@@ -43,8 +43,9 @@ std::ostream& operator<<(std::ostream& out, const Seen& seen) {
 }
 
 /// What a parser finds in `bytes` that come in pieces of at most `piece` bytes.
-std::vector<Seen> Parse(std::string_view bytes, size_t piece = SIZE_MAX) {
-  FrameParser parser(kMaxMessage);
+std::vector<Seen> Parse(std::string_view bytes, size_t piece = SIZE_MAX,
+                        FrameParser::Sender sender = FrameParser::Sender::kClient) {
+  FrameParser parser(sender, kMaxMessage);
   std::vector<Seen> all;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) {
     const std::string_view now = bytes.substr(0, piece);
@@ -106,6 +107,22 @@ TEST(FrameParserTest, AMessageHas64FragmentsAtMost) {
   EXPECT_EQ(ViolationIn(in_fragments(65)), 1009);
 }
 
+TEST(FrameParserTest, AServerMasksNothingAndMayCutSmall) {
+  const auto parse = [](std::string_view bytes) {
+    const auto seen = Parse(bytes, SIZE_MAX, FrameParser::Sender::kServer);
+    EXPECT_EQ(Parse(bytes, 1, FrameParser::Sender::kServer), seen);
+    return seen;
+  };
+  std::string bytes = "\x01\x01x";
+  for (int i = 0; i < 200; ++i) bytes += "\x00\x01y"sv;
+  bytes += "\x89\x02hi\x80\x01z";
+  EXPECT_EQ(parse(bytes), (std::vector<Seen>{{Type::kPing, "hi", 0},
+                                             {Type::kText, "x" + std::string(200, 'y') + "z", 0}}));
+  EXPECT_EQ(parse(Frame(0x81, "x")).back().code, 1002);
+  std::string long_message = "\x81\x7e\x03\xe9" + std::string(1001, 'x');
+  EXPECT_EQ(parse(long_message).back().code, 1009);
+}
+
 TEST(FrameParserTest, ViolationsOfFramingAre1002) {
   EXPECT_EQ(ViolationIn("\x81\x01x"), 1002) << "no mask";
   for (const int bits : {0x40, 0x20, 0x10, 0x70}) {
@@ -153,7 +170,7 @@ TEST(FrameParserTest, ClosePayloadsAreChecked) {
 }
 
 TEST(FrameParserTest, MemoryIsReleasedOnlyBetweenMessages) {
-  FrameParser parser(kMaxMessage);
+  FrameParser parser(FrameParser::Sender::kClient, kMaxMessage);
   const auto feed = [&](std::string bytes) {
     bytes.append(FrameParser::kPadding, '?');
     FrameParser::Input input{bytes.data(), bytes.data() + bytes.size() - FrameParser::kPadding};

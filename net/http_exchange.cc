@@ -19,12 +19,7 @@ HttpRequest FromBeast(const http::request<http::empty_body>& parsed) {
   request.method = std::string(parsed.method_string());
   request.target = std::string(parsed.target());
   request.http_1_1 = parsed.version() > 10;
-  for (const auto& field : parsed) {
-    std::string name(field.name_string());
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    request.headers.emplace_back(std::move(name), std::string(field.value()));
-  }
+  request.headers = HeadersOf(parsed);
   return request;
 }
 

@@ -4,11 +4,25 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "net/asio.h"
 #include "net/http.h"
 
 namespace graspd::net {
+
+/// The fields of one of Beast's messages, names in lower case.
+template <typename Fields>
+std::vector<std::pair<std::string, std::string>> HeadersOf(const Fields& fields) {
+  std::vector<std::pair<std::string, std::string>> headers;
+  for (const auto& field : fields) {
+    const auto name = field.name_string();
+    headers.emplace_back(absl::AsciiStrToLower({name.data(), name.size()}), field.value());
+  }
+  return headers;
+}
 
 /// What ReadRequest got.
 struct RequestOutcome {

@@ -46,7 +46,7 @@ ServerConnection::ServerConnection(std::shared_ptr<ConnectionSet> set, Shard& sh
               OutputStream::Limits{set_->options.outbound_bytes, set_->options.outbound_total_bytes,
                                    set_->outbound_total},
               *this),
-      parser_(set_->options.message_bytes),
+      parser_(FrameParser::Sender::kClient, set_->options.message_bytes),
       refused_(arrival.refused),
       on_unix_socket_(arrival.accepted.family == AF_UNIX),
       deadline_(Now() + set_->options.handshake_timeout) {

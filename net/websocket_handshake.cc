@@ -9,12 +9,17 @@
 #include <string>
 #include <string_view>
 
+#include "base/random.h"
+
 namespace graspd::net {
 namespace {
 
 constexpr int kSwitchingProtocols = 101, kBadRequest = 400, kUpgradeRequired = 426;
 constexpr char kGuid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455, 1.3
 constexpr char kVersion[] = "13";
+constexpr size_t kKeyChars = 24;  // 16 bytes in base64
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
 
 bool SameWord(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
@@ -29,8 +34,8 @@ std::string_view Trim(std::string_view text) {
 }
 
 /// Whether a header that holds a list, on one line or several, has this token.
-bool Lists(const HttpRequest& request, std::string_view header, std::string_view token) {
-  for (const auto& [name, value] : request.headers) {
+bool Lists(const Headers& headers, std::string_view header, std::string_view token) {
+  for (const auto& [name, value] : headers) {
     if (name != header) continue;
     for (std::string_view rest = value; !rest.empty();) {
       const size_t comma = std::min(rest.find(','), rest.size());
@@ -42,9 +47,9 @@ bool Lists(const HttpRequest& request, std::string_view header, std::string_view
 }
 
 /// The one value of a header; "" if it is absent or there are several.
-std::string_view OnlyValue(const HttpRequest& request, std::string_view header) {
+std::string_view OnlyValue(const Headers& headers, std::string_view header) {
   std::string_view found;
-  for (const auto& [name, value] : request.headers) {
+  for (const auto& [name, value] : headers) {
     if (name != header) continue;
     if (!found.empty()) return {};
     found = Trim(value);
@@ -54,7 +59,6 @@ std::string_view OnlyValue(const HttpRequest& request, std::string_view header) 
 
 /// 16 bytes in base64.
 bool IsKey(std::string_view key) {
-  constexpr size_t kKeyChars = 24;
   if (key.size() != kKeyChars || !key.ends_with("==")) return false;
   std::array<unsigned char, kKeyChars> decoded;
   return EVP_DecodeBlock(decoded.data(), reinterpret_cast<const unsigned char*>(key.data()),
@@ -83,17 +87,17 @@ HttpResponse Refuse(int status, std::string why) {
 }  // namespace
 
 bool WantsWebSocket(const HttpRequest& request) {
-  return request.http_1_1 && Lists(request, "connection", "upgrade") &&
-         Lists(request, "upgrade", "websocket");
+  return request.http_1_1 && Lists(request.headers, "connection", "upgrade") &&
+         Lists(request.headers, "upgrade", "websocket");
 }
 
 HttpResponse AnswerHandshake(const HttpRequest& request) {
   if (request.method != "GET") return Refuse(kBadRequest, "An upgrade is a GET.\n");
   if (request.more_input) return Refuse(kBadRequest, "Frames before the handshake is over.\n");
-  if (OnlyValue(request, "sec-websocket-version") != kVersion) {
+  if (OnlyValue(request.headers, "sec-websocket-version") != kVersion) {
     return Refuse(kUpgradeRequired, "This server speaks version 13 of WebSocket.\n");
   }
-  const std::string_view key = OnlyValue(request, "sec-websocket-key");
+  const std::string_view key = OnlyValue(request.headers, "sec-websocket-key");
   if (!IsKey(key)) return Refuse(kBadRequest, "Sec-WebSocket-Key is not a key.\n");
   HttpResponse response;
   response.status = kSwitchingProtocols;
@@ -102,6 +106,28 @@ HttpResponse AnswerHandshake(const HttpRequest& request) {
                       {"Server", "graspd"},
                       {"Sec-WebSocket-Accept", AcceptKey(key)}};
   return response;
+}
+
+std::string NewHandshakeKey() {
+  std::array<uint8_t, 16> nonce;
+  base::SystemRandom::Fill(nonce);
+  std::array<unsigned char, kKeyChars + 1> base64;  // and its final NUL
+  EVP_EncodeBlock(base64.data(), nonce.data(), nonce.size());
+  return reinterpret_cast<const char*>(base64.data());
+}
+
+std::string_view WrongInAnswer(const Headers& headers, std::string_view key) {
+  if (!Lists(headers, "upgrade", "websocket")) return "the answer does not upgrade to WebSocket";
+  if (!Lists(headers, "connection", "upgrade")) return "the answer does not upgrade";
+  if (OnlyValue(headers, "sec-websocket-accept") != AcceptKey(key)) {
+    return "the answer is not to our key";
+  }
+  for (const auto& [name, value] : headers) {
+    if (name == "sec-websocket-extensions" || name == "sec-websocket-protocol") {
+      return "the answer takes up what was not offered";
+    }
+  }
+  return {};
 }
 
 }  // namespace graspd::net

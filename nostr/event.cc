@@ -262,6 +262,7 @@ EventPtr MakeRecord(Event event, EventId& id) {
     return std::string_view(record->json).substr(begin, end - begin);
   };
   std::string head;
+  head.reserve(128);
   AppendPreimageHead(head, event);
   id.bytes = Sha256({head, text(places.tags, places.tags_end), ",",
                      text(places.content, places.content_end), "]"});

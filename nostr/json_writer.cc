@@ -24,20 +24,19 @@ constexpr std::array<char, 256> MakeEscapes() {
 }
 constexpr auto kEscapes = MakeEscapes();
 
-constexpr uint64_t EachByte(uint8_t byte) { return byte * 0x0101010101010101u; }
+using Block = uint8_t __attribute__((vector_size(16)));
 
-// Non-zero if some byte of `word` is zero.
-constexpr uint64_t HasZero(uint64_t word) { return (word - EachByte(1)) & ~word & EachByte(0x80); }
-
-// Length of the start of [at, end) that certainly needs no escape: whole words, since nearly all
+// Length of the start of [at, end) that certainly needs no escape: whole blocks, since nearly all
 // text needs none.
-size_t PlainWords(const char* at, const char* end) {
+size_t PlainBlocks(const char* at, const char* end) {
   const char* const begin = at;
-  for (; end - at >= 8; at += 8) {
-    uint64_t word;
-    std::memcpy(&word, at, sizeof(word));
-    const uint64_t below_space = (word - EachByte(0x20)) & ~word & EachByte(0x80);
-    if (below_space | HasZero(word ^ EachByte('"')) | HasZero(word ^ EachByte('\\'))) break;
+  for (; end - at >= static_cast<ptrdiff_t>(sizeof(Block)); at += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, at, sizeof block);
+    const auto escaped = (block < 0x20) | (block == '"') | (block == '\\');
+    std::array<uint64_t, 2> any;
+    std::memcpy(any.data(), &escaped, sizeof escaped);
+    if ((any[0] | any[1]) != 0) break;
   }
   return static_cast<size_t>(at - begin);
 }
@@ -48,7 +47,7 @@ void AppendJsonString(std::string& out, std::string_view text) {
   out += '"';
   const char* run = text.data();
   const char* const end = text.data() + text.size();
-  for (const char* at = run + PlainWords(run, end); at != end; ++at) {
+  for (const char* at = run + PlainBlocks(run, end); at != end; ++at) {
     const auto byte = static_cast<uint8_t>(*at);
     const char escape = kEscapes[byte];
     if (escape == 0) [[likely]]
@@ -62,7 +61,7 @@ void AppendJsonString(std::string& out, std::string_view text) {
       base::HexEncodeTo({&byte, 1}, digits + 2);
       out.append(digits, 4);
     }
-    at += PlainWords(at + 1, end);
+    at += PlainBlocks(at + 1, end);
   }
   out.append(run, end);
   out += '"';

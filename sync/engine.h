@@ -138,7 +138,7 @@ struct EngineOptions {
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
   size_t queued_jobs_per_remote = 20'000;
   size_t job_history = 256;
-  size_t claims_per_remote = 200'000;  // past it an event may be fetched for several filters
+  size_t claims_per_remote = 200'000;  // forgotten ones may be fetched for another filter again
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
   /// Ids that a remote has but never delivers are not asked for again for so long; the latest so

@@ -117,8 +117,14 @@ void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, Reconci
 // it fetches it. If that job fails, the remote owes a catch-up anyway.
 void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) {
   std::erase_if(step.wanted, [&](const auto& id) {
-    if (remote.claimed.size() >= options_.claims_per_remote) return false;
-    return remote.claimed.try_emplace(id, job).first->second != job;
+    const auto [at, fresh] = remote.claimed.try_emplace(id, job);
+    if (!fresh) return at->second != job;
+    remote.claims.push_back(id);
+    if (remote.claims.size() > options_.claims_per_remote) {
+      remote.claimed.erase(remote.claims.front());
+      remote.claims.pop_front();
+    }
+    return false;
   });
   remote.counts.needed += step.wanted.size();
 }
@@ -231,7 +237,7 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
     jobs_.erase(id);
   }
   remote.waiting.clear();
-  remote.claimed.clear();
+  remote.ForgetClaims();
 }
 
 // The state that follows from what is still to do.
@@ -246,7 +252,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   }
   // Live means stored, not only delivered.
   if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
-  remote.claimed.clear();
+  remote.ForgetClaims();
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
     SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
     ScheduleRepair(now, remote);

@@ -108,9 +108,14 @@ struct SyncEngine::Remote {
   // Asked for in vain, not to be asked for again until then; oldest first.
   std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;
   std::unordered_set<nostr::EventId> undelivered;
-  // Which job fetches an event, so that filters which overlap do not fetch it twice. Kept until all
-  // jobs have ended: what was delivered may not be stored yet.
+  // Which job fetches an event, so that filters which overlap do not fetch it twice. The latest
+  // ones, until all jobs have ended: what was delivered may not be stored yet.
   absl::flat_hash_map<nostr::EventId, uint64_t, std::hash<nostr::EventId>> claimed;
+  std::deque<nostr::EventId> claims;  // the same, oldest first
+  void ForgetClaims() {
+    claimed.clear();
+    claims.clear();
+  }
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t last_event_at = 0, last_full_reconcile_at = 0;
   RemoteCounts counts;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <numeric>
 #include <utility>
 
 #include "base/log.h"
@@ -296,12 +297,15 @@ absl::StatusOr<std::optional<nostr::Signature>> LmdbStore::FindSignature(const n
 }
 
 absl::StatusOr<std::vector<bool>> LmdbStore::Known(std::span<const nostr::EventId> ids) {
+  // In the order of the table, so that neighbours are found in pages that are at hand.
+  std::vector<uint32_t> order(ids.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return ids[a] < ids[b]; });
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
-  std::vector<bool> known;
-  known.reserve(ids.size());
-  for (const nostr::EventId& id : ids) {
-    GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(txn, id));
-    known.push_back(change.has_value());
+  std::vector<bool> known(ids.size());
+  for (const uint32_t i : order) {
+    GRASPD_ASSIGN_OR_RETURN(const auto change, FindId(txn, ids[i]));
+    known[i] = change.has_value();
   }
   return known;
 }

@@ -136,7 +136,7 @@ std::string_view Readable(const FrameParser::Item& item) {
 }
 
 std::vector<Seen> Parse(std::string_view bytes, size_t piece) {
-  FrameParser parser(kMaxMessage);
+  FrameParser parser(FrameParser::Sender::kClient, kMaxMessage);
   std::vector<Seen> seen;
   for (; !bytes.empty(); bytes.remove_prefix(std::min(piece, bytes.size()))) {
     const std::string_view now = bytes.substr(0, piece);

@@ -79,7 +79,7 @@ void HostileRelay::Begin(Peer& peer, int fd) {
 void HostileRelay::Talk(Peer& peer, int fd) {
   FakeRelay::Session session(relay_);
   Challenge(peer, session);
-  net::FrameParser parser(kMessageBytes);
+  net::FrameParser parser(net::FrameParser::Sender::kClient, kMessageBytes);
   std::string buffer(kReadBuffer + net::FrameParser::kPadding, '\0');
   for (;;) {
     const ssize_t got = ::recv(fd, buffer.data(), kReadBuffer, 0);
