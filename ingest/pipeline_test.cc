@@ -98,6 +98,18 @@ class ControlledStore final : public storage::EventStore {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, count] { return writes_ >= count; });
   }
+  // The check of this event does not come to its end; of none: goes on.
+  void HoldLookup(const nostr::EventId& id) {
+    Set([this, id] { held_lookup_ = id; });
+  }
+  int writes() {
+    const std::lock_guard lock(mutex_);
+    return writes_;
+  }
+  int lookups() {
+    const std::lock_guard lock(mutex_);
+    return lookups_;
+  }
 
   absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
     return store_->RemoveExpired(now, max);
@@ -115,6 +127,9 @@ class ControlledStore final : public storage::EventStore {
     return store_->VisitItems(filter, now, visit);
   }
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
+    std::unique_lock lock(mutex_);
+    ++lookups_;
+    changed_.wait(lock, [&] { return id != held_lookup_; });
     return store_->FindSignature(id);
   }
   absl::StatusOr<std::vector<bool>> Known(std::span<const nostr::EventId> ids) override {
@@ -148,7 +163,8 @@ class ControlledStore final : public storage::EventStore {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool held_ = false;
-  int writes_ = 0, failing_write_ = 0;
+  int writes_ = 0, failing_write_ = 0, lookups_ = 0;
+  nostr::EventId held_lookup_;
   absl::Status failure_;
 };
 
@@ -162,7 +178,10 @@ class PipelineTest : public testing::Test {
     client_ = Open(Lane::kClient, client_results_);
     sync_ = Open(Lane::kSync, sync_results_);
   }
-  void TearDown() override { store_.Release(); }
+  void TearDown() override {
+    store_.HoldLookup({});
+    store_.Release();
+  }
 
   std::unique_ptr<Submitter> Open(Lane lane, std::vector<Result>& results) {
     return pipeline_->Open(lane, thread_, [&results](std::span<const Result> batch) {
@@ -183,6 +202,11 @@ class PipelineTest : public testing::Test {
   }
   Event Note(std::string_view content, nostr::Kind kind = 1) {
     return EventBuilder(kind, clock_.UnixNow()).Content(content).Sign(key_);
+  }
+  double Gauge(const std::string& name) {
+    const std::string all = metrics_.Serialize();
+    const size_t at = all.find(name + " ");
+    return at == std::string::npos ? 0 : std::stod(all.substr(at + name.size()));
   }
   bool Stored(const nostr::EventId& id) { return (*store_.Known({{id}}))[0]; }
 
@@ -477,6 +501,57 @@ TEST_F(PipelineTest, ABurstKeepsItsOrderHoweverTheChecksInterleave) {
   }
 }
 
+// A commit costs nearly as much for one event as for many, and nobody waits for a remote's.
+TEST_F(PipelineTest, RemotesEventsAreWrittenTogetherWhileMoreAreBeingChecked) {
+  Start();
+  const Event held = Note("held");
+  store_.HoldLookup(held.id);
+  const auto other = Open(Lane::kSync, sync_results_);
+  other->Submit(held, Source::kStartup);
+  for (int i = 0; i < 400; ++i) sync_->Submit(Note(std::to_string(i)), Source::kStartup);
+  while (Gauge("graspd_ingest_write_queue_events{lane=\"sync\"}") < 400) std::this_thread::yield();
+  EXPECT_EQ(store_.writes(), 0);
+  store_.HoldLookup({});
+  thread_.RunUntil([&] { return sync_results_.size() == 401; });
+  EXPECT_EQ(store_.writes(), 1);
+}
+
+TEST_F(PipelineTest, AClientsEventDoesNotWaitForRemotes) {
+  Start();
+  const Event held = Note("held");
+  store_.HoldLookup(held.id);
+  sync_->Submit(held, Source::kStartup);
+  EXPECT_EQ(FromClient(Note("mine")).code, Code::kStored);
+  EXPECT_TRUE(sync_results_.empty());
+}
+
+TEST_F(PipelineTest, AFullBatchOfRemotesIsWrittenAlthoughMoreAreBeingChecked) {
+  Start();
+  const Event held = Note("held");
+  store_.HoldLookup(held.id);
+  const auto other = Open(Lane::kSync, client_results_);
+  other->Submit(held, Source::kStartup);
+  for (int i = 0; i < 1000; ++i) sync_->Submit(Note(std::to_string(i)), Source::kStartup);
+  thread_.RunUntil([&] { return sync_results_.size() == 1000; });
+}
+
+TEST_F(PipelineTest, WhatTheStoreWasJustAskedForIsNotLookedUpAgain) {
+  Start();
+  const Event event = Note("asked for");
+  sync_->Submit(event, Source::kStartup, Lookup::kDone);
+  thread_.RunUntil([&] { return sync_results_.size() == 1; });
+  EXPECT_EQ(store_.lookups(), 0);
+  sync_->Submit(event, Source::kStartup, Lookup::kDone);
+  thread_.RunUntil([&] { return sync_results_.size() == 2; });
+  EXPECT_EQ(sync_results_[0].code, Code::kStored);
+  EXPECT_EQ(sync_results_[1].code, Code::kDuplicate);
+  Event forged = event;
+  forged.sig.bytes[0] ^= 1;
+  sync_->Submit(forged, Source::kStartup, Lookup::kDone);
+  thread_.RunUntil([&] { return sync_results_.size() == 3; });
+  EXPECT_EQ(sync_results_[2].message, "invalid: bad signature");
+}
+
 TEST_F(PipelineTest, EventsOfAClosedSubmitterAreStoredUnheard) {
   Start();
   std::vector<Event> events;
@@ -515,10 +590,8 @@ TEST_F(PipelineTest, ABacklogOfSyncDoesNotHoldUpClients) {
   for (int i = 0; i < 1500; ++i) sync_->Submit(Note("s" + std::to_string(i)), Source::kLive);
   for (int i = 0; i < 5; ++i) client_->Submit(Note("c" + std::to_string(i)), Source::kDirect);
   // Everything has been checked once the writer's queues hold it all.
-  while (metrics_.Serialize().find("graspd_ingest_write_queue_events{lane=\"sync\"} 1500") ==
-             std::string::npos ||
-         metrics_.Serialize().find("graspd_ingest_write_queue_events{lane=\"client\"} 5") ==
-             std::string::npos) {
+  while (Gauge("graspd_ingest_write_queue_events{lane=\"sync\"}") < 1500 ||
+         Gauge("graspd_ingest_write_queue_events{lane=\"client\"}") < 5) {
     std::this_thread::yield();
   }
   store_.Release();

@@ -1,8 +1,10 @@
 #include "net/dialer.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "net/test_support.h"
+#include "net/websocket_handshake.h"
 
 namespace graspd::net {
 namespace {
@@ -89,7 +91,8 @@ TEST_F(DialerTest, RedirectIsAnHttpFailureAndNotFollowed) {
 TEST_F(DialerTest, AnswerThatIsNotAnUpgradeIsAWebSocketFailure) {
   for (const auto* answer : {"SSH-2.0-OpenSSH_9.2p1 Debian\r\n\r\n",
                              "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-                             "Upgrade: websocket\r\nSec-WebSocket-Accept: forged\r\n\r\n"}) {
+                             "Upgrade: websocket\r\nSec-WebSocket-Accept: forged\r\n\r\n",
+                             "HTTP/1.1 101 Switching Protocols\r\n\r\n"}) {
     RawServer remote([&](int fd) {
       ReadHead(fd);
       WriteAll(fd, answer);
@@ -255,6 +258,91 @@ class HostileServerTest : public DialerTest {
   }
   static constexpr uint8_t kText = 0x81, kTextBegins = 0x01, kGoesOn = 0x00, kPing = 0x89;
 };
+
+/// A server's view of one frame of a client, unmasked: FIN and opcode, payload.
+std::pair<uint8_t, std::string> ReadClientFrame(int fd, std::string* mask = nullptr) {
+  const auto read = [fd](size_t bytes) {
+    std::string out(bytes, '\0');
+    EXPECT_EQ(::recv(fd, out.data(), bytes, MSG_WAITALL), static_cast<ssize_t>(bytes));
+    return out;
+  };
+  const std::string head = read(2);
+  EXPECT_TRUE(head[1] & 0x80) << "a client masks";
+  const std::string key = read(4);
+  std::string payload = read(head[1] & 0x7f);
+  for (size_t i = 0; i < payload.size(); ++i)
+    payload[i] = static_cast<char>(payload[i] ^ key[i % 4]);
+  if (mask) *mask = key;
+  return {static_cast<uint8_t>(head[0]), payload};
+}
+
+TEST_F(DialerTest, WhatComesRightBehindTheAnswerIsNotLost) {
+  RawServer remote([](int fd) {
+    std::string answer = HeadOf(AnswerHandshake(ParseHead(ReadHead(fd))));
+    WriteAll(fd, answer + ServerFrame(0x81, "first") + ServerFrame(0x81, std::string(5000, 'x')));
+    ReadHead(fd);
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(remote), handler);
+  handler->Open();
+  EXPECT_EQ(handler->Next(), "first");
+  EXPECT_EQ(handler->Next(), std::string(5000, 'x'));
+  On(connection->thread(), [&] { return connection->Close(), 0; });
+  EXPECT_EQ(handler->Closed().error, DialError::kNone);
+}
+
+TEST_F(DialerTest, AMessageInManyFragmentsIsWhole) {
+  RawServer remote([](int fd) {
+    AcceptUpgrade(fd);
+    std::string frames = ServerFrame(0x01, "0");
+    for (int i = 1; i < 500; ++i) frames += ServerFrame(0x00, std::to_string(i % 10));
+    WriteAll(fd, frames + ServerFrame(0x80, ""));
+    ReadHead(fd);
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(remote), handler);
+  handler->Open();
+  EXPECT_EQ(handler->Next().size(), 500u);
+  On(connection->thread(), [&] { return connection->Close(), 0; });
+  EXPECT_EQ(handler->Closed().error, DialError::kNone);
+}
+
+TEST_F(DialerTest, PingsAreAnsweredAndEveryFrameHasAMaskOfItsOwn) {
+  std::vector<std::pair<uint8_t, std::string>> frames;
+  std::string masks[2];
+  std::optional<RawServer> remote(std::in_place, [&](int fd) {
+    AcceptUpgrade(fd);
+    for (std::string& mask : masks) {
+      WriteAll(fd, ServerFrame(0x89, "ping" + std::to_string(frames.size())));
+      frames.push_back(ReadClientFrame(fd, &mask));
+    }
+    WriteAll(fd, ServerFrame(0x88, "\x03\xe9gone"));
+    frames.push_back(ReadClientFrame(fd));
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(*remote), handler);
+  handler->Open();
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kRemoteClosed);
+  EXPECT_EQ(failure.close_code, 1001);
+  EXPECT_EQ(failure.detail, "gone");
+  remote.reset();  // when it has read what it wanted
+  EXPECT_EQ(frames, (std::vector<std::pair<uint8_t, std::string>>{
+                        {0x8a, "ping0"}, {0x8a, "ping1"}, {0x88, "\x03\xe9"}}));
+  EXPECT_NE(masks[0], masks[1]);
+}
+
+TEST_F(DialerTest, AnAnswerThatTakesUpWhatWasNotOfferedIsRefused) {
+  RawServer remote([](int fd) {
+    HttpResponse answer = AnswerHandshake(ParseHead(ReadHead(fd)));
+    answer.headers.emplace_back("Sec-WebSocket-Extensions", "permessage-deflate");
+    WriteAll(fd, HeadOf(answer));
+    ReadHead(fd);
+  });
+  auto handler = NewHandler();
+  auto connection = Dial(To(remote), handler);
+  EXPECT_EQ(handler->Closed().error, DialError::kWebSocket);
+}
 
 TEST_F(HostileServerTest, FramesThatBreakTheProtocolEndTheConnection) {
   const std::string masked = RawClient::ClientFrame(kText, "[]");

@@ -33,6 +33,9 @@ TEST(Vectors, RealEventsAreAllValidAndKeepTheirMeaning) {
     const auto event = ParseEvent(line);
     ASSERT_TRUE(event.ok()) << event.status() << line;
     ASSERT_EQ(ComputeId(*event), event->id) << line;
+    EventId computed;
+    ASSERT_EQ(MakeRecord(*event, computed)->json, EventJson(*event));
+    ASSERT_EQ(computed, event->id) << line;
     ASSERT_TRUE(VerifySignature(*event)) << line;
     ASSERT_EQ(*ParseEvent(EventJson(*event)), *event);
   });

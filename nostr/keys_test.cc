@@ -10,6 +10,7 @@
 
 #include "base/hex.h"
 #include "base/line_reader.h"
+#include "nostr/event_builder.h"
 
 namespace graspd::nostr {
 namespace {
@@ -82,6 +83,40 @@ TEST(SecretKey, SignaturesVerifyRepeatAndCoverEveryByte) {
   }
   EXPECT_FALSE(VerifySchnorr(key.public_key(), Sha256("other"), sig));
   EXPECT_FALSE(VerifySchnorr(PublicKey(), message, sig));
+}
+
+TEST(SignatureVerifier, SaysTheSameAsVerifySignatureHoweverOftenAnAuthorComes) {
+  SignatureVerifier verifier;
+  // More than there are slots, so that some share one.
+  std::vector<SecretKey> keys;
+  for (int i = 0; i < 300; ++i) keys.push_back(SecretKey::FromSeed(std::to_string(i)));
+  for (int round = 0; round < 3; ++round) {
+    for (const SecretKey& key : keys) {
+      Event event = EventBuilder(1, 1'700'000'000).Content(std::to_string(round)).Sign(key);
+      EXPECT_TRUE(verifier.Verify(event));
+      event.sig.bytes[40] ^= 1;
+      EXPECT_FALSE(verifier.Verify(event));
+    }
+  }
+}
+
+TEST(SignatureVerifier, KeysOfOneSlotAreNotTakenForEachOther) {
+  SignatureVerifier verifier;
+  const SecretKey key = SecretKey::FromSeed("author");
+  Event event = EventBuilder(1, 1'700'000'000).Sign(key);
+  EXPECT_TRUE(verifier.Verify(event));
+  Event other = event;
+  other.pubkey.bytes[0] ^= 1;  // the slot is told by the end of the key
+  EXPECT_FALSE(verifier.Verify(other));
+  EXPECT_TRUE(verifier.Verify(event));
+  other.pubkey = PublicKey();  // what an unused slot holds
+  EXPECT_FALSE(verifier.Verify(other));
+  EXPECT_FALSE(SignatureVerifier().Verify(other));
+}
+
+TEST(Sha256, OfPartsIsThatOfTheirWhole) {
+  EXPECT_EQ(Sha256({"a", "", "bc", "def"}), Sha256("abcdef"));
+  EXPECT_EQ(Sha256({}), Sha256(""));
 }
 
 TEST(SecretKey, RefusesWhatIsNoKey) {
