@@ -33,17 +33,22 @@ Result Checker::Verdict(const nostr::EventRecord& record, const nostr::EventId& 
   if (event.kind == nostr::kAuthKind) {
     return {event.id, Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"};
   }
-  if (nostr::IsProtected(event) && IsRemote(source)) {
-    return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
-  }
   if (computed != event.id) {
     return {event.id, Code::kInvalid, "invalid: id is not the hash of the event", true};
+  }
+  // Behind the id, so that what is remembered by it is this event.
+  if (nostr::IsProtected(event) && IsRemote(source)) {
+    return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
   }
   // The id covers every field but the signature, so with the same signature as well it is byte for
   // byte what was verified before. A failing store is the writer's to report.
   if (lookup == Lookup::kNeeded) {
     const auto stored = store_.FindSignature(event.id);
     if (stored.ok() && *stored == event.sig) {
+      // Expired but not swept yet: the answer must not depend on when that happens.
+      if (nostr::IsExpired(event, clock_.UnixNow())) {
+        return {event.id, Code::kExpired, std::string(kExpiredMessage)};
+      }
       return {event.id, Code::kDuplicate, "duplicate: already have this event"};
     }
   }

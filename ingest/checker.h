@@ -1,11 +1,16 @@
 #pragma once
 
+#include <string_view>
+
 #include "base/clock.h"
 #include "ingest/event_sink.h"
 #include "nostr/limits.h"
 #include "storage/event_store.h"
 
 namespace graspd::ingest {
+
+/// The answer to an event whose time is over (NIP-40).
+inline constexpr std::string_view kExpiredMessage = "invalid: the event has expired";
 
 /// What can be said of an event by looking at it alone: limits, id, signature, and what
 /// NIP-70 says of where it comes from.

@@ -119,8 +119,9 @@ class ControlledStore final : public storage::EventStore {
                                            const storage::QueryCursor* resume) override {
     return store_->Query(spec, resume);
   }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now) override {
-    return store_->Count(filters, now);
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now,
+                                 const Stop& stop) override {
+    return store_->Count(filters, now, stop);
   }
   absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
                           const ItemVisitor& visit) override {
@@ -259,6 +260,13 @@ TEST_F(PipelineTest, AProtectedEventIsTakenFromClientsAndFilesButNeverFromRemote
   }
   const Event repost = Note(nostr::EventJson(event("x")), 6);
   EXPECT_EQ(FromSync(repost).code, Code::kRefused);
+  // Nor fetched again; but whoever sends something else under an id keeps nobody from it.
+  Event other = event("z");
+  const Event real = other;
+  other.content = "other";
+  EXPECT_EQ(FromSync(other).code, Code::kInvalid);
+  EXPECT_EQ(pipeline_->known_refusals().InVain(std::vector{event("x").id, repost.id, real.id}),
+            (std::vector<bool>{true, true, false}));
   EXPECT_EQ(FromClient(event("x")).code, Code::kStored);
   EXPECT_EQ(One(*client_, client_results_, event("y"), Source::kImport).code, Code::kStored);
 }

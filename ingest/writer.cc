@@ -8,6 +8,7 @@
 
 #include "base/cpu_pool.h"
 #include "base/log.h"
+#include "ingest/checker.h"
 #include "ingest/inbox.h"
 #include "nostr/nip34.h"
 #include "nostr/rules.h"
@@ -234,7 +235,12 @@ void Writer::Write(Batch& batch) {
   std::vector<storage::WriteRequest> requests;
   std::vector<size_t> places;  // of the requests in the batch
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (!batch[i].event) continue;
+    if (!batch[i].event) {
+      // A remote's, refused for what it is (NIP-70): no use in fetching it again.
+      const bool remote = batch[i].source != storage::Source::kDirect;
+      if (remote && batch[i].result.code == Code::kRefused) deps_.rejected.Add(batch[i].result.id);
+      continue;
+    }
     requests.push_back({batch[i].event, batch[i].source});
     places.push_back(i);
   }
@@ -282,7 +288,7 @@ void Writer::Settle(Arrival& arrival, storage::WriteResult outcome, bool waits) 
     case storage::Outcome::kExpired:
       if (arrival.source != storage::Source::kDirect) deps_.rejected.Add(result.id);
       result.code = Code::kExpired;
-      result.message = "invalid: the event has expired";
+      result.message = kExpiredMessage;
       return;
     case storage::Outcome::kRefused:
       result.code = Code::kRefused;

@@ -207,9 +207,11 @@ class EventStore {
   /// first.
   virtual absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) = 0;
 
-  /// Exact number of distinct events that match any of the filters (limits ignored).
+  /// Exact number of distinct events that match any of the filters (limits ignored). `stop`, if
+  /// set, is asked every few milliseconds; once it says true, kCancelled.
+  using Stop = std::function<bool()>;
   virtual absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
-                                         uint64_t unix_now) = 0;
+                                         uint64_t unix_now, const Stop& stop) = 0;
 
   /// Hears of each event that VisitItems finds: its item, and when it expires (NIP-40), if ever. A
   /// status other than OK ends the visit.

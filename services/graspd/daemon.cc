@@ -149,6 +149,7 @@ struct Daemon::Parts {
   net::IoPool sync_io{1, "sync"};  // its one thread is the sync thread
   base::BlockingPool reads{kReadThreads, kQueuedReads, "read"};
   base::BlockingPool scans{kScanThreads, kQueuedReads, "scan"};
+  base::BlockingPool sync_scans{1, kQueuedReads, "sync-scan"};  // not behind clients' COUNTs
   base::CpuPool cpu{Cores()};
   std::vector<std::unique_ptr<base::Metrics::SampledGauge>> cpu_gauges;
 
@@ -320,7 +321,8 @@ absl::Status Daemon::Parts::StartSync() {
   options.key = key;
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
-                                      sync_io.thread(0), reads, scans, cpu, clock, random, metrics},
+                                      sync_io.thread(0), reads, sync_scans, cpu, clock, random,
+                                      metrics},
       std::move(options));
   return sync->Start();
 }
@@ -354,6 +356,7 @@ void Daemon::Parts::StopAll() {
   health.reset();
   reads.Stop();
   scans.Stop();
+  sync_scans.Stop();
   cpu.Stop();
   io.Stop();
   sync_io.Stop();

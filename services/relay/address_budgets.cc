@@ -18,7 +18,9 @@ AddressBudgets::Budget::Budget(const nostr::Limits& limits, base::SteadyTime now
       queries_(limits.address_rate_factor * limits.reqs_per_second,
                limits.address_rate_factor * limits.reqs_burst, now),
       strikes_(limits.address_rate_factor * kStrikesPerSecond,
-               limits.address_rate_factor * kStrikes, now) {}
+               limits.address_rate_factor * kStrikes, now),
+      limits_work_(limits.address_rate_factor > 0),
+      work_(now, static_cast<double>(limits.address_rate_factor)) {}
 
 bool AddressBudgets::Budget::TakeEvent(base::SteadyTime now) {
   base::MutexLock lock(mutex_);
@@ -33,6 +35,16 @@ bool AddressBudgets::Budget::TakeQuery(base::SteadyTime now) {
 bool AddressBudgets::Budget::TakeStrike(base::SteadyTime now) {
   base::MutexLock lock(mutex_);
   return strikes_.TryTake(now);
+}
+
+bool AddressBudgets::Budget::AllowsWork(base::SteadyTime now) {
+  base::MutexLock lock(mutex_);
+  return !limits_work_ || work_.Allows(now);
+}
+
+void AddressBudgets::Budget::ChargeWork(size_t work) {
+  base::MutexLock lock(mutex_);
+  work_.Charge(work);
 }
 
 void AddressBudgets::Budget::ChargeInvalidEvent(base::SteadyTime now) {

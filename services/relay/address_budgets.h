@@ -9,6 +9,7 @@
 #include "base/token_bucket.h"
 #include "net/socket_address.h"
 #include "nostr/limits.h"
+#include "services/relay/work_budget.h"
 
 namespace graspd::relay {
 
@@ -32,6 +33,9 @@ class AddressBudgets {
     [[nodiscard]] bool TakeQuery(base::SteadyTime now);
     /// False when the client's connections have sent too many invalid messages.
     [[nodiscard]] bool TakeStrike(base::SteadyTime now);
+    /// As WorkBudget, whose reconciliations these are.
+    [[nodiscard]] bool AllowsWork(base::SteadyTime now);
+    void ChargeWork(size_t work);
     /// An event turned out invalid: checking it was for nothing, so it costs as much as ten more.
     void ChargeInvalidEvent(base::SteadyTime now);
 
@@ -39,6 +43,8 @@ class AddressBudgets {
     base::Mutex mutex_;
     base::TokenBucket events_ ABSL_GUARDED_BY(mutex_), queries_ ABSL_GUARDED_BY(mutex_),
         strikes_ ABSL_GUARDED_BY(mutex_);
+    const bool limits_work_;
+    WorkBudget work_ ABSL_GUARDED_BY(mutex_);
   };
 
   explicit AddressBudgets(const nostr::Limits& limits) : limits_(limits), budgets_(kClients) {}

@@ -65,6 +65,17 @@ TEST(AddressBudgets, AnInvalidEventCostsTenMore) {
   EXPECT_TRUE(budget->TakeEvent(kNow + std::chrono::seconds(21)));
 }
 
+TEST(AddressBudgets, ReconciliationsOfAllConnectionsShareOneWorkBudget) {
+  nostr::Limits limits;
+  limits.address_rate_factor = 2;
+  const base::SteadyTime now{};
+  AddressBudgets::Budget budget(limits, now);
+  EXPECT_TRUE(budget.AllowsWork(now));
+  budget.ChargeWork(static_cast<size_t>(2 * WorkBudget::kBurst));
+  EXPECT_FALSE(budget.AllowsWork(now));
+  EXPECT_TRUE(budget.AllowsWork(now + std::chrono::seconds(1)));
+}
+
 TEST(AddressBudgets, AFactorOfZeroIsUnlimited) {
   nostr::Limits limits = Small();
   limits.address_rate_factor = 0;

@@ -14,6 +14,7 @@ constexpr char kSlowDown[] = "rate-limited: slow down";
 constexpr char kAuthRequired[] =
     "auth-required: only its authenticated author may publish a protected event";
 constexpr char kNotTheAuthor[] = "restricted: only its author may publish a protected event";
+constexpr std::chrono::seconds kCountTimeout{5};
 constexpr uint16_t kPolicyViolation = 1008, kTooBig = 1009, kUnsupportedData = 1003;
 
 // Our own connection, the SelfSubscriber's, has none.
@@ -67,7 +68,8 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
             }),
       reqs_(context_, hub, *connection_, own_),
       scans_(context.scans, hub.executor(), context.meters.reads_waiting),
-      neg_(context_, *connection_, hub.executor(), scans_) {}
+      neg_(context_, *connection_, hub.executor(), scans_,
+           AddressBudget(context, connection_->peer())) {}
 
 ClientSession::~ClientSession() { OnClosed(); }
 
@@ -178,6 +180,9 @@ void ClientSession::OnAuthenticated(const nostr::EventId& id, std::string_view r
 
 void ClientSession::Handle(nostr::ClientRefused message) {
   using Answer = nostr::ClientRefused::Answer;
+  // Asking for what is not supported is no offence, but no cheaper than other questions.
+  const bool invalid = message.reason.starts_with("invalid:");
+  if (!invalid && !budgets_.TakeQuery(context_.clock.Now())) message.reason = kSlowDown;
   switch (message.answer) {
     case Answer::kNotice:
       context_.meters.Refused(message.reason);
@@ -196,8 +201,7 @@ void ClientSession::Handle(nostr::ClientRefused message) {
       neg_.Refuse(message.subject, message.reason);
       break;
   }
-  // Asking for what is not supported is no offence.
-  if (message.reason.starts_with("invalid:")) Strike();
+  if (invalid) Strike();
 }
 
 // ---- subscriptions ---------------------------------------------------------------------------
@@ -239,8 +243,15 @@ void ClientSession::Handle(nostr::ClientCount message) {
   scans_.Run(
       [this, &store = context_.store, &clock = context_.clock, id,
        charge = std::make_shared<FilterCharge>(*std::move(charge)),
-       filters = std::move(message.filters)]() -> SessionReads::Then {
-        return [this, id, count = store.Count(filters, clock.UnixNow())] {
+       filters =
+           std::move(message.filters)](const SessionReads::Ended& ended) -> SessionReads::Then {
+        const base::SteadyTime end = clock.Now() + kCountTimeout;
+        auto count =
+            store.Count(filters, clock.UnixNow(), [&] { return ended() || clock.Now() >= end; });
+        return [this, id, count = std::move(count)] {
+          if (absl::IsCancelled(count.status())) {
+            return RefuseCount(id, "error: these filters take too long to count, narrow them");
+          }
           if (!count.ok()) return RefuseCount(id, "error: could not count stored events");
           connection_->SendText(nostr::CountMessage(id, *count));
         };
@@ -259,11 +270,14 @@ void ClientSession::Handle(nostr::ClientNegOpen message) {
   if (const auto refusal = RefuseQuery(message.subscription, {message.filter})) {
     return neg_.Refuse(message.subscription, *refusal);
   }
-  neg_.Open(std::move(message));
+  auto charge = reqs_.ChargeFilters(MemoryOf({message.filter}) + message.message.size());
+  if (!charge) return neg_.Refuse(message.subscription, kOverloaded);
+  neg_.Open(std::move(message), *std::move(charge));
 }
 
 void ClientSession::Handle(nostr::ClientNegMsg message) {
-  if (!neg_.Message(std::move(message))) Strike();
+  auto charge = reqs_.ChargeFilters(message.message.size());
+  if (!neg_.Message(std::move(message), std::move(charge))) Strike();
 }
 
 void ClientSession::Handle(nostr::ClientNegClose message) { neg_.Close(message.subscription); }

@@ -262,6 +262,21 @@ TEST_F(DoorsTest, AnExpiredEventIsNeitherTakenNorServedNorCountedNorReconciled) 
   expect(3);
   clock_.Advance(std::chrono::seconds(2));
   expect(2);
+  // Not swept yet, which must make no difference.
+  EXPECT_THAT(Answer(nostr::EventJson(Expiring(std::to_string(now + 2)))),
+              HasSubstr(",false,\"invalid: "));
+}
+
+TEST_F(DoorsTest, AskingForWhatIsNotSupportedIsNoCheaperThanOtherQuestions) {
+  limits_.reqs_per_second = 1;
+  limits_.reqs_burst = 3;
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(Ask(R"(["REQ","u",{"search":"x"}])", 1), ElementsAre(HasSubstr("unsupported: ")));
+  }
+  EXPECT_THAT(Ask(R"(["REQ","u",{"search":"x"}])", 1), ElementsAre(HasSubstr("rate-limited: ")));
+  EXPECT_THAT(Ask(R"(["COUNT","u",{"search":"x"}])", 1), ElementsAre(HasSubstr("rate-limited: ")));
+  EXPECT_EQ(connection_->close_code, 0) << "it is no offence";
 }
 
 TEST_F(DoorsTest, AnEphemeralEventIsAnsweredWhoeverListensAndNeverStored) {

@@ -19,11 +19,10 @@ size_t MemoryOf(const std::vector<nostr::Filter>& filters) {
   return bytes;
 }
 
-std::optional<FilterCharge> FilterCharge::Take(std::atomic<int64_t>& total, size_t limit,
-                                               size_t bytes) {
+std::optional<FilterCharge> FilterCharge::Take(const Total& total, size_t limit, size_t bytes) {
   const auto more = static_cast<int64_t>(bytes);
   FilterCharge charge(total, more);
-  if (total.fetch_add(more) + more > static_cast<int64_t>(limit)) return std::nullopt;
+  if (total->fetch_add(more) + more > static_cast<int64_t>(limit)) return std::nullopt;
   return charge;
 }
 

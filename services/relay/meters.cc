@@ -61,7 +61,7 @@ Meters::Meters(base::Metrics& metrics)
                                    [this] { return double(subscriptions.load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_filter_bytes",
                                    "Filters of subscriptions, and of COUNTs that wait.",
-                                   [this] { return double(filter_bytes.load()); }));
+                                   [this] { return double(filter_bytes->load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_session_reads_waiting",
                                    "Store reads that wait for others of the same connection.",
                                    [this] { return double(reads_waiting.load()); }));

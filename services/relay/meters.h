@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "services/relay/filter_charge.h"
 
 namespace graspd::relay {
 
@@ -55,7 +56,8 @@ class Meters {
   void EoseAfter(double seconds) { eose_seconds_.Observe(seconds); }
 
   std::atomic<int64_t> subscriptions{0};
-  std::atomic<int64_t> filter_bytes{0};       // of subscriptions, and of COUNTs that wait
+  // Of subscriptions, COUNTs and reconciliations, the messages of these included.
+  const FilterCharge::Total filter_bytes = std::make_shared<std::atomic<int64_t>>(0);
   std::atomic<int64_t> reads_waiting{0};      // of all sessions, before they enter the pool
   std::atomic<int64_t> live_buffer_bytes{0};  // new events, during the stored ones
   std::atomic<int64_t> neg_sessions{0};

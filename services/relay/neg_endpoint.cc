@@ -23,6 +23,7 @@ struct NegEndpoint::Session {
   NegEndpoint* endpoint;
   std::string id;
   std::string message;                               // that is to be answered
+  ChargePtr charge;                                  // for it
   std::shared_ptr<negentropy::Responder> responder;  // once there is a set
   negentropy::AskerProgress progress;
   bool busy = true;
@@ -41,7 +42,7 @@ NegEndpoint::~NegEndpoint() {
   context_.meters.neg_waiting -= static_cast<int64_t>(waiting_.size());
 }
 
-void NegEndpoint::Open(nostr::ClientNegOpen open) {
+void NegEndpoint::Open(nostr::ClientNegOpen open, FilterCharge charge) {
   Close(open.subscription);  // opening again replaces (NIP-77)
   if (sessions_.size() >= context_.limits.neg_sessions) {
     return End(open.subscription, NegRefusal::kSessions,
@@ -54,14 +55,15 @@ void NegEndpoint::Open(nostr::ClientNegOpen open) {
   session->active_at = context_.clock.Now();
   sessions_.emplace(session->id, session);
   ++context_.meters.neg_sessions;
-  ReadSet(session, std::move(open.filter));
+  session->charge = std::make_shared<const FilterCharge>(std::move(charge));
+  ReadSet(session, std::move(open.filter), session->charge);
 }
 
-void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter) {
+void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, ChargePtr charge) {
   const std::weak_ptr<Session> weak = session;
   reads_.Run(
-      [weak, sets = context_.neg_sets, &executor = executor_,
-       filter = std::move(filter)]() -> SessionReads::Then {
+      [weak, sets = context_.neg_sets, &executor = executor_, filter = std::move(filter),
+       charge = std::move(charge)](const SessionReads::Ended&) -> SessionReads::Then {
         if (weak.expired()) return nullptr;  // closed or replaced before its turn
         sets->Get(filter, [weak, &executor](const absl::StatusOr<NegSets::SetPtr>& set) {
           executor.Post([weak, set] {
@@ -87,10 +89,10 @@ void NegEndpoint::OnSet(const SessionPtr& session, const absl::StatusOr<NegSets:
   session->responder = std::make_shared<negentropy::Responder>(
       *set, negentropy::ReconcileLimits{.frame_bytes = kFrameBytes,
                                         .max_message_bytes = context_.limits.neg_message_bytes});
-  Enqueue(session, std::move(session->message));
+  Enqueue(session, std::move(session->message), std::move(session->charge));
 }
 
-bool NegEndpoint::Message(nostr::ClientNegMsg message) {
+bool NegEndpoint::Message(nostr::ClientNegMsg message, std::optional<FilterCharge> charge) {
   const auto it = sessions_.find(message.subscription);
   if (it == sessions_.end()) {
     End(message.subscription, NegRefusal::kNotOpen, "closed: no such reconciliation is open");
@@ -101,20 +103,26 @@ bool NegEndpoint::Message(nostr::ClientNegMsg message) {
         "invalid: wait for the answer before the next message");
     return false;
   }
-  Enqueue(it->second, std::move(message.message));
+  if (!charge) {
+    End(message.subscription, NegRefusal::kBusy, kOverloaded);
+    return true;
+  }
+  Enqueue(it->second, std::move(message.message),
+          std::make_shared<const FilterCharge>(*std::move(charge)));
   return true;
 }
 
-void NegEndpoint::Enqueue(const SessionPtr& session, std::string message) {
+void NegEndpoint::Enqueue(const SessionPtr& session, std::string message, ChargePtr charge) {
   session->busy = true;
   session->message = std::move(message);
+  session->charge = std::move(charge);
   waiting_.push_back(session);
   ++context_.meters.neg_waiting;
   AnswerWaiting(context_.clock.Now());
 }
 
 void NegEndpoint::AnswerWaiting(base::SteadyTime now) {
-  while (!waiting_.empty() && work_->Allows(now)) {
+  while (!waiting_.empty() && work_->Allows(now) && (!address_ || address_->AllowsWork(now))) {
     const SessionPtr session = waiting_.front().lock();
     waiting_.pop_front();
     --context_.meters.neg_waiting;
@@ -124,24 +132,27 @@ void NegEndpoint::AnswerWaiting(base::SteadyTime now) {
 
 void NegEndpoint::Answer(const SessionPtr& session) {
   session->bytes += session->message.size();
-  context_.cpu.Run(
-      base::CpuPool::Priority::kNegentropy,
-      [weak = std::weak_ptr<Session>(session), id = session->id, responder = session->responder,
-       work = work_, &executor = executor_, message = std::exchange(session->message, {})] {
-        if (weak.expired()) return;
-        Answered out;
-        const auto answer = responder->Answer(message, &out.round);
-        if (answer.ok()) {
-          out.bytes = answer->size();
-          out.text = nostr::NegMsgMessage(id, *answer);
-        } else {
-          out.bytes = answer.status();
-        }
-        executor.Post([weak, work, out = std::make_shared<const Answered>(std::move(out))] {
-          work->Charge(out->round.work);
-          if (const auto alive = weak.lock()) alive->endpoint->OnAnswer(*alive, *out);
-        });
-      });
+  context_.cpu.Run(base::CpuPool::Priority::kNegentropy,
+                   [weak = std::weak_ptr<Session>(session), id = session->id,
+                    responder = session->responder, work = work_, address = address_,
+                    &executor = executor_, message = std::exchange(session->message, {}),
+                    charge = std::exchange(session->charge, nullptr)] {
+                     if (weak.expired()) return;
+                     Answered out;
+                     const auto answer = responder->Answer(message, &out.round);
+                     if (answer.ok()) {
+                       out.bytes = answer->size();
+                       out.text = nostr::NegMsgMessage(id, *answer);
+                     } else {
+                       out.bytes = answer.status();
+                     }
+                     executor.Post([weak, work, address,
+                                    out = std::make_shared<const Answered>(std::move(out))] {
+                       work->Charge(out->round.work);
+                       if (address) address->ChargeWork(out->round.work);
+                       if (const auto alive = weak.lock()) alive->endpoint->OnAnswer(*alive, *out);
+                     });
+                   });
 }
 
 void NegEndpoint::OnAnswer(Session& session, const Answered& answered) {

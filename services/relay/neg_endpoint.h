@@ -3,6 +3,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,8 @@
 #include "net/websocket_server.h"
 #include "nostr/message.h"
 #include "nostr/negentropy/reconciler.h"
+#include "services/relay/address_budgets.h"
+#include "services/relay/filter_charge.h"
 #include "services/relay/session_context.h"
 #include "services/relay/session_reads.h"
 #include "services/relay/work_budget.h"
@@ -23,28 +26,33 @@ namespace graspd::relay {
 /// and its messages are answered on the CPU pool, one at a time. What has ended before its turn is
 /// neither read nor answered. Bounds: Limits::neg_sessions; the budget of NegSets; a ceiling on the
 /// bytes of one session both ways (a multiple of its set); AskerProgress; Limits::neg_idle. The
-/// work of all messages comes out of one WorkBudget: when it is used up, answers wait for it, so
-/// that a long honest session slows down rather than fails. Whatever ends a session but NEG-CLOSE
-/// is told by NEG-ERR. Threading: the connection's thread. Lifetime: `reads` outlives it; answers
-/// that arrive after its end are dropped.
+/// work of all messages comes out of one WorkBudget, and of one that the address has: when either
+/// is used up, answers wait for it, so that a long honest session slows down rather than fails.
+/// Whatever ends a session but NEG-CLOSE is told by NEG-ERR. Filters and messages are charged while
+/// they wait, also those of sessions that were replaced before their turn. Threading: the
+/// connection's thread. Lifetime: `reads` outlives it; answers that arrive after its end are
+/// dropped.
 class NegEndpoint {
  public:
+  /// `address` is null for our own connection.
   NegEndpoint(const SessionContext& context, net::WebSocketConnection& connection,
-              base::Executor& executor, SessionReads& reads)
+              base::Executor& executor, SessionReads& reads,
+              std::shared_ptr<AddressBudgets::Budget> address)
       : context_(context),
         connection_(connection),
         executor_(executor),
         reads_(reads),
-        work_(std::make_shared<WorkBudget>(context.clock.Now())) {}
+        work_(std::make_shared<WorkBudget>(context.clock.Now())),
+        address_(std::move(address)) {}
   ~NegEndpoint();
   NegEndpoint(const NegEndpoint&) = delete;
   NegEndpoint& operator=(const NegEndpoint&) = delete;
 
-  /// The filter is within its limits.
-  void Open(nostr::ClientNegOpen open);
+  /// The filter is within its limits; `charge` is for it and for the message.
+  void Open(nostr::ClientNegOpen open, FilterCharge charge);
   /// False, after NEG-ERR, if no honest client sends this now: nothing is open under this id, or
   /// the answer to the message before is still to come.
-  bool Message(nostr::ClientNegMsg message);
+  bool Message(nostr::ClientNegMsg message, std::optional<FilterCharge> charge);
   void Close(const std::string& id);
   /// Answers NEG-ERR to a request that must not reach this endpoint, and ends the session of that
   /// id, if there is one.
@@ -61,9 +69,10 @@ class NegEndpoint {
   struct Session;
   struct Answered;
   using SessionPtr = std::shared_ptr<Session>;
-  void ReadSet(const SessionPtr& session, nostr::Filter filter);
+  using ChargePtr = std::shared_ptr<const FilterCharge>;
+  void ReadSet(const SessionPtr& session, nostr::Filter filter, ChargePtr charge);
   void OnSet(const SessionPtr& session, const absl::StatusOr<NegSets::SetPtr>& set);
-  void Enqueue(const SessionPtr& session, std::string message);
+  void Enqueue(const SessionPtr& session, std::string message, ChargePtr charge);
   void AnswerWaiting(base::SteadyTime now);
   void Answer(const SessionPtr& session);
   void OnAnswer(Session& session, const Answered& answered);
@@ -78,6 +87,7 @@ class NegEndpoint {
   std::map<std::string, SessionPtr, std::less<>> sessions_;
   std::deque<std::weak_ptr<Session>> waiting_;  // for the budget, in order of arrival
   const std::shared_ptr<WorkBudget> work_;      // shared with answers under way: all are charged
+  const std::shared_ptr<AddressBudgets::Budget> address_;
 };
 
 }  // namespace graspd::relay

@@ -97,6 +97,24 @@ TEST_F(NegTest, AReplacedOrClosedReconciliationIsNotRead) {
   EXPECT_EQ(store_->lists, 1);
 }
 
+TEST_F(NegTest, WhatWaitsIsChargedAlsoOnceItWasReplaced) {
+  limits_.filter_total_bytes = 1u << 20;
+  limits_.message_bytes = limits_.neg_message_bytes;
+  Start();
+  nostr::Filter filter;
+  filter.tags['t'] = {std::string(100'000, 'x')};
+  const std::string open = nostr::NegOpenMessage("a", filter, FirstMessage());
+  {
+    ReadsHold hold(scans_);
+    for (int i = 0; i < 5; ++i) Send(open);
+    EXPECT_GT(*meters_.filter_bytes, 900'000);
+    EXPECT_THAT(Ask(open, 1), ElementsAre(StartsWith(R"(["NEG-ERR","a","rate-limited: )")));
+  }
+  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
+  EXPECT_EQ(*meters_.filter_bytes, 0);
+  NegAnswer(Ask(open, 1).at(0));
+}
+
 TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {
   limits_.neg_set_items = 2;
   Start();

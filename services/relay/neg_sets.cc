@@ -186,7 +186,8 @@ absl::Status NegSets::Scan(Entry& entry) {
   // Counted before it is collected, where there can be too many: nobody's set is dropped in vain.
   GRASPD_ASSIGN_OR_RETURN(const auto stats, store_.GetStats());
   if (stats.events > max_items_) {
-    GRASPD_ASSIGN_OR_RETURN(const uint64_t count, store_.Count({entry.filter}, clock_.UnixNow()));
+    GRASPD_ASSIGN_OR_RETURN(const uint64_t count,
+                            store_.Count({entry.filter}, clock_.UnixNow(), nullptr));
     if (count > max_items_) {
       return absl::ResourceExhaustedError("the filter matches too many events");
     }

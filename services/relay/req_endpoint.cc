@@ -176,8 +176,8 @@ void ReqEndpoint::Scan(Subscription& subscription) {
     if (alive && !alive->closed) then(alive);
     PumpScans();
   };
-  const auto read = [this, end, &clock = context_.clock,
-                     scan = std::weak_ptr(subscription.query)]() -> SessionReads::Then {
+  const auto read = [this, end, &clock = context_.clock, scan = std::weak_ptr(subscription.query)](
+                        const SessionReads::Ended&) -> SessionReads::Then {
     const auto query = scan.lock();
     if (!query) return [end] { end([](const auto&) {}); };  // ended before its turn
     auto page = query->Next(clock.UnixNow());

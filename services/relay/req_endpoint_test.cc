@@ -174,19 +174,19 @@ TEST_F(SessionTest, FiltersHaveALimitForAConnectionAndOneForAll) {
   for (const char* id : {"1", "2"}) {
     Send("[\"REQ\",\"" + std::string(id) + "\"," + large + "]");
   }
-  EXPECT_GT(meters_.filter_bytes, 12'000'000);
+  EXPECT_GT(*meters_.filter_bytes, 12'000'000);
   EXPECT_THAT(Receive(2), Each(StartsWith("[\"EOSE\"")));
   EXPECT_THAT(Ask("[\"REQ\",\"3\"," + large + "]", 1),
               ElementsAre(HasSubstr("rate-limited: too much in the filters")));
   // Others have taken the rest.
-  meters_.filter_bytes += 8'000'000;
+  *meters_.filter_bytes += 8'000'000;
   EXPECT_THAT(Ask("[\"COUNT\",\"c\"," + large + "]", 1), ElementsAre(HasSubstr("rate-limited:")));
-  meters_.filter_bytes -= 8'000'000;
+  *meters_.filter_bytes -= 8'000'000;
   EXPECT_THAT(Ask("[\"COUNT\",\"c\"," + large + "]", 1), ElementsAre(nostr::CountMessage("c", 0)));
   Send(R"(["CLOSE","1"])");
   session_->OnClosed();
   thread_.RunAll();
-  EXPECT_EQ(meters_.filter_bytes, 0);
+  EXPECT_EQ(*meters_.filter_bytes, 0);
 }
 
 TEST_F(SessionTest, NewEventsWaitForTheStoredOnesAndTooManyEndTheSubscription) {

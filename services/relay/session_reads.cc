@@ -44,7 +44,7 @@ void SessionReads::State::StartWaiting() {
 bool SessionReads::State::TryStart(Job job) {
   return pool.TryRun([job = std::move(job), weak = weak_from_this(), &to = executor] {
     if (weak.expired()) return;
-    to.Post([weak, then = job()] {
+    to.Post([weak, then = job([weak] { return weak.expired(); })] {
       const auto self = weak.lock();
       if (!self) return;
       --self->active;

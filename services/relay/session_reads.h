@@ -20,8 +20,10 @@ class SessionReads {
  public:
   /// What to do with the outcome, on the connection's thread; null for nothing.
   using Then = std::function<void()>;
+  /// True once the session has ended: a long read may stop.
+  using Ended = std::function<bool()>;
   /// The read itself, on the pool.
-  using Job = std::function<Then()>;
+  using Job = std::function<Then(const Ended& ended)>;
 
   /// `total` counts the reads that wait, of all sessions.
   SessionReads(base::BlockingPool& pool, base::Executor& executor, std::atomic<int64_t>& total);

@@ -140,9 +140,10 @@ class CountingStore final : public storage::EventStore {
     }
     return store_->Query(spec, resume);
   }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& f, uint64_t now) override {
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& f, uint64_t now,
+                                 const Stop& stop) override {
     ++counts;
-    return store_->Count(f, now);
+    return store_->Count(f, now, stop);
   }
   absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
                           const ItemVisitor& visit) override {

@@ -29,14 +29,16 @@ StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> 
 
 // False if a call used up its budget without finding a row: the next one goes on from there.
 absl::StatusOr<bool> StoredQuery::Fill(Stream& stream) {
-  if (!stream.empty() || stream.done) return true;
+  if (!stream.empty()) return true;
+  stream.PutBack();
+  if (stream.done) return true;
   GRASPD_ASSIGN_OR_RETURN(auto page,
                           store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
-  stream.started = true;
   stream.done = page.done;
-  stream.cursor = std::move(page.cursor);
+  stream.ahead = std::move(page.cursor);
   stream.rows = std::move(page.rows);
   stream.next = 0;
+  if (stream.empty()) stream.PutBack();
   return !stream.empty() || stream.done;
 }
 
@@ -53,15 +55,39 @@ StoredQuery::Stream* StoredQuery::Newest() {
   return newest;
 }
 
+// The next call goes on behind what was served.
+void StoredQuery::Stream::PutBack() {
+  if (empty()) {
+    if (ahead.filters.empty()) return;
+    cursor = std::exchange(ahead, {});
+    started = true;
+  } else if (next > 0) {
+    const storage::Row& last = rows[next - 1];  // moved from, but for what it is found by
+    const uint64_t emitted = (started ? cursor.filters[0].emitted : 0) + next;
+    cursor.filters = {
+        {.emitted = emitted, .created_at = last.created_at, .id = last.id, .started = true}};
+    started = true;
+  }
+  done = done && empty();
+  rows = {};
+  next = 0;
+}
+
 absl::StatusOr<StoredQuery::Page> StoredQuery::Next(uint64_t unix_now) {
   Page page;
+  GRASPD_RETURN_IF_ERROR(Merge(unix_now, page));
+  for (Stream& stream : streams_) stream.PutBack();
+  return page;
+}
+
+absl::Status StoredQuery::Merge(uint64_t unix_now, Page& page) {
   size_t bytes = 0;
   for (Stream& stream : streams_) stream.spec.unix_now = unix_now;
   while (page.rows.size() < kPageRows && bytes < kPageBytes) {
     // Only streams whose next row is known can be compared.
     for (Stream& stream : streams_) {
       GRASPD_ASSIGN_OR_RETURN(const bool known, Fill(stream));
-      if (!known) return page;
+      if (!known) return absl::OkStatus();
     }
     Stream* stream = Newest();
     if (!stream) {
@@ -76,7 +102,7 @@ absl::StatusOr<StoredQuery::Page> StoredQuery::Next(uint64_t unix_now) {
     bytes += row.json.size();
     page.rows.push_back(std::move(row));
   }
-  return page;
+  return absl::OkStatus();
 }
 
 }  // namespace graspd::relay

@@ -14,7 +14,9 @@ namespace graspd::relay {
 /// id, each event once, each filter up to its own limit.
 ///
 /// Every filter is read with a cursor of its own and the streams are merged. Between pages nothing
-/// is open in the store. Threading: thread-compatible; Next blocks, so it runs on the reads pool.
+/// is open in the store, and no row is kept: what was read ahead of the other streams is read
+/// again, so that a client which asks much and reads little holds no memory. Threading:
+/// thread-compatible; Next blocks, so it runs on the reads pool.
 class StoredQuery {
  public:
   /// `filters` are normalised and carry a limit. Leaves out what was committed after `as_of`.
@@ -32,12 +34,15 @@ class StoredQuery {
  private:
   struct Stream {
     storage::QuerySpec spec;
-    storage::QueryCursor cursor;
+    storage::QueryCursor cursor;  // behind what was served
     bool started = false, done = false;
     std::vector<storage::Row> rows;  // of one call
     size_t next = 0;                 // of them, the first that was not served
+    storage::QueryCursor ahead;      // behind `rows`
     [[nodiscard]] bool empty() const { return next == rows.size(); }
+    void PutBack();
   };
+  absl::Status Merge(uint64_t unix_now, Page& page);
   absl::StatusOr<bool> Fill(Stream& stream);
   [[nodiscard]] Stream* Newest();
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "nostr/event_builder.h"
@@ -161,6 +162,39 @@ TEST_F(StoredQueryTest, WhatExpiresBetweenThePagesIsLeftOutReadAlreadyOrNot) {
     done = page->done;
   }
   EXPECT_EQ(rest, 350u);
+}
+
+// Nor memory kept for them by a client that asks for much and reads little.
+TEST_F(StoredQueryTest, RowsThatWereReadAheadAreNotServedOnceTheyAreDeleted) {
+  Fill(3000);
+  const Filter newer = Kind(1001, 900), older = Kind(1002, 900);
+  StoredQuery query(*store_, {newer, older}, store_->Position());
+  const auto first = query.Next(kNow);
+  ASSERT_TRUE(first.ok() && first->rows.size() == 500) << first.status();
+  std::set<nostr::EventId> served;
+  for (const auto& row : first->rows) served.insert(row.id);
+  nostr::EventBuilder deletion(5, kNow);
+  for (const Event& event : events_) {
+    if (event.kind == 1002 && !served.contains(event.id)) deletion.Tag({"e", event.id.ToHex()});
+  }
+  AcceptAll judge;
+  const storage::WriteRequest request{
+      nostr::MakeRecord(deletion.Sign(nostr::SecretKey::FromSeed("author"))),
+      storage::Source::kDirect};
+  ASSERT_TRUE(store_->Write({&request, 1}, judge, kNow).ok());
+  size_t rest = 0;
+  for (bool done = false; !done;) {
+    const auto page = query.Next(kNow);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const auto& row : page->rows) {
+      EXPECT_NE(row.json.find("\"kind\":1001"), std::string::npos) << row.json;
+    }
+    rest += page->rows.size();
+    done = page->done;
+  }
+  EXPECT_EQ(rest, 900 - std::count_if(first->rows.begin(), first->rows.end(), [](const auto& row) {
+                    return row.json.find("\"kind\":1001") != std::string::npos;
+                  }));
 }
 
 TEST_F(StoredQueryTest, AnEmptyStoreIsDoneAtOnce) {

@@ -33,14 +33,34 @@ void SubscriptionIndex::ForEachPlace(const nostr::Filter& filter, Visit visit) {
   }
 }
 
+void SubscriptionIndex::Insert(Postings& postings, IndexedSubscription& subscription,
+                               const nostr::Filter& filter) {
+  const auto place = static_cast<uint32_t>(subscription.places.size());
+  subscription.places.push_back(static_cast<uint32_t>(postings.size()));
+  postings.push_back({&subscription, &filter, place});
+}
+
+// The last one takes its seat.
+void SubscriptionIndex::Erase(Postings& postings, const IndexedSubscription& subscription,
+                              uint32_t place) {
+  const uint32_t seat = subscription.places[place];
+  const Posting& last = postings.back();
+  last.subscription->places[last.place] = seat;
+  postings[seat] = last;
+  postings.pop_back();
+  if (postings.capacity() > 64 && postings.size() < postings.capacity() / 4) {
+    postings.shrink_to_fit();
+  }
+}
+
 void SubscriptionIndex::Add(IndexedSubscription& subscription) {
   ++size_;
   for (const nostr::Filter& filter : subscription.filters) {
     ForEachPlace(filter, [&](auto& map, const auto& key) {
       if constexpr (std::is_same_v<decltype(map), Postings&>) {
-        map.push_back({&subscription, &filter});
+        Insert(map, subscription, filter);
       } else {
-        map[key].push_back({&subscription, &filter});
+        Insert(map[key], subscription, filter);
       }
     });
   }
@@ -48,19 +68,19 @@ void SubscriptionIndex::Add(IndexedSubscription& subscription) {
 
 void SubscriptionIndex::Remove(IndexedSubscription& subscription) {
   --size_;
+  uint32_t place = 0;
   for (const nostr::Filter& filter : subscription.filters) {
-    const auto is_this = [&](const Posting& posting) { return posting.filter == &filter; };
     ForEachPlace(filter, [&](auto& map, const auto& key) {
       if constexpr (std::is_same_v<decltype(map), Postings&>) {
-        std::erase_if(map, is_this);
+        Erase(map, subscription, place++);
       } else {
         const auto it = map.find(key);
-        if (it == map.end()) return;
-        std::erase_if(it->second, is_this);
+        Erase(it->second, subscription, place++);
         if (it->second.empty()) map.erase(it);
       }
     });
   }
+  subscription.places.clear();
 }
 
 void SubscriptionIndex::Try(const Postings& postings, const nostr::Event& event,

@@ -19,14 +19,16 @@ struct IndexedSubscription {
 
  private:
   friend class SubscriptionIndex;
-  uint64_t found_in = 0;  // the search that last found it: each is found once per event
+  uint64_t found_in = 0;         // the search that last found it: each is found once per event
+  std::vector<uint32_t> places;  // where its postings are in their lists, in the order of adding
 };
 
 /// Finds the subscriptions that match an event without trying all of them.
 ///
 /// Each filter stands below the values of its most selective condition (ids, a tag, authors, kinds)
 /// or, without any, in a list that is always tried. Candidates are checked with nostr::Matches.
-/// Cost: proportional to the event's tags and the candidates. Threading: thread-compatible, one
+/// Cost: proportional to the event's tags and the candidates; of adding and removing, to the values
+/// of the filters, however many subscriptions share them. Threading: thread-compatible, one
 /// index per I/O thread. Lifetime: a subscription is removed before it is destroyed.
 class SubscriptionIndex {
  public:
@@ -40,6 +42,7 @@ class SubscriptionIndex {
   struct Posting {
     IndexedSubscription* subscription;
     const nostr::Filter* filter;
+    uint32_t place;  // which of the subscription's places this is
   };
   using Postings = std::vector<Posting>;
   template <typename Key>
@@ -50,6 +53,10 @@ class SubscriptionIndex {
   // nullptr.
   template <typename Visit>
   void ForEachPlace(const nostr::Filter& filter, Visit visit);
+  static void Insert(Postings& postings, IndexedSubscription& subscription,
+                     const nostr::Filter& filter);
+  /// Erases the posting that is the subscription's place number `place`.
+  static void Erase(Postings& postings, const IndexedSubscription& subscription, uint32_t place);
   void Try(const Postings& postings, const nostr::Event& event,
            std::vector<IndexedSubscription*>& found);
 

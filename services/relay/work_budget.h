@@ -20,19 +20,22 @@ class WorkBudget {
   /// What any message takes, however small its answer: to be read, handed on and sent.
   static constexpr size_t kPerMessage = 100;
 
-  explicit WorkBudget(base::SteadyTime now) : filled_at_(now) {}
+  /// For as many connections as `factor` says.
+  explicit WorkBudget(base::SteadyTime now, double factor = 1)
+      : factor_(factor), left_(factor * kBurst), filled_at_(now) {}
 
   /// True if anything is left.
   [[nodiscard]] bool Allows(base::SteadyTime now) {
     const double passed = std::chrono::duration<double>(now - filled_at_).count();
-    left_ = std::min(kBurst, left_ + passed * kPerSecond);
+    left_ = std::min(factor_ * kBurst, left_ + passed * factor_ * kPerSecond);
     filled_at_ = now;
     return left_ > 0;
   }
   void Charge(size_t work) { left_ -= static_cast<double>(work + kPerMessage); }
 
  private:
-  double left_ = kBurst;
+  const double factor_;
+  double left_;
   base::SteadyTime filled_at_;
 };
 

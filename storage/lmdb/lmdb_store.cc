@@ -109,8 +109,8 @@ class LmdbStore final : public EventStore {
   FeedPosition Position() const override { return {position_.load()}; }
 
   absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) override;
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
-                                 uint64_t unix_now) override;
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t unix_now,
+                                 const Stop& stop) override;
   absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
                           const ItemVisitor& visit) override;
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override;
@@ -240,15 +240,23 @@ absl::StatusOr<QueryPage> LmdbStore::Query(const QuerySpec& spec, const QueryCur
 // Walks all filters' scans abreast, so that an event that several match is met at one time: exact
 // without remembering what was counted.
 absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filters,
-                                          uint64_t unix_now) {
+                                          uint64_t unix_now, const Stop& stop) {
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
   ScanOptions options;
   options.unix_now = unix_now;
-  uint64_t unlimited = UINT64_MAX;
+  uint64_t budget = kEntriesPerQuery;
+  const auto next = [&](FilterScan& scan) -> absl::StatusOr<FilterScan::Step> {
+    for (;;) {
+      GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(budget));
+      if (step != FilterScan::Step::kPaused) return step;
+      if (stop && stop()) return absl::CancelledError("nobody waits for the count");
+      budget = kEntriesPerQuery;
+    }
+  };
   std::vector<FilterScan> scans;  // those that stand at a match
   for (const nostr::Filter& filter : filters) {
     GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn, filter, options));
-    GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(unlimited));
+    GRASPD_ASSIGN_OR_RETURN(const auto step, next(scan));
     if (step == FilterScan::Step::kMatch) scans.push_back(std::move(scan));
   }
   uint64_t count = 0;
@@ -259,7 +267,7 @@ absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filt
     const std::string place(first->place());
     for (size_t i = scans.size(); i-- > 0;) {
       if (scans[i].place() != place) continue;
-      GRASPD_ASSIGN_OR_RETURN(const auto step, scans[i].Next(unlimited));
+      GRASPD_ASSIGN_OR_RETURN(const auto step, next(scans[i]));
       if (step == FilterScan::Step::kEnd) scans.erase(scans.begin() + static_cast<ptrdiff_t>(i));
     }
   }

@@ -302,15 +302,21 @@ class MemoryStore final : public EventStore {
 
   absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) override;
 
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
-                                 uint64_t unix_now) override {
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t unix_now,
+                                 const Stop& stop) override {
+    constexpr uint64_t kBetweenStops = 10'000;
     base::MutexLock lock(mutex_);
     std::set<nostr::EventId> found;
+    uint64_t visited = 0;
+    bool stopped = false;
     for (const nostr::Filter& filter : filters) {
       state_.Visit(filter, unix_now, nullptr, [&](const StoredEvent& stored) {
-        return found.insert(stored.record->event.id), true;
+        found.insert(stored.record->event.id);
+        stopped = stopped || (stop && ++visited % kBetweenStops == 0 && stop());
+        return !stopped;
       });
     }
+    if (stopped) return absl::CancelledError("nobody waits for the count");
     return found.size();
   }
 

@@ -136,7 +136,7 @@ std::vector<uint64_t> Served(EventStore& store, const Story& story) {
   for (uint64_t n = 1; n <= kMaxEvents; ++n) {
     nostr::Filter filter;
     filter.ids = {story.id(n)};
-    const auto count = store.Count({filter}, kNow);
+    const auto count = store.Count({filter}, kNow, nullptr);
     EXPECT_TRUE(count.ok()) << count.status();
     if (count.ok() && *count == 1) served.push_back(n);
   }

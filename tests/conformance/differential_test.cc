@@ -202,7 +202,8 @@ class Differential : public testing::TestWithParam<uint64_t> {
     ASSERT_TRUE(expected.ok());
     ASSERT_TRUE(got.ok()) << got.status();
     EXPECT_EQ(Texts(*got), Texts(*expected)) << description;
-    EXPECT_EQ(*lmdb_->Count(spec.filters, now_), *memory_->Count(spec.filters, now_))
+    EXPECT_EQ(*lmdb_->Count(spec.filters, now_, nullptr),
+              *memory_->Count(spec.filters, now_, nullptr))
         << description;
     const auto expected_items = memory_->ListItems(spec.filters[0], now_, 1000);
     const auto items = lmdb_->ListItems(spec.filters[0], now_, 1000);

@@ -497,6 +497,15 @@ TEST_P(EventStoreSuite, CountIsExactAndCountsEachEventOnce) {
   EXPECT_EQ(Count({}), 0u);
 }
 
+TEST_P(EventStoreSuite, ACountIsGivenUpWhenItIsToStop) {
+  std::vector<Event> events;
+  for (uint64_t n = 0; n < 25'000; ++n) events.push_back(MakeEvent(n, 1, 100, {}));
+  Write(events);
+  EXPECT_EQ(store_->Count({nostr::Filter{}}, kNow, [] { return true; }).status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(*store_->Count({nostr::Filter{}}, kNow, [] { return false; }), 25'000u);
+}
+
 TEST_P(EventStoreSuite, ListItemsAscendsAndStopsAtTheCap) {
   std::vector<Event> events;
   for (uint64_t n = 0; n < 40; ++n) events.push_back(MakeEvent(97 * n % 41, 1, 100 + n / 6));
@@ -700,7 +709,7 @@ TEST_P(EventStoreSuite, ReadersSeeWholeCommitsWhileWritesGoOn) {
   const auto read = [&] {
     while (!stop) {
       // Each batch holds a pair; half of one would be a torn read.
-      const auto count = store_->Count({nostr::Filter{}}, kNow);
+      const auto count = store_->Count({nostr::Filter{}}, kNow, nullptr);
       ASSERT_TRUE(count.ok()) << count.status();
       EXPECT_EQ(*count % 2, 0u);
       QuerySpec spec;

@@ -59,7 +59,7 @@ absl::Status WriteOne(EventStore& store, const nostr::Event& event) {
 }
 
 uint64_t CountAll(EventStore& store) {
-  const auto count = store.Count({nostr::Filter{}}, kNow);
+  const auto count = store.Count({nostr::Filter{}}, kNow, nullptr);
   EXPECT_TRUE(count.ok()) << count.status();
   return count.value_or(UINT64_MAX);
 }
@@ -214,7 +214,7 @@ TEST(LmdbFaults, ReadOnlyOpeningFollowsTheProcessThatWritesAndRefusesEveryWrite)
     ASSERT_TRUE(number);
     nostr::Filter filter;
     filter.ids = {Id(*number)};
-    EXPECT_EQ(*(*store)->Count({filter}, kNow), 1u);
+    EXPECT_EQ(*(*store)->Count({filter}, kNow, nullptr), 1u);
   }
 
   constexpr auto kRefused = absl::StatusCode::kFailedPrecondition;
@@ -277,7 +277,7 @@ TEST(LmdbFaults, FullMapRefusesTheBatchAndNothingElse) {
   EXPECT_EQ(CountAll(**store), 1u);
   nostr::Filter first;
   first.ids = {Id(1)};
-  EXPECT_EQ(*(*store)->Count({first}, kNow), 1u);
+  EXPECT_EQ(*(*store)->Count({first}, kNow, nullptr), 1u);
 
   // A commit that had nothing to write shows nothing about room.
   EXPECT_TRUE((*store)->RemoveExpired(kNow, 10).ok());

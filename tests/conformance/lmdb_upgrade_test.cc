@@ -128,11 +128,13 @@ void ExpectWhole(EventStore& store) {
   for (const auto& [tag, ids] : tagged) {
     nostr::Filter filter;
     filter.tags[tag.first] = {tag.second};
-    ASSERT_EQ(*store.Count({filter}, kLater), ids.size()) << tag.first << ' ' << tag.second;
+    ASSERT_EQ(*store.Count({filter}, kLater, nullptr), ids.size())
+        << tag.first << ' ' << tag.second;
   }
   for (const auto& [author, count] : by_author) {
-    ASSERT_EQ(*store.Count({ParseFilterOrDie(R"({"authors":[")" + author + "\"]}")}, kLater),
-              count);
+    ASSERT_EQ(
+        *store.Count({ParseFilterOrDie(R"({"authors":[")" + author + "\"]}")}, kLater, nullptr),
+        count);
   }
   EXPECT_EQ((*store.GetKey("sync/paused/x"))->value, "wss://relay.example");
   // Id(4) was deleted with its address, for good; Id(2) has expired but is not swept.
@@ -151,7 +153,7 @@ void ExpectWholeAndWritable(const OldStore& old) {
   const auto written =
       (*store)->Write(Requests({MakeEvent(50, 1, kNow, {{"t", "fixture"}}, 9)}), judge, kNow);
   ASSERT_TRUE(written.ok()) << written.status();
-  EXPECT_EQ(*(*store)->Count({ParseFilterOrDie(R"({"#t":["fixture"]})")}, kLater), 2u);
+  EXPECT_EQ(*(*store)->Count({ParseFilterOrDie(R"({"#t":["fixture"]})")}, kLater, nullptr), 2u);
 }
 
 TEST(LmdbUpgrade, StoreOfFormatOneIsUpgradedAndKeepsEverything) {

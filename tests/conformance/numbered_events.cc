@@ -11,7 +11,7 @@ namespace {
 bool IsVersion(uint64_t number) { return number % 4 == 0; }
 
 absl::Status ExpectOne(EventStore& store, const nostr::Filter& filter, uint64_t number) {
-  GRASPD_ASSIGN_OR_RETURN(const uint64_t count, store.Count({filter}, kNow));
+  GRASPD_ASSIGN_OR_RETURN(const uint64_t count, store.Count({filter}, kNow, nullptr));
   if (count == 1) return absl::OkStatus();
   return absl::DataLossError("event " + std::to_string(number) + " was acknowledged and " +
                              std::to_string(count) + " are found");
@@ -47,7 +47,7 @@ absl::Status FindAcknowledged(EventStore& store, const std::set<uint64_t>& ackno
   uint64_t added = 0;
   GRASPD_ASSIGN_OR_RETURN(const auto feed, ReadWholeFeed(store, {}, 1000));
   for (const Change& change : feed) added += change.type == Change::Type::kAdded ? 1 : 0;
-  GRASPD_ASSIGN_OR_RETURN(const uint64_t served, store.Count({nostr::Filter{}}, kNow));
+  GRASPD_ASSIGN_OR_RETURN(const uint64_t served, store.Count({nostr::Filter{}}, kNow, nullptr));
   if (added == served) return absl::OkStatus();
   return absl::DataLossError("the feed has " + std::to_string(added) + " events, the index " +
                              std::to_string(served));

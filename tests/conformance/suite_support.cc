@@ -144,7 +144,7 @@ std::vector<nostr::EventId> EventStoreSuite::Find(std::string_view filter, uint6
 uint64_t EventStoreSuite::Count(std::vector<std::string_view> filters, uint64_t now) {
   std::vector<nostr::Filter> parsed;
   for (const auto filter : filters) parsed.push_back(ParseFilterOrDie(filter));
-  const auto count = store_->Count(parsed, now);
+  const auto count = store_->Count(parsed, now, nullptr);
   EXPECT_TRUE(count.ok()) << count.status();
   return count.value_or(UINT64_MAX);
 }
