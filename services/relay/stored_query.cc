@@ -69,6 +69,7 @@ void StoredQuery::Stream::PutBack() {
     started = true;
   }
   done = done && empty();
+  ahead = {};
   rows = {};
   next = 0;
 }

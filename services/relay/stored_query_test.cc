@@ -30,13 +30,13 @@ class AcceptAll final : public storage::Judge {
 class StoredQueryTest : public testing::Test {
  protected:
   // Events whose kind, time and topic vary, several a second.
-  void Fill(int count) {
+  void Fill(int count, size_t content_bytes = 0) {
     const auto key = nostr::SecretKey::FromSeed("author");
     std::vector<storage::WriteRequest> batch;
     for (int i = 0; i < count; ++i) {
       events_.push_back(nostr::EventBuilder(static_cast<nostr::Kind>(1001 + i % 3), kNow + i / 4)
                             .Tag({"t", std::to_string(i % 5)})
-                            .Content(std::to_string(i))
+                            .Content(std::to_string(i) + std::string(content_bytes, 'x'))
                             .Sign(key));
       batch.push_back({nostr::MakeRecord(events_.back()), storage::Source::kDirect});
     }
@@ -111,6 +111,17 @@ TEST_F(StoredQueryTest, SeveralFiltersAreMergedAndEachEventComesOnce) {
   const auto got = Run(filters);
   EXPECT_TRUE(got == Expected(filters));
   EXPECT_GT(got.size(), 300u);
+}
+
+// Whatever part of what was read ahead a page has room for.
+TEST_F(StoredQueryTest, PagesThatEndByTheirSizeLoseNothing) {
+  Fill(120, 9'000);
+  for (const auto& filters :
+       {std::vector{Kind(1001, 100)}, std::vector{Kind(1001, 30), Topic("1", 20)},
+        std::vector{Topic("0", 50), Kind(1002, 50), Kind(1001, 50)}}) {
+    EXPECT_TRUE(Run(filters) == Expected(filters));
+  }
+  EXPECT_GE(pages_, 2);
 }
 
 TEST_F(StoredQueryTest, WhatWasCommittedAfterThePositionIsLeftOut) {
