@@ -73,9 +73,11 @@ class SelfSubscriber::Client final : public net::DialHandler,
     if (stopped_) return;
     base::LogWarn("sync", "self-subscription lost, reconnecting",
                   {{"error", net::DialErrorName(failure.error)}, {"detail", failure.detail}});
-    retry_ = thread_.After(backoff_, [weak = weak_from_this()] {
+    std::function<void()> connect = [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->Connect();
-    });
+    };
+    retry_ = options_.after ? options_.after(backoff_, std::move(connect))
+                            : thread_.After(backoff_, std::move(connect));
     backoff_ = std::min(2 * backoff_, options_.max_backoff);
   }
 

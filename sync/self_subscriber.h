@@ -25,6 +25,9 @@ class SelfSubscriber {
     std::pair<std::string, std::string> secret_header;  // tells the relay that it is us
     base::Duration first_backoff = std::chrono::seconds(1);
     base::Duration max_backoff = std::chrono::seconds(60);
+    /// How to wait before dialling again; by default IoThread::After. For tests.
+    using Timer = std::unique_ptr<net::IoThread::Timer>;
+    std::function<Timer(base::Duration delay, std::function<void()> task)> after;
   };
   SelfSubscriber(net::Dialer& dialer, net::IoThread& thread, Options options,
                  std::function<void()> signal);

@@ -77,6 +77,25 @@ class FakeRelay final : public net::Dialer {
   std::condition_variable changed_;
 };
 
+/// Time that passes when the test says so.
+class Timers {
+ public:
+  SelfSubscriber::Options::Timer After(base::Duration delay, std::function<void()> task) {
+    class Timer final : public net::IoThread::Timer {};
+    relay_.Note([&] {
+      delays.push_back(delay);
+      due = std::move(task);
+    });
+    return std::make_unique<Timer>();
+  }
+  explicit Timers(FakeRelay& relay) : relay_(relay) {}
+  std::vector<base::Duration> delays;
+  std::function<void()> due;
+
+ private:
+  FakeRelay& relay_;
+};
+
 class SelfSubscriberTest : public ::testing::Test {
  protected:
   SelfSubscriberTest() {
@@ -150,6 +169,34 @@ TEST_F(SelfSubscriberTest, HoweverOftenItLosesTheConnectionItComesBackAndSignals
   }
   relay_.Await([&] { return relay_.dials == 21; });
   EXPECT_FALSE(subscriber_.connected());
+}
+
+TEST_F(SelfSubscriberTest, WaitsOneSecondThenTwiceAsLongUpToAMinuteAndAgainOneOnceItWasSubscribed) {
+  Timers timers(relay_);
+  auto options = Options();
+  options.first_backoff = std::chrono::seconds(1);
+  options.max_backoff = std::chrono::seconds(60);
+  options.after = [&](auto delay, auto task) { return timers.After(delay, std::move(task)); };
+  SelfSubscriber patient(relay_, io_.thread(0), std::move(options), [] {});
+  const int before = relay_.dials;
+  patient.Start();
+  for (int i = 1; i <= 9; ++i) {
+    relay_.Await([&] { return relay_.dials == before + i; });
+    if (i == 9) {
+      Open();
+      Hear(kEose);
+    }
+    Lose();
+    relay_.Await([&] { return timers.delays.size() == static_cast<size_t>(i); });
+    if (i < 9) io_.thread(0).Post(std::exchange(timers.due, nullptr));
+  }
+  std::vector<int> seconds;
+  for (const auto delay : timers.delays) {
+    seconds.push_back(
+        static_cast<int>(std::chrono::duration_cast<std::chrono::seconds>(delay).count()));
+  }
+  EXPECT_THAT(seconds, ::testing::ElementsAre(1, 2, 4, 8, 16, 32, 60, 60, 1));
+  patient.Stop();
 }
 
 // As when more comes at once than the relay holds for one subscription.
