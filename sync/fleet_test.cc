@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "storage/memory/memory_store.h"
@@ -16,6 +19,7 @@ namespace graspd::sync::testing {
 namespace {
 
 using std::chrono::hours;
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using Ids = std::set<nostr::EventId>;
@@ -99,7 +103,9 @@ class Story {
   void Run() {
     for (int step = 0; step < 120; ++step) {
       Step();
-      fleet_.RunFor(seconds(random_.Below(15)));
+      // Often in the middle of what the step before has begun.
+      fleet_.RunFor(random_.Below(2) == 0 ? milliseconds(random_.Below(800))
+                                          : milliseconds(random_.Below(15'000)));
     }
     fleet_.Heal();
     fleet_.RunFor(hours(4));
@@ -239,9 +245,24 @@ class Story {
   int unique_ = 0;
 };
 
-// Twenty seeds to a test, so that ctest spreads them over the cores.
-class FleetTest : public ::testing::TestWithParam<uint64_t> {
+/// Beyond the first 200: seeds that found a fault once. A seed that fails prints itself; add it
+/// here with the fix, and what it found.
+const std::vector<uint64_t> kKeptSeeds = {};
+
+/// GRASPD_FLEET_SEEDS of them instead of 200, for looking further.
+std::vector<uint64_t> Seeds() {
+  const char* const asked = std::getenv("GRASPD_FLEET_SEEDS");
+  std::vector<uint64_t> seeds(asked ? std::strtoull(asked, nullptr, 10) : 200);
+  std::iota(seeds.begin(), seeds.end(), 0);
+  seeds.insert(seeds.end(), kKeptSeeds.begin(), kKeptSeeds.end());
+  return seeds;
+}
+
+// A tenth of the seeds to a test, so that ctest spreads them over the cores.
+class FleetTest : public ::testing::TestWithParam<size_t> {
  protected:
+  static constexpr size_t kParts = 10;
+
   static void SetUpTestSuite() {
     base::ConfigureLog(base::LogLevel::kError, base::LogFormat::kText);
   }
@@ -250,14 +271,17 @@ class FleetTest : public ::testing::TestWithParam<uint64_t> {
     Story story(seed);
     story.Run();
     story.Check();
-    if (HasFailure()) FAIL() << "what happened:\n" << story.Trace();
+    if (HasFailure()) {
+      FAIL() << "keep this in kKeptSeeds: seed " << seed << "; what happened:\n" << story.Trace();
+    }
   }
 };
 
 TEST_P(FleetTest, RelaysThatListEachOtherConvergeAndRest) {
-  for (uint64_t i = 0; i < 20 && !HasFailure(); ++i) RunSeed(GetParam() * 20 + i);
+  const auto seeds = Seeds();
+  for (size_t i = GetParam(); i < seeds.size() && !HasFailure(); i += kParts) RunSeed(seeds[i]);
 }
-INSTANTIATE_TEST_SUITE_P(Seeds, FleetTest, ::testing::Range<uint64_t>(0, 10));
+INSTANTIATE_TEST_SUITE_P(Tenths, FleetTest, ::testing::Range<size_t>(0, 10));
 
 }  // namespace
 }  // namespace graspd::sync::testing

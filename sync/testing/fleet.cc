@@ -20,8 +20,9 @@ constexpr uint64_t kEpoch = 1'700'000'000;
 [[maybe_unused]] const bool kRepeatable = (base::FixHashKeyForTest(), true);
 constexpr auto kFeedDelay = std::chrono::milliseconds(1);
 constexpr auto kComputing = std::chrono::milliseconds(2);
-constexpr size_t kFrame = 4096;  // so that reconciliation takes several rounds
-constexpr size_t kServed = 500;  // events for one filter, whatever its limit
+constexpr uint64_t kMostAhead = 900;  // what relays take of events dated ahead
+constexpr size_t kFrame = 4096;       // so that reconciliation takes several rounds
+constexpr size_t kServed = 500;       // events for one filter, whatever its limit
 
 }  // namespace
 
@@ -37,7 +38,8 @@ struct Fleet::Link {
 };
 
 struct Fleet::Node {
-  Node(size_t n, uint64_t seed) : number(n), random(seed), store(storage::OpenMemoryStore()) {
+  Node(size_t n, uint64_t seed)
+      : number(n), ahead(seed % kMostAhead), random(seed), store(storage::OpenMemoryStore()) {
     const auto url = testing::Url(Url(n));
     ingest::PolicyOptions options;
     options.own_hosts = {{url.host(), url.port()}};
@@ -47,6 +49,7 @@ struct Fleet::Node {
   }
 
   const size_t number;
+  const uint64_t ahead;       // seconds that its clock is; the fleet's own is the slowest
   base::SeededRandom random;  // the engine keeps a reference
   std::unique_ptr<storage::EventStore> store;
   std::unique_ptr<ingest::Policy> policy;
@@ -78,7 +81,7 @@ void Fleet::Note(std::string line) {
   trace_.push_back(std::to_string(unix_now() - kEpoch) + " s: " + std::move(line));
 }
 
-Instant Fleet::Now() const { return {now_, unix_now()}; }
+Instant Fleet::NowAt(const Node& node) const { return {now_, unix_now() + node.ahead}; }
 
 uint64_t Fleet::unix_now() const {
   const auto since = now_ - base::SteadyTime(std::chrono::hours(1000));
@@ -109,7 +112,7 @@ void Fleet::RunFor(base::Duration duration) {
       agenda_.erase(agenda_.begin());
       what();
     } else {
-      due->engine->OnTimer(Now());
+      due->engine->OnTimer(NowAt(*due));
       Settle(*due);
     }
   }
@@ -151,7 +154,7 @@ void Fleet::StartEngine(size_t number) {
       node.engine->Load(nostr::ParseEvent(row.json).value());
     }
   }
-  node.engine->Start(Now());
+  node.engine->Start(NowAt(node));
   Settle(node);
 }
 
@@ -222,7 +225,7 @@ void Fleet::Carry(Node& node, Action& action) {
             After(std::chrono::milliseconds(random_.Below(3000)),
                   [this, &node, life = node.life, id = a.connection] {
                     if (node.life != life || !node.engine) return;
-                    node.engine->OnInformation(Now(), id, nostr::RelayInformation());
+                    node.engine->OnInformation(NowAt(node), id, nostr::RelayInformation());
                     Settle(node);
                   });
           },
@@ -285,7 +288,7 @@ void Fleet::FinishDial(const LinkPtr& link) {
   link->open = true;
   nodes_[link->server]->accepted.push_back(link);
   Node& client = *nodes_[link->client];
-  client.engine->OnConnected(Now(), link->connection, {});
+  client.engine->OnConnected(NowAt(client), link->connection, {});
   Settle(client);
 }
 
@@ -298,7 +301,7 @@ void Fleet::End(const LinkPtr& link, net::DialError error) {
   net::DialFailure failure;
   failure.error = error;
   failure.detail = "simulated";
-  client.engine->OnDisconnected(Now(), link->connection, failure);
+  client.engine->OnDisconnected(NowAt(client), link->connection, failure);
   Settle(client);
 }
 
@@ -327,7 +330,7 @@ void Fleet::Deliver(const LinkPtr& link, const std::string& subscription, nostr:
   Reply(link, [this, link, subscription, event = std::move(event)](Node& client) {
     const Source source = link->sources.at(subscription);
     const Delivered delivered{subscription, event->event.id, event->event.created_at};
-    client.engine->OnDelivered(Now(), link->connection, {&delivered, 1});
+    client.engine->OnDelivered(NowAt(client), link->connection, {&delivered, 1});
     const Outcome outcome = Store(client, event, source);
     ingest::Code code = ingest::Code::kParked;
     if (outcome == Outcome::kStored) code = ingest::Code::kStored;
@@ -335,7 +338,7 @@ void Fleet::Deliver(const LinkPtr& link, const std::string& subscription, nostr:
     if (outcome == Outcome::kOlder) code = ingest::Code::kOlder;
     if (outcome == Outcome::kDeleted) code = ingest::Code::kDeleted;
     const Judged judged{source, code, event->event.id};
-    client.engine->OnJudged(Now(), link->connection, {&judged, 1});
+    client.engine->OnJudged(NowAt(client), link->connection, {&judged, 1});
   });
 }
 
@@ -359,7 +362,7 @@ void Fleet::Request(const LinkPtr& link, const std::string& subscription,
     Deliver(link, subscription, nostr::MakeRecord(nostr::ParseEvent(row.json).value()));
   }
   Reply(link, [this, id = link->connection, subscription](Node& client) {
-    client.engine->OnEose(Now(), id, subscription);
+    client.engine->OnEose(NowAt(client), id, subscription);
   });
 }
 
@@ -369,7 +372,7 @@ void Fleet::AnswerReconciliation(const LinkPtr& link, const std::string& subscri
   if (session == link->reconciliations.end()) return;
   auto answer = session->second.Answer(message).value();
   Reply(link, [this, id = link->connection, subscription, answer](Node& client) {
-    client.engine->OnNegMsg(Now(), id, subscription, answer);
+    client.engine->OnNegMsg(NowAt(client), id, subscription, answer);
   });
 }
 
@@ -394,7 +397,7 @@ void Fleet::Reconcile(Node& node, uint64_t job, std::string reply) {
         if (!known[i]) step.wanted.push_back(next.need[i]);
       }
     }
-    node.engine->OnReconcileStep(Now(), job, std::move(step));
+    node.engine->OnReconcileStep(NowAt(node), job, std::move(step));
     Settle(node);
   });
 }
@@ -469,7 +472,7 @@ void Fleet::OnCommit(Node& node, const storage::Commit& commit) {
     node.feed_due = false;
     auto page = node.store->ReadFeed(node.fed, SIZE_MAX).value();
     node.fed = page.next;
-    node.engine->OnChanges(Now(), page.changes);
+    node.engine->OnChanges(NowAt(node), page.changes);
     Settle(node);
   });
 }

@@ -21,9 +21,11 @@
 namespace graspd::sync::testing {
 
 /// Several graspd in virtual time that sync from each other: real engines, the real acceptance
-/// policy and parking lot, real stores (in memory); a network between them with latency, partitions
-/// and crashes. What a node has stored survives a crash, nothing else does. Nothing happens but in
-/// RunFor; a run is the same each time for the same seed. Thread-compatible.
+/// policy and parking lot, real stores (in memory), clocks that differ by up to 15 minutes; a
+/// network between them with partitions and crashes, and a latency for each connection, so that
+/// dials and messages of different connections overtake each other. What a node has stored survives
+/// a crash, nothing else does. Nothing happens but in RunFor; a run is the same each time for the
+/// same seed. Thread-compatible.
 class Fleet {
  public:
   Fleet(size_t nodes, uint64_t seed);
@@ -67,7 +69,7 @@ class Fleet {
 
   void After(base::Duration delay, std::function<void()> what);
   void Note(std::string line);
-  [[nodiscard]] Instant Now() const;
+  [[nodiscard]] Instant NowAt(const Node& node) const;
   [[nodiscard]] bool Reachable(size_t a, size_t b) const;
 
   void StartEngine(size_t node);

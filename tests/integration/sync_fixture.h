@@ -139,6 +139,9 @@ class SyncFixture : public ::testing::Test {
     sync_io_.Stop();
   }
 
+  /// Where sync has its connections.
+  virtual net::IoPool& ConnectionThreads() { return ours_.io; }
+
   void StartSync(const std::function<void(sync::SyncManager::Options&)>& change = nullptr) {
     guard_.AddOwnEndpoint(ours_.address());
     sync::SyncManager::Options options{
@@ -150,8 +153,8 @@ class SyncFixture : public ::testing::Test {
     if (change) change(options);
     manager_ = std::make_unique<sync::SyncManager>(
         sync::SyncManager::Dependencies{
-            ours_.store(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_, ours_.io,
-            sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu,
+            ours_.store(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_,
+            ConnectionThreads(), sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu,
             base::SystemClock::Instance(), base::SystemRandom::Instance(), ours_.metrics},
         std::move(options));
     EXPECT_TRUE(manager_->Start().ok());
