@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 
 #include "net/test_support.h"
@@ -63,10 +64,14 @@ std::string WritePem(const Identity& identity) {
 }
 
 /// Speaks TLS with `identity`, then plainly refuses the upgrade: getting that far means trust.
-std::function<void(int)> TlsServer(const Identity& identity, int max_version = 0) {
+/// `copies` certificates follow its own.
+std::function<void(int)> TlsServer(const Identity& identity, int max_version = 0, int copies = 0) {
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   SSL_CTX_use_certificate(context.get(), identity.certificate.get());
   SSL_CTX_use_PrivateKey(context.get(), identity.key.get());
+  for (int i = 0; i < copies; ++i) {
+    SSL_CTX_add1_chain_cert(context.get(), identity.certificate.get());
+  }
   SSL_CTX_set_security_level(context.get(), 0);
   SSL_CTX_set_max_proto_version(context.get(), max_version);
   return [context](int fd) {
@@ -84,9 +89,13 @@ std::function<void(int)> TlsServer(const Identity& identity, int max_version = 0
 
 class TlsTest : public NetTest {
  protected:
+  // OpenSSL's writes to a dialer that has gone would end the process.
+  TlsTest() { std::signal(SIGPIPE, SIG_IGN); }
+
   /// Dials wss://`host`, which resolves to a server with `identity`.
-  DialFailure DialTls(const std::string& host, const Identity& identity, int max_version = 0) {
-    RawServer remote(TlsServer(identity, max_version));
+  DialFailure DialTls(const std::string& host, const Identity& identity, int max_version = 0,
+                      int copies = 0) {
+    RawServer remote(TlsServer(identity, max_version, copies));
     resolver.names["relay.example"] = {"127.0.0.1"};
     dialer_options.ca_file = WritePem(ca_);
     auto handler = std::make_shared<RecordingHandler>();
@@ -131,6 +140,16 @@ TEST_F(TlsTest, ExpiredCertificateIsRefused) {
 TEST_F(TlsTest, OldTlsVersionIsRefused) {
   EXPECT_EQ(DialTls("relay.example", MakeIdentity("DNS:relay.example", &ca_), TLS1_1_VERSION).error,
             DialError::kTls);
+}
+
+// Not read to its end, let alone kept: OpenSSL takes 100 KiB of certificates.
+TEST_F(TlsTest, AChainOfAMegabyteIsRefused) {
+  const Identity identity = MakeIdentity("DNS:relay.example", &ca_);
+  const int bytes = i2d_X509(identity.certificate.get(), nullptr);
+  EXPECT_EQ(DialTls("relay.example", identity, 0, 10'000 / bytes).error, DialError::kHttp);
+  const DialFailure failure = DialTls("relay.example", identity, 0, (1 << 20) / bytes);
+  EXPECT_EQ(failure.error, DialError::kTls);
+  EXPECT_NE(failure.detail.find("excessive message size"), std::string::npos) << failure.detail;
 }
 
 TEST_F(TlsTest, ServerThatDoesNotSpeakTlsIsATlsFailure) {
