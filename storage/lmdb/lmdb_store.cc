@@ -25,7 +25,8 @@ namespace {
 
 constexpr std::string_view kPositionKey = "position";  // in table meta
 
-// Index entries that one call of Query looks at: some 20 ms at most, whatever the filter.
+// Index entries that one call of Query looks at: some 20 ms, and more only where rows are long and
+// the index does not decide.
 constexpr uint64_t kEntriesPerQuery = 20'000;
 constexpr size_t kRowsAtOnce = 500;  // that are made room for together
 

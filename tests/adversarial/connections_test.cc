@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,31 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   RecordProperty("published", static_cast<int>(published.size()));
   RecordProperty("resident_growth_bytes", std::to_string(most - before));
   target.ExpectHealthy();
+}
+
+// Rows that are read ahead for each filter must not wait with the client.
+TEST(ConnectionsTest, WhoAsksByManyFiltersAndReadsLittleHoldsLittleMemory) {
+  constexpr int kReqs = 100, kFilters = 20;
+  const Target target;
+  std::vector<nostr::Event> events;
+  for (int i = 0; i < 20; ++i) events.push_back(Target::MakeEvent(250'000));
+  for (const auto& event : events) RelayClient(target.relay_url()).Publish({event});
+  const double before = target.Metric("process_resident_memory_bytes");
+
+  // A page of each has to be read, so that all have begun.
+  const auto client = WebSocketClient(target);
+  std::string filters;
+  for (int i = 0; i < kFilters; ++i) filters += ",{\"since\":" + std::to_string(i) + "}";
+  for (int i = 0; i < kReqs; ++i) {
+    client->SendFrame(kText, "[\"REQ\",\"" + std::to_string(i) + "\"" + filters + "]");
+  }
+  std::set<std::string> begun;
+  while (begun.size() < kReqs) {
+    const std::string message = client->ReadFrame().payload;
+    ASSERT_TRUE(message.starts_with("[\"EVENT\"")) << message.substr(0, 100);
+    begun.insert(message.substr(0, message.find(',', 10)));
+  }
+  EXPECT_LT(target.Metric("process_resident_memory_bytes"), before + 2 * kMoreMemory);
 }
 
 TEST(ConnectionsTest, ASlowReaderOfManyLongAnswersGetsAllOfThem) {
