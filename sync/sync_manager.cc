@@ -83,6 +83,9 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
                            [this, i] { return static_cast<double>(by_state_[i].load()); },
                            {{"state", std::string(RemoteStateName(static_cast<RemoteState>(i)))}}));
     }
+    samples_.push_back(d.metrics.Sample(
+        "graspd_sync_scans_queued", "Readings of whole sets for sync that wait for their thread.",
+        [this] { return static_cast<double>(d_.scans.queued()); }));
   }
 
   // Once, right after construction. The signal comes on an I/O thread, which may have one under way
