@@ -222,7 +222,9 @@ void ServerConnection::SendPong() {
 }
 
 void ServerConnection::ResumeReading() {
-  if (std::exchange(paused_, false)) GoOn();
+  if (!std::exchange(paused_, false)) return;
+  last_heard_ = input_since_ = Now();  // the silence was ours
+  GoOn();
 }
 
 /// Reads on where a pause has stopped it. Posted: we may be inside the session's own call.
@@ -230,7 +232,6 @@ void ServerConnection::GoOn() {
   if (!parked_) return;
   asio::post(shard_.thread.impl().io, [self = shared_from_this()] {
     if (self->paused_ || !std::exchange(self->parked_, false)) return;
-    self->last_heard_ = Now();  // silence was ours
     if (self->phase_ != Phase::kOpen) return;
     // On this thread's buffer, which has the padding; nobody else uses it before Take returns.
     const std::string bytes = std::exchange(self->unread_, {});

@@ -242,6 +242,36 @@ TEST_F(WebSocketServerTest, AMessageThatNeverEndsIsEnded) {
   EXPECT_EQ(frame.close_code(), 1008);
 }
 
+// The time that we did not read is not the client's.
+TEST_F(WebSocketServerTest, APauseMidMessageDoesNotCountAgainstItsSender) {
+  options.ping_interval = std::chrono::seconds(1);
+  options.pong_timeout = std::chrono::seconds(2);
+  std::atomic<int> delivered{0};
+  StartServer([&](WebSocketConnection& connection, std::string_view message) {
+    if (++delivered == 1) connection.PauseReading();
+    connection.SendText(message);
+  });
+  RawClient client(address());
+  client.Upgrade();
+  const auto paused = *connections.Pop();
+  client.Send(RawClient::ClientFrame(kText, "first") +
+              RawClient::ClientFrame(kText, "second").substr(0, 9));
+  EXPECT_EQ(client.ReadFrame().payload, "first");
+  RawClient silent(address());  // lives for as long as one may be silent
+  silent.Upgrade();
+  while (silent.ReadFrame().first != 0) {
+  }
+  On(paused->thread(), [&] { return paused->ResumeReading(), 0; });
+  RawClient other(address());
+  other.Upgrade();
+  EXPECT_EQ(other.ReadFrame().first, kPing);  // so connections were looked at since
+  client.Send(RawClient::ClientFrame(kText, "second").substr(9));
+  RawClient::Frame frame;
+  do frame = client.ReadFrame();
+  while (frame.first == kPing);
+  EXPECT_EQ(frame.payload, "second");
+}
+
 TEST_F(WebSocketServerTest, OversizedMessageCloses1009) {
   options.message_bytes = 1000;
   StartServer();
