@@ -163,7 +163,9 @@ void CatchUpJob::FinishIfIdle() {
 // ---- pages -----------------------------------------------------------------------------------
 
 void CatchUpJob::BeginPages(base::SteadyTime now, Actions& out) {
-  // Pages deliver whatever reconciliation had still wanted.
+  // Pages deliver whatever reconciliation had still wanted; but then of all times, for it compares
+  // those too.
+  if (!pending_.empty() || !fetches_.empty()) pages_since_.reset();
   for (const auto& [subscription, fetch] : fetches_) out.push_back(SendClose{subscription});
   fetches_.clear();
   pending_.clear();

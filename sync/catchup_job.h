@@ -85,7 +85,7 @@ class CatchUpJob {
   enum class NegentropySupport { kUnknown, kYes, kNo };
 
   /// Reconciliation always compares everything that `filter` selects; pages go back to
-  /// `pages_since` only, if set.
+  /// `pages_since` only, if set, unless reconciliation was broken off with something still wanted.
   CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, const Limits& limits,
              std::optional<uint64_t> pages_since = std::nullopt);
   CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy)
@@ -124,6 +124,9 @@ class CatchUpJob {
   [[nodiscard]] bool Owns(std::string_view subscription) const;
   [[nodiscard]] NegentropySupport support() const { return support_; }
   [[nodiscard]] const nostr::Filter& filter() const { return filter_; }
+  [[nodiscard]] const std::optional<uint64_t>& pages_since() const { return pages_since_; }
+  /// True if pages were read, and not of all times.
+  [[nodiscard]] bool windowed() const { return method == SyncMethod::kReq && pages_since_; }
   /// What a later job would still have to ask for: the filter, less the pages that have been read.
   [[nodiscard]] nostr::Filter Remaining() const;
   [[nodiscard]] const std::string& neg_subscription() const { return neg_subscription_; }
@@ -162,7 +165,7 @@ class CatchUpJob {
 
   const uint64_t id_;
   const nostr::Filter filter_;
-  const std::optional<uint64_t> pages_since_;
+  std::optional<uint64_t> pages_since_;
   const std::string neg_subscription_;
   const Limits limits_;
   Phase phase_ = Phase::kNew;

@@ -227,6 +227,28 @@ TEST_F(CatchUp, ARelayThatReconcilesButNeverDeliversDoesNotHoldItsSlot) {
   EXPECT_THAT(session_.open(), IsEmpty());
 }
 
+// What reconciliation has found may be of any time, also before a window.
+TEST_F(CatchUp, PagesInsteadOfABrokenReconciliationHaveAWindowOnlyIfNothingWasStillWanted) {
+  for (const bool wanted : {false, true}) {
+    actions_.clear();
+    CatchUpJob job(1, Issues(), true, CatchUpJob::Limits(), 1'600'000'000);
+    job.Start(now_, actions_);
+    ReconcileStep step;
+    step.message = "opening";
+    job.OnReconcileStep(now_, step, actions_);
+    job.OnNegMsg(now_, "reply", actions_);
+    if (wanted) step.wanted.push_back(Issue({testing::Repo("alice", "tool")}, 1, "old").id);
+    job.OnReconcileStep(now_, step, actions_);
+    actions_.clear();
+    job.OnNegRefused(now_, "closed: this takes too long", false, actions_);
+    const auto* page = std::get_if<SendReq>(&actions_.back());
+    ASSERT_NE(page, nullptr);
+    EXPECT_EQ(page->filter.since.has_value(), !wanted);
+    EXPECT_EQ(job.windowed(), !wanted);
+  }
+  actions_.clear();
+}
+
 TEST_F(CatchUp, ADripOfEventsDoesNotHoldItsSlot) {
   for (int i = 0; i < 250; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
   relay_.behaviour.answers_requests = false;

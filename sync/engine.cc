@@ -107,8 +107,13 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
+  const auto open = remote.subscribed ? remote.plan.Names() : std::vector<std::string>();
   remote.plan.SetLimits(remote.limits.plan);
   const auto added = remote.plan.Update(index_.Scope(remote.url));
+  for (const auto& subscription : open) {
+    if (!remote.plan.IsOpen(subscription)) Emit(Unsubscribe{*remote.connection, subscription});
+  }
+  remote.subscribed = true;
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
                         now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
   std::optional<uint64_t> pages_since;

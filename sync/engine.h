@@ -135,6 +135,8 @@ struct EngineOptions {
   /// such name, a forbidden address) counts for its account alone.
   size_t new_remotes_per_minute = 60;
   size_t jobs_in_total = 16;
+  /// After so long a job gives its slot to a remote that waits for its first one.
+  base::Duration job_slice = std::chrono::seconds(60);
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
   size_t queued_jobs_per_remote = 20'000;
   size_t job_history = 256;
@@ -325,7 +327,11 @@ class SyncEngine {
   uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                     storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
   void PumpJobs(const Instant& now);
+  void FillSlots(const Instant& now);
+  bool TakeSlotBack(const Instant& now);
+  [[nodiscard]] bool MayStartJob(const Instant& now, const Remote& remote) const;
   bool StartJob(const Instant& now, Remote& remote);
+  void Suspend(Remote& remote, Job& job, std::string_view reason);
   void RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id);
   void ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step);
   void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);

@@ -123,6 +123,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   if (!remote || remote->is_open) return;
   EndDial(*remote);
   remote->is_open = true;
+  remote->subscribed = false;
   remote->unjudged = 0;
   remote->auth = Remote::Auth::kOpen;
   remote->awaits_auth = remote->auth_refusal = false;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "nostr/event_builder.h"
 #include "sync/engine.h"
 #include "sync/testing/engine_fixture.h"
 
@@ -202,6 +203,37 @@ TEST_F(SyncEngineTest, WhoDripsHoldsASlotForMinutesOnly) {
       EXPECT_LE(job.finished_at - job.started_at, 5u * 60) << job.error;
     }
   }
+}
+
+// Each just fast enough to be let go on for ever: more than an event a second.
+TEST_F(SyncEngineTest, RemotesThatAreNeverDoneDoNotKeepTheSlots) {
+  options_.jobs_in_total = 3;
+  auto& sim = Begin();
+  const auto about = [](const nostr::Address& repo, int n) {
+    return nostr::EventBuilder(nostr::kComment, kLongAgo + n)
+        .Tag({"a", repo.ToString()})
+        .Tag({"A", repo.ToString()})
+        .Sign(nostr::SecretKey::FromSeed("author"));
+  };
+  std::vector<std::string> relays = {kA, Host(1), Host(2)};
+  for (const auto& url : relays) {
+    auto& site = sim.At(url);
+    site.drip = std::chrono::milliseconds(800);
+    for (int n = 0; n < 700; ++n) site.relay.Store(about(kRepo, n));
+  }
+  const auto wanted = about(kRepo, -1);
+  sim.At(kB).relay.Store(wanted);
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, relays));
+  sim.Start();
+  sim.RunFor(seconds(30));
+  relays.push_back(kB);
+  sim.PublishHere(Announcement(kRepo, kLongAgo + 1, relays));
+  sim.RunFor(minutes(4));
+  EXPECT_TRUE(sim.Has(wanted.id));
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive) << sim.Remote(kB)->state_reason;
+  // And what the others have goes on coming.
+  sim.RunFor(minutes(20));
+  EXPECT_TRUE(sim.HasAllOf(kA));
 }
 
 // ---- authentication --------------------------------------------------------------------------

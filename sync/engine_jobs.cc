@@ -23,9 +23,32 @@ uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter 
   return id;
 }
 
-// Gives free slots to remotes in turn, beginning behind the one served last, so that a remote with
-// many jobs cannot hold the others.
+// Gives slots to remotes in turn, beginning behind the one served last, and takes them back from
+// those that keep others waiting: neither many jobs nor long ones can hold the others.
 void SyncEngine::PumpJobs(const Instant& now) {
+  do FillSlots(now);
+  while (running_jobs_ >= options_.jobs_in_total && TakeSlotBack(now));
+}
+
+// The job that has run for longest goes behind the others of its remote if it has had its time and
+// a remote with nothing running waits. What it has fetched stays.
+bool SyncEngine::TakeSlotBack(const Instant& now) {
+  const bool waits = std::any_of(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
+    return entry.second->running.empty() && MayStartJob(now, *entry.second);
+  });
+  if (!waits) return false;
+  Job* longest = nullptr;
+  for (const auto& [id, job] : jobs_) {
+    if (job->run && (!longest || job->slot_since < longest->slot_since)) longest = job.get();
+  }
+  if (!longest || now.steady - longest->slot_since < options_.job_slice) return false;
+  Remote& remote = *Find(longest->remote);
+  Suspend(remote, *longest, "others wait");
+  remote.waiting.push_back(longest->id);
+  return true;
+}
+
+void SyncEngine::FillSlots(const Instant& now) {
   if (remotes_.empty()) return;
   auto turn = last_served_ ? remotes_.upper_bound(*last_served_) : remotes_.begin();
   for (size_t idle = 0; idle < remotes_.size() && running_jobs_ < options_.jobs_in_total;) {
@@ -40,20 +63,25 @@ void SyncEngine::PumpJobs(const Instant& now) {
   }
 }
 
-bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
+bool SyncEngine::MayStartJob(const Instant& now, const Remote& remote) const {
   if (remote.waiting.empty() || !remote.connected() || remote.awaits_auth ||
       remote.rate_limited(now.steady) ||
       remote.running.size() >= std::min(options_.jobs_per_remote, remote.limits.jobs)) {
     return false;
   }
   // Until the first NEG-OPEN of a connection is answered, one job finds out for all.
-  if (remote.method == SyncMethod::kUnknown && !remote.running.empty()) return false;
+  return remote.method != SyncMethod::kUnknown || remote.running.empty();
+}
+
+bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
+  if (!MayStartJob(now, remote)) return false;
   const uint64_t id = remote.waiting.front();
   remote.waiting.pop_front();
   remote.running.insert(id);
   ++running_jobs_;
   Job& job = *jobs_.at(id);
   job.started_at = now.unix_seconds;
+  job.slot_since = now.steady;
   base::LogDebug(
       "sync", "catch-up begins",
       {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
@@ -71,19 +99,28 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
 // still gets is not taken for its answers.
 void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
   job.rate_limits = job.run->fetched > 0 ? 0 : job.rate_limits + 1;
-  CatchUpJob::Actions actions;
-  auto remaining = job.run->Remaining();
-  job.run->Abort("rate limited", actions);
-  Perform(remote, job, std::move(actions));
   if (job.rate_limits >= options_.rate_limits_per_job) {
+    CatchUpJob::Actions actions;
+    job.run->Abort("rate limited", actions);
+    Perform(remote, job, std::move(actions));
     EndJob(now, remote, job, JobState::kFailed, "rate limited again and again");
     return;
   }
+  Suspend(remote, job, "rate limited");
+  remote.waiting.push_front(job.id);
+}
+
+// Ends its run, so that it can wait for another.
+void SyncEngine::Suspend(Remote& remote, Job& job, std::string_view reason) {
+  CatchUpJob::Actions actions;
+  auto remaining = job.run->Remaining();
+  job.run->Abort(std::string(reason), actions);
+  Perform(remote, job, std::move(actions));
   Emit(ReconcileDrop{job.id});
   --running_jobs_;
   remote.running.erase(job.id);
-  remote.waiting.push_front(job.id);
   job.filter = std::move(remaining);
+  job.pages_since = job.run->pages_since();
   job.run.reset();
 }
 
@@ -210,7 +247,7 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
     remote.failed_job = true;
     if (!job.pages_since) remote.owes_full = true;
   }
-  if (job.pages_since && job.run && job.run->method == SyncMethod::kReq) remote.full_round = false;
+  if (job.run && job.run->windowed()) remote.full_round = false;
   JobSnapshot record = Describe(job);
   record.state = state;
   record.error = error.substr(0, 256);

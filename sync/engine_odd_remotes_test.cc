@@ -225,6 +225,26 @@ TEST_F(SyncEngineTest, ARelayWithFewSubscriptionsGetsNoMoreThanItAllows) {
   EXPECT_LE(sim.Remote(kA)->subscriptions, 4u);
 }
 
+// The day after, its document having come too late for the first connection's packing.
+TEST_F(SyncEngineTest, WhatIsPackedAnewOnAConnectionIsNotOpenTwice) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.information_takes = std::chrono::seconds(10);
+  site.relay.behaviour.information->max_subscriptions = 100;
+  site.relay.behaviour.information->max_filters = 3;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 500; ++i) {
+    sim.StoredBefore(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+  }
+  sim.Start();
+  sim.RunFor(std::chrono::seconds(8));
+  const size_t before = sim.SubscriptionsAt(kA);
+  EXPECT_EQ(before, sim.Remote(kA)->subscriptions);
+  sim.RunFor(hours(26));
+  EXPECT_NE(sim.Remote(kA)->subscriptions, before) << "nothing was packed anew";
+  EXPECT_EQ(sim.SubscriptionsAt(kA), sim.Remote(kA)->subscriptions);
+}
+
 TEST_F(SyncEngineTest, WhatARelayDoesNotLetUsFollowIsCaughtUpAgainAndAgain) {
   auto& sim = Begin();
   auto& behaviour = sim.At(kA).relay.behaviour;

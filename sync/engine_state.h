@@ -33,6 +33,7 @@ struct SyncEngine::Job {
   storage::Source source;
   std::optional<uint64_t> pages_since;  // see CatchUpJob
   uint64_t created_at = 0, started_at = 0;
+  base::SteadyTime slot_since{};  // of the run
   uint32_t rate_limits = 0;       // in a row
   std::optional<CatchUpJob> run;  // set while running
 };
@@ -100,6 +101,7 @@ struct SyncEngine::Remote {
   // Catching up.
   std::deque<uint64_t> waiting;
   std::set<uint64_t> running;
+  bool subscribed = false;  // live subscriptions are open on this connection
   bool failed_job = false;  // since the connection was made
   bool owes_full = false;   // some catch-up without window was not finished: the next has none
   uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for

@@ -261,6 +261,12 @@ SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
   return diff;
 }
 
+std::vector<std::string> SubscriptionPlan::Names() const {
+  std::vector<std::string> names;
+  for (const auto& [id, req] : reqs_) names.push_back(ReqName(id));
+  return names;
+}
+
 SubscriptionPlan::Diff SubscriptionPlan::OpenAll() const {
   Diff diff;
   for (const auto& [id, req] : reqs_) diff.open.push_back(OpenReq(id));

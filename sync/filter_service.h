@@ -64,9 +64,11 @@ class SubscriptionPlan {
   Diff Apply(const ScopeDelta& delta);
   /// Everything, as after a reconnect: all groups opened, all filters caught up.
   [[nodiscard]] Diff OpenAll() const;
-  /// Packs everything anew within `limits`. For a remote that has nothing open: OpenAll() follows.
+  /// Packs everything anew within `limits`: OpenAll() follows, and whoever has something open
+  /// closes what is not named any more.
   void SetLimits(const PlanLimits& limits);
 
+  [[nodiscard]] std::vector<std::string> Names() const;
   /// True if `subscription` is one of the plan's.
   [[nodiscard]] bool IsOpen(std::string_view subscription) const;
   [[nodiscard]] size_t subscription_count() const { return reqs_.size(); }

@@ -22,6 +22,9 @@ namespace {
 using nostr::RelayUrl;
 
 constexpr size_t kFeedPage = 1000;
+/// All live subscriptions of a remote are sent at once: at most those that it allows, two thirds of
+/// 200 with 128 KiB of filters each (SubscriptionPlan).
+constexpr size_t kOutboundBytes = 32u << 20;
 constexpr char kPausePrefix[] = "sync/paused/";
 /// The signal of the SelfSubscriber is enough; this finds what no signal is sent for (expiry).
 constexpr auto kFeedInterval = std::chrono::seconds(60);
@@ -312,7 +315,9 @@ void SyncManager::Core::Carry(Action action) {
             auto connection = std::make_shared<RemoteConnection>(
                 a.connection, d_.io.Next(), d_.sync_thread, weak_from_this(), d_.clock, key_);
             connections_.emplace(a.connection, connection);
-            connection->Start(d_.dialer, d_.sink, net::DialOptions(a.remote));
+            net::DialOptions options(a.remote);
+            options.outbound_bytes = kOutboundBytes;
+            connection->Start(d_.dialer, d_.sink, std::move(options));
           },
           [this](FetchInformation& a) {
             d_.dialer.FetchDocument(

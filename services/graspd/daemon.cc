@@ -40,7 +40,7 @@
 namespace graspd::daemon {
 namespace {
 
-constexpr size_t kReadThreads = 4, kScanThreads = 2;
+constexpr size_t kReadThreads = 4, kScanThreads = 2, kResolverThreads = 16, kQueuedLookups = 256;
 constexpr size_t kQueuedReads = 4096;
 constexpr auto kExpiryInterval = std::chrono::seconds(10);
 constexpr char kSecretHeader[] = "Graspd-Self";
@@ -294,7 +294,8 @@ absl::Status Daemon::Parts::StartSync() {
     return absl::InvalidArgumentError(
         "sync needs the relay on a TCP port: relay.listen names only unix sockets");
   }
-  resolver = net::MakeSystemResolver();
+  // As many as dials at a time: names whose servers are silent hold a thread for seconds.
+  resolver = net::MakeSystemResolver(kResolverThreads, kQueuedLookups);
   net::DialerOptions dial;
   dial.allow_plaintext = settings.sync_allow_plaintext;
   dial.user_agent =

@@ -108,9 +108,10 @@ void Simulation::Carry(Action& action) {
             });
           },
           [this](FetchInformation& a) {
-            const auto& information = At(a.remote.ToString()).relay.behaviour.information;
+            const Site& site = At(a.remote.ToString());
+            const auto& information = site.relay.behaviour.information;
             if (!information) return;
-            After(kLatency, [this, id = a.connection, information = *information] {
+            After(site.information_takes, [this, id = a.connection, information = *information] {
               engine.OnInformation(now(), id, information);
             });
           },
@@ -202,6 +203,12 @@ void Simulation::Say(std::string_view url, RemoteNote note) {
   for (auto& [id, link] : links_) {
     if (link.url == Url(url).ToString() && link.open) Deliver(id, {note});
   }
+}
+
+size_t Simulation::SubscriptionsAt(std::string_view url) const {
+  size_t open = 0;
+  for (const auto& [id, link] : links_) open += link.url == url ? link.session.open().size() : 0;
+  return open;
 }
 
 size_t Simulation::open_connections() const {

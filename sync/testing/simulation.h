@@ -35,6 +35,7 @@ class Simulation {
     std::string address = "192.0.2.1";
     std::optional<base::Duration> drops_after;  // each connection
     base::Duration drip{};                      // between two messages of one answer
+    base::Duration information_takes = kLatency;
     std::vector<base::SteadyTime> dials;
     size_t messages = 0;  // we have sent
     size_t connections = 0, connections_at_most = 0;
@@ -67,6 +68,8 @@ class Simulation {
   [[nodiscard]] size_t dialling_at_most() const { return dialling_at_most_; }
   [[nodiscard]] size_t jobs_at_most() const { return jobs_at_most_; }
   [[nodiscard]] size_t open_connections() const;
+  /// What a relay has open of ours.
+  [[nodiscard]] size_t SubscriptionsAt(std::string_view url) const;
   /// Carries out what the engine has decided in a call made by the test itself.
   void Settle();
 

@@ -49,6 +49,7 @@ class SelfSubscriptionTest : public SyncFixture {
     manager_->Stop();
     ours_.Stop();
     listener_.Stop();
+    manager_.reset();  // has a thread of ours
   }
   net::IoPool& ConnectionThreads() override { return listener_; }
 
