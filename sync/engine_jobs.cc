@@ -30,13 +30,13 @@ void SyncEngine::PumpJobs(const Instant& now) {
   while (running_jobs_ >= options_.jobs_in_total && TakeSlotBack(now));
 }
 
-// The job that has run for longest goes behind the others of its remote if it has had its time and
-// a remote with nothing running waits. What it has fetched stays.
+// If a remote with nothing running waits, it gets the slot of the job that has run for longest and
+// has had its time; that goes behind the others of its remote. What it has fetched stays.
 bool SyncEngine::TakeSlotBack(const Instant& now) {
-  const bool waits = std::any_of(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
+  const auto waits = std::find_if(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
     return entry.second->running.empty() && MayStartJob(now, *entry.second);
   });
-  if (!waits) return false;
+  if (waits == remotes_.end()) return false;
   Job* longest = nullptr;
   for (const auto& [id, job] : jobs_) {
     if (job->run && (!longest || job->slot_since < longest->slot_since)) longest = job.get();
@@ -45,6 +45,8 @@ bool SyncEngine::TakeSlotBack(const Instant& now) {
   Remote& remote = *Find(longest->remote);
   Suspend(remote, *longest, "others wait");
   remote.waiting.push_back(longest->id);
+  last_served_ = waits->first;
+  StartJob(now, *waits->second);
   return true;
 }
 
