@@ -219,9 +219,7 @@ struct Initiator::State {
   bool open = false;
   Frontier best{};  // furthest of all rounds
   int idle_rounds = 0;
-  std::vector<bool> had;           // by position: reported under `have`
-  absl::flat_hash_set<Id> needed;  // reported under `need`
-  size_t reported = 0;
+  absl::flat_hash_set<Id> named;   // reported, as `have` or `need`: never twice, nor as both
   absl::flat_hash_set<Id> theirs;  // of the list at hand; kept for its memory
 
   absl::StatusOr<Step> Continue(std::string_view reply);
@@ -235,16 +233,15 @@ absl::Status Initiator::State::Learn(size_t from, size_t to, std::string_view id
   for (size_t at = 0; at < ids.size(); at += kIdBytes) theirs.insert(ReadId(ids, at));
   for (size_t i = from; i < to; ++i) {
     const auto id = set->At(i).id;
-    if (theirs.erase(id.bytes) != 0 || had[i]) continue;
-    if (++reported > max_ids) return absl::ResourceExhaustedError("too many ids differ");
-    had[i] = true;
+    if (theirs.erase(id.bytes) != 0 || !named.insert(id.bytes).second) continue;
+    if (named.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
     step.have.push_back(id);
   }
   // In the order of the message, not of the hash table: simulations repeat exactly.
   for (size_t at = 0; at < ids.size(); at += kIdBytes) {
     const Id id = ReadId(ids, at);
-    if (theirs.erase(id) == 0 || !needed.insert(id).second) continue;
-    if (++reported > max_ids) return absl::ResourceExhaustedError("too many ids differ");
+    if (theirs.erase(id) == 0 || !named.insert(id).second) continue;
+    if (named.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
     step.need.push_back(nostr::EventId{id});
   }
   return absl::OkStatus();
@@ -279,7 +276,6 @@ absl::StatusOr<Initiator::Step> Initiator::State::Continue(std::string_view repl
 
 Initiator::Initiator(std::shared_ptr<const ItemView> set, ReconcileLimits limits, size_t max_ids)
     : state_(std::make_unique<State>()) {
-  state_->had.resize(set->size());
   state_->set = std::move(set);
   state_->limits = limits;
   state_->max_ids = max_ids;
