@@ -509,7 +509,7 @@ TEST_F(PipelineTest, ABurstKeepsItsOrderHoweverTheChecksInterleave) {
   }
 }
 
-// A commit costs nearly as much for one event as for many, and nobody waits for a remote's.
+// Small commits cost more an event, and nobody waits for a remote's.
 TEST_F(PipelineTest, RemotesEventsAreWrittenTogetherWhileMoreAreBeingChecked) {
   Start();
   const Event held = Note("held");

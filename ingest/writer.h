@@ -37,8 +37,8 @@ struct Arrival {
 ///
 /// A batch has at most 1,000 events or 8 MiB, taken in turn from clients, sync and the parking lot,
 /// so that none waits behind another's backlog. While there are only events of remotes, and more of
-/// them are being checked, it waits for a full one: a commit costs nearly as much for 100 events as
-/// for 1,000. Failures: what the store cannot take now is
+/// them are being checked, it waits for a full one, because small commits cost more an event.
+/// Failures: what the store cannot take now is
 /// answered kError, and what came from the parking lot is tried again after the next write that
 /// works or the next sweep; after kDataLoss nothing is written any more. Threading: Push and the
 /// sizes from any thread. Lifetime: Stop() before destruction. What the Gate let in must have been
