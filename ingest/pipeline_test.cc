@@ -19,6 +19,7 @@
 #include "nostr/keys.h"
 #include "nostr/nip34.h"
 #include "storage/memory/memory_store.h"
+#include "storage/testing/forwarding_store.h"
 
 namespace graspd::ingest {
 namespace {
@@ -68,8 +69,10 @@ class TestThread final : public base::Executor {
 };
 
 // A memory store whose writes can be held up, or made to fail.
-class ControlledStore final : public storage::EventStore {
+class ControlledStore final : public storage::testing::ForwardingStore {
  public:
+  ControlledStore() : ControlledStore(storage::OpenMemoryStore()) {}
+
   absl::StatusOr<storage::BatchResult> Write(std::span<const storage::WriteRequest> batch,
                                              storage::Judge& judge, uint64_t now) override {
     std::unique_lock lock(mutex_);
@@ -79,7 +82,7 @@ class ControlledStore final : public storage::EventStore {
     if (!failure_.ok() || writes_ == failing_write_) {
       return failure_.ok() ? absl::ResourceExhaustedError("disk full") : failure_;
     }
-    return store_->Write(batch, judge, now);
+    return ForwardingStore::Write(batch, judge, now);
   }
   void Hold() {
     Set([this] { held_ = true; });
@@ -111,48 +114,17 @@ class ControlledStore final : public storage::EventStore {
     return lookups_;
   }
 
-  absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
-    return store_->RemoveExpired(now, max);
-  }
-  storage::FeedPosition Position() const override { return store_->Position(); }
-  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
-                                           const storage::QueryCursor* resume) override {
-    return store_->Query(spec, resume);
-  }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now,
-                                 const Stop& stop) override {
-    return store_->Count(filters, now, stop);
-  }
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
-                          const ItemVisitor& visit) override {
-    return store_->VisitItems(filter, now, visit);
-  }
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
     std::unique_lock lock(mutex_);
     ++lookups_;
     changed_.wait(lock, [&] { return id != held_lookup_; });
-    return store_->FindSignature(id);
+    return ForwardingStore::FindSignature(id);
   }
-  absl::StatusOr<std::vector<bool>> Known(std::span<const nostr::EventId> ids) override {
-    return store_->Known(ids);
-  }
-  absl::StatusOr<storage::FeedPage> ReadFeed(storage::FeedPosition after, size_t max) override {
-    return store_->ReadFeed(after, max);
-  }
-  absl::StatusOr<std::optional<storage::KeyValue>> GetKey(std::string_view key) override {
-    return store_->GetKey(key);
-  }
-  absl::StatusOr<std::vector<storage::KeyValue>> ListKeys(std::string_view prefix) override {
-    return store_->ListKeys(prefix);
-  }
-  absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t version,
-                                         std::optional<std::string_view> value) override {
-    return store_->CompareAndSet(key, version, value);
-  }
-  absl::StatusOr<Stats> GetStats() override { return store_->GetStats(); }
-  absl::Status Health() const override { return store_->Health(); }
 
  private:
+  explicit ControlledStore(std::unique_ptr<storage::EventStore> store)
+      : ForwardingStore(*store), owned_(std::move(store)) {}
+
   void Set(const std::function<void()>& change) {
     {
       const std::lock_guard lock(mutex_);
@@ -160,7 +132,7 @@ class ControlledStore final : public storage::EventStore {
     }
     changed_.notify_all();
   }
-  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  const std::unique_ptr<storage::EventStore> owned_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool held_ = false;

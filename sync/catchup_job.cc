@@ -148,6 +148,12 @@ void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions
     }
   }
   fetches_.erase(fetch);
+  if (missing > kGhosts && missing > fetched) {
+    CloseNegentropy(out);
+    error = "the remote names events that it does not deliver";
+    BeginPages(now, out);
+    return;
+  }
   PumpFetches(now, out);
   ContinueIfRoom(out);
   FinishIfIdle();
@@ -256,7 +262,6 @@ void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,
   const auto fetch = fetches_.find(subscription);
   if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
   ++fetch->second.delivered;
-  stalls_ = 0;
   Progress(now, std::chrono::seconds(1));
   ++fetched;
 }
@@ -331,16 +336,16 @@ void CatchUpJob::OnDeadline(base::SteadyTime now, Actions& out) {
     return;
   }
   if (!fetches_.empty()) {
-    if (++stalls_ == kAttempts) {
+    // Silence is no answer: it does not count as an attempt to get these ids.
+    const auto complete = std::find_if(fetches_.begin(), fetches_.end(), [](const auto& fetch) {
+      return fetch.second.outstanding.empty();
+    });
+    if (complete == fetches_.end()) {
       Abort("the remote does not deliver what it has", out);
       return;
     }
-    // What is outstanding counts as an attempt; what EndFetch opens anew gets a deadline of its
-    // own.
-    std::vector<std::string> stalled;
-    for (const auto& [subscription, fetch] : fetches_) stalled.push_back(subscription);
-    for (const auto& subscription : stalled) EndFetch(now, fetches_.find(subscription), out);
     last_progress_ = now;
+    EndFetch(now, complete, out);
     return;
   }
   OnNegIgnored(now, "no answer to a negentropy message within the deadline",

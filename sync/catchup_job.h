@@ -55,23 +55,28 @@ using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, S
 /// REQ where the remote does not speak it. Sans-IO: takes what happened, appends what to do.
 ///
 /// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go
-/// on; what the remote does not deliver is asked for at most kAttempts times. Every phase has a
-/// deadline on progress, and what drips more slowly than an event a second for long is given up as
-/// well, so that a slot cannot be held. Bounds: at most kPendingIds ids wait to be fetched before
-/// the next round is held back; at most kMaxPages pages, kPageOverrun events in one and
-/// kIdsPerSecond in one second. Threading: thread-compatible; lives on the sync thread.
+/// on; what the remote does not deliver, though it ends its answer, is asked for at most kAttempts
+/// times. Every phase has a deadline on progress of the connection, and what drips more slowly than
+/// an event a second for long is given up as well, so that a slot cannot be held. Bounds: at most
+/// kPendingIds ids wait to be fetched before the next round is held back; at most kMaxPages pages,
+/// kPageOverrun events in one and kIdsPerSecond in one second. Threading: thread-compatible; lives
+/// on the sync thread.
 class CatchUpJob {
  public:
   static constexpr size_t kIdsPerReq = 250, kLeastIdsPerReq = 10;
   static constexpr size_t kReqsInFlight = 4;
-  static constexpr size_t kPendingIds = 50'000;
+  static constexpr size_t kPendingIds = 20'000;
   static constexpr int kAttempts = 3;
+  /// Who names so many ids in vain, and more than it delivers, is read by pages instead.
+  static constexpr size_t kGhosts = 10'000;
   static constexpr size_t kPageSize = 500;
   static constexpr size_t kLargePageSize = 5000;  // for a second that fills a page
   static constexpr size_t kMaxPages = 10'000;
   static constexpr size_t kPageOverrun = 20'000;
   static constexpr size_t kIdsPerSecond = 50'000;
   static constexpr base::Duration kProgressTimeout = std::chrono::seconds(15);
+  /// The same while ids are being fetched: to begin anew would cost more than to wait.
+  static constexpr base::Duration kFetchTimeout = std::chrono::seconds(45);
   /// How long a remote may stay below an event a second.
   static constexpr base::Duration kPatience = std::chrono::seconds(120);
 
@@ -105,19 +110,31 @@ class CatchUpJob {
   void OnEose(base::SteadyTime now, std::string_view subscription, Actions& out);
   void OnClosed(base::SteadyTime now, std::string_view subscription, std::string_view reason,
                 Actions& out);
+  /// The connection has brought what another job asked for: answers come in turn.
+  void OnOthersProgress(base::SteadyTime now, base::Duration credit) { Progress(now, credit); }
+  /// So much of the time was ours, in which nothing could come.
+  void Excuse(base::Duration time) {
+    last_progress_ += time;
+    patience_ += time;
+  }
   /// To be called at or after deadline().
   void OnDeadline(base::SteadyTime now, Actions& out);
   /// Ends the job as failed, closing what it has open.
   void Abort(std::string reason, Actions& out);
 
   [[nodiscard]] base::SteadyTime deadline() const {
-    return std::min(last_progress_ + kProgressTimeout, patience_);
+    return std::min(last_progress_ + (fetches_.empty() ? kProgressTimeout : kFetchTimeout),
+                    patience_);
   }
   [[nodiscard]] bool finished() const { return phase_ == Phase::kDone || phase_ == Phase::kFailed; }
   [[nodiscard]] bool failed() const { return phase_ == Phase::kFailed; }
   /// True while the answer to our first NEG-OPEN is outstanding.
   [[nodiscard]] bool awaits_first_neg_answer() const {
     return phase_ == Phase::kReconcile && neg_opened_ && support_ == NegentropySupport::kUnknown;
+  }
+  /// True while our last message of a reconciliation is unanswered.
+  [[nodiscard]] bool awaits_neg_answer() const {
+    return phase_ == Phase::kReconcile && neg_opened_ && !neg_ended_ && !computing_ && !held_reply_;
   }
   [[nodiscard]] bool WaitsForRemote() const;
   /// True if the subscription is one of this job's present requests.
@@ -180,7 +197,6 @@ class CatchUpJob {
   std::deque<Wanted> pending_;
   Fetches fetches_;
   size_t ids_per_req_;  // fewer for a remote that serves fewer than it is asked for
-  int stalls_ = 0;      // deadlines in a row at which no fetch had brought anything
 
   // Pages.
   std::string page_subscription_;

@@ -208,6 +208,32 @@ TEST_F(CatchUp, WhatIsNeverDeliveredIsAskedThreeTimesAndCounted) {
   for (size_t i = 1; i < requests_.size(); ++i) EXPECT_THAT(*requests_[i].filter.ids, SizeIs(4));
 }
 
+// What it really has is read by pages.
+TEST_F(CatchUp, ARelayThatNamesGhostsWithoutEndIsReadByPages) {
+  constexpr size_t kNamed = 100'000;
+  for (size_t i = 0; i < kNamed; ++i) {
+    nostr::Event ghost;
+    ghost.kind = nostr::kIssue;
+    ghost.created_at = i;
+    ghost.id = {nostr::Sha256(std::to_string(i))};
+    relay_.behaviour.ghosts.insert(ghost.id);
+    relay_.Store(std::move(ghost));
+  }
+  const auto real = NumberedIssue(1, kNamed);
+  relay_.Store(real);
+  relay_.behaviour.neg_frame_bytes = 200'000;
+  Run();
+  EXPECT_TRUE(job_->finished());
+  EXPECT_FALSE(job_->failed());
+  EXPECT_EQ(job_->method, SyncMethod::kReq);
+  EXPECT_TRUE(received_.contains(real.id));
+  size_t asked = 0;
+  for (const auto& request : requests_)
+    asked += request.filter.ids ? request.filter.ids->size() : 0;
+  EXPECT_LE(asked, CatchUpJob::kAttempts * kNamed / 2);
+  EXPECT_THAT(job_->given_up.size(), ::testing::Lt(kNamed / 2));
+}
+
 TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
   for (int i = 0; i < 250; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
   relay_.behaviour.serves_at_most = 100;

@@ -165,11 +165,13 @@ void SyncEngine::OnDelivered(const Instant& now, ConnectionId connection,
   Remote* remote = Find(connection);
   if (!remote) return;
   remote->counts.received += events.size();
+  if (remote->unjudged == 0) remote->judging_since = now.steady;
   remote->unjudged += events.size();
   remote->last_event_at = now.unix_seconds;
   for (const auto& event : events) {
     const Job* job = JobOf(*remote, event.subscription);
     if (!job) continue;
+    TellOthers(now, *remote, job->id, std::chrono::seconds(1));
     WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
       run.OnEvent(now.steady, event.subscription, event.id, event.created_at, out);
     });
@@ -180,6 +182,8 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
                           std::span<const Judged> events) {
   Remote* remote = Find(connection);
   if (!remote) return;
+  ExcuseJobs(now, *remote);
+  remote->judging_since = now.steady;
   uint64_t forged = 0;
   for (const auto& event : events) {
     switch (event.code) {

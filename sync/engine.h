@@ -89,6 +89,7 @@ struct NegClose {
 struct ReconcileStart {
   uint64_t job;
   nostr::Filter filter;
+  size_t frame_bytes;  // of a message, at most
 };
 struct ReconcileContinue {
   uint64_t job;
@@ -143,6 +144,7 @@ struct EngineOptions {
   size_t claims_per_remote = 200'000;  // forgotten ones may be fetched for another filter again
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
+  uint32_t broken_reconciliations = 3;  // by the end of a connection, before it was live: a refusal
   /// Ids that a remote has but never delivers are not asked for again for so long; the latest so
   /// many are remembered.
   base::Duration undelivered_retry = std::chrono::hours(24);
@@ -343,9 +345,12 @@ class SyncEngine {
   void Perform(Remote& remote, Job& job, std::vector<JobAction> actions);
   void EndJob(const Instant& now, Remote& remote, Job& job, JobState state, std::string_view error);
   void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
+  void NoteBrokenReconciliation(const Instant& now, Remote& remote);
   void SettleState(const Instant& now, Remote& remote);
   [[nodiscard]] std::string GapReason(const Remote& remote) const;
   void ScheduleRepair(const Instant& now, Remote& remote);
+  void TellOthers(const Instant& now, const Remote& remote, uint64_t job, base::Duration credit);
+  void ExcuseJobs(const Instant& now, Remote& remote);
   void CheckJobs(const Instant& now, Remote& remote);
   static JobSnapshot Describe(const Job& job);
 

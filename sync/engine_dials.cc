@@ -204,6 +204,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   remote->is_open = false;
   remote->dirty = remote->awaits_information = false;
   remote->changes = {};
+  NoteBrokenReconciliation(now, *remote);
   AbandonJobs(now, *remote, "the connection ended");
   const auto wait = remote->health.Failed(now.steady, random_);
   const auto code = net::DialErrorName(failure.error);

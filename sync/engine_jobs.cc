@@ -87,8 +87,9 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   base::LogDebug(
       "sync", "catch-up begins",
       {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
-  job.run.emplace(next_run_++, job.filter, now.steady >= remote.no_negentropy_until,
-                  remote.limits.job, job.pages_since);
+  const bool try_negentropy =
+      now.steady >= remote.no_negentropy_until && remote.limits.NegentropyFrame(job.filter) > 0;
+  job.run.emplace(next_run_++, job.filter, try_negentropy, remote.limits.job, job.pages_since);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
   if (!remote.timers.contains(Timer::Type::kJobs)) {
@@ -213,7 +214,7 @@ void SyncEngine::Perform(Remote& remote, Job& job, std::vector<JobAction> action
     std::visit(
         base::Overloaded{
             [&](StartReconcile&) {
-              Emit(ReconcileStart{job.id, job.filter});
+              Emit(ReconcileStart{job.id, job.filter, remote.limits.NegentropyFrame(job.filter)});
             },
             [&](ContinueReconcile& a) {
               Emit(ReconcileContinue{job.id, std::move(a.reply)});
@@ -267,6 +268,18 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
   jobs_.erase(job.id);  // `job` is gone
 }
 
+// Some relays, or proxies before them, hang up at a message of NIP-77 that is too much for them.
+void SyncEngine::NoteBrokenReconciliation(const Instant& now, Remote& remote) {
+  const bool broken =
+      std::any_of(remote.running.begin(), remote.running.end(),
+                  [&](const uint64_t id) { return jobs_.at(id)->run->awaits_neg_answer(); });
+  if (!broken || ++remote.broken_reconciliations < options_.broken_reconciliations) return;
+  remote.broken_reconciliations = 0;
+  remote.no_negentropy_until = now.steady + options_.negentropy_retry;
+  base::LogInfo("sync", "remote hangs up on reconciliation, paging for a while",
+                {{"remote", remote.url.ToString()}});
+}
+
 void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_view reason) {
   for (const uint64_t id : std::set<uint64_t>(remote.running)) {
     EndJob(now, remote, *jobs_.at(id), JobState::kFailed, reason);
@@ -300,6 +313,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   }
   if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
   remote.full_round = remote.owes_full = false;
+  remote.broken_reconciliations = 0;
   remote.last_contact = now.unix_seconds;
   SetState(now, remote, RemoteState::kLive);
   LeaveCheckedAlias(now, remote);
@@ -328,7 +342,27 @@ void SyncEngine::ScheduleRepair(const Instant& now, Remote& remote) {
   Arm(remote.last_repair, Timer::Type::kRepair, remote);
 }
 
+// What comes for one job is progress for all that ask on the same connection: relays commonly
+// answer one request after the other.
+void SyncEngine::TellOthers(const Instant& now, const Remote& remote, uint64_t job,
+                            base::Duration credit) {
+  for (const uint64_t id : remote.running) {
+    if (id != job) jobs_.at(id)->run->OnOthersProgress(now.steady, credit);
+  }
+}
+
+// The time for which ingest does not answer for what the remote delivered, beyond what is usual, is
+// ours: sooner or later we do not read on meanwhile.
+void SyncEngine::ExcuseJobs(const Instant& now, Remote& remote) {
+  constexpr base::Duration kUsual = std::chrono::seconds(1);
+  const auto ours = now.steady - remote.judging_since - kUsual;
+  if (remote.unjudged == 0 || ours <= base::Duration::zero()) return;
+  remote.judging_since += ours;
+  for (const uint64_t id : remote.running) jobs_.at(id)->run->Excuse(ours);
+}
+
 void SyncEngine::CheckJobs(const Instant& now, Remote& remote) {
+  ExcuseJobs(now, remote);
   for (const uint64_t id : std::set<uint64_t>(remote.running)) {
     WithJob(now, remote, id,
             [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.OnDeadline(now.steady, out); });
@@ -361,6 +395,7 @@ void SyncEngine::OnNegMsg(const Instant& now, ConnectionId connection,
   if (!remote) return;
   const Job* job = JobOf(*remote, subscription);
   if (!job || job->run->neg_subscription() != subscription) return;
+  TellOthers(now, *remote, job->id, base::Duration::zero());
   WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
     run.OnNegMsg(now.steady, std::move(bytes), out);
   });

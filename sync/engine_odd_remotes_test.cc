@@ -186,6 +186,41 @@ TEST_F(SyncEngineTest, GhostsAreAskedForThreeTimesADay) {
   EXPECT_TRUE(sim.Has(ghost.id));
 }
 
+TEST_F(SyncEngineTest, MessagesOfReconciliationAreNoLongerThanTheRelayAllows) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.hangs_up_beyond = 10'000;
+  site.relay.behaviour.information->max_message_length = 10'000;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 3000; ++i) {
+    const auto event = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    if (i % 3 != 0) sim.StoredBefore(event);
+    if (i % 5 != 0) site.relay.Store(event);
+  }
+  sim.Start();
+  sim.RunFor(minutes(2));
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
+  EXPECT_THAT(site.dials, SizeIs(1));
+  EXPECT_TRUE(sim.HasAllOf(kA));
+}
+
+TEST_F(SyncEngineTest, ARelayThatHangsUpOnReconciliationIsReadByPages) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.hangs_up_beyond = 1000;  // and does not say so
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 300; ++i) {
+    const auto event = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    (i % 2 == 0 ? sim.StoredBefore(event) : site.relay.Store(event));
+  }
+  sim.Start();
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq);
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_LE(site.dials.size(), 4u);
+}
+
 TEST_F(SyncEngineTest, NegentropyIsTriedAgainADayAfterARefusal) {
   options_.bootstrap = {Url(kA)};
   auto& sim = Begin();
@@ -263,6 +298,43 @@ TEST_F(SyncEngineTest, WhatARelayDoesNotLetUsFollowIsCaughtUpAgainAndAgain) {
   EXPECT_FALSE(sim.Has(comment.id)) << "it was followed after all";
   sim.RunFor(std::chrono::hours(2));
   EXPECT_TRUE(sim.Has(comment.id));
+}
+
+// All jobs of a connection share it: what one asks for may wait for minutes behind what another
+// did.
+TEST_F(SyncEngineTest, ASlowRelayThatAnswersInOrderIsWaitedFor) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.message_takes = std::chrono::milliseconds(100);
+  const auto root = Issue({kRepo}, kLongAgo, "root");
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.StoredBefore(root);
+  constexpr size_t kEach = 900;
+  for (size_t i = 0; i < kEach; ++i) {
+    site.relay.Store(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+    site.relay.Store(Comment(root.id, kLongAgo + i, std::to_string(i)));
+  }
+  sim.Start();
+  sim.RunFor(minutes(15));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_LE(site.relay.events_served(), 2 * kEach + 100) << "asked for again";
+  for (const auto& job : sim.engine.Jobs()) EXPECT_EQ(job.state, JobState::kDone) << job.error;
+}
+
+TEST_F(SyncEngineTest, ATimeInWhichOurStoreStandsStillIsNotHeldAgainstTheRelay) {
+  auto& sim = Begin();
+  sim.credits = 50;
+  sim.judging_takes = minutes(5);
+  auto& relay = sim.At(kA).relay;
+  relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int i = 0; i < 300; ++i) relay.Store(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+  sim.Start();
+  sim.RunFor(hours(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  for (const auto& job : sim.engine.Jobs()) EXPECT_EQ(job.state, JobState::kDone) << job.error;
 }
 
 TEST_F(SyncEngineTest, ARelayThatSaysNothingOfItselfIsNotWaitedForLong) {

@@ -105,8 +105,10 @@ struct SyncEngine::Remote {
   bool failed_job = false;  // since the connection was made
   bool owes_full = false;   // some catch-up without window was not finished: the next has none
   uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for
-  bool full_round = false;  // the jobs under way cover everything the remote has for us
+  base::SteadyTime judging_since{};  // when the first of these came, or its latest answer
+  bool full_round = false;           // the jobs under way cover everything the remote has for us
   base::SteadyTime no_negentropy_until{};
+  uint32_t broken_reconciliations = 0;  // by the end of the connection, since it was live
   // Asked for in vain, not to be asked for again until then; oldest first.
   std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;
   std::unordered_set<nostr::EventId> undelivered;

@@ -10,6 +10,7 @@ namespace graspd::sync {
 struct NegentropyPool::Session {
   uint64_t id;
   nostr::Filter filter;
+  size_t frame_bytes;
   std::unique_ptr<negentropy::Initiator> initiator;  // touched by one step at a time
 };
 
@@ -52,7 +53,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
       self->cpu.Run(base::CpuPool::Priority::kNegentropy, [self, session, shared_items] {
         auto set = std::make_shared<negentropy::SealedSet>(std::move(*shared_items));
         negentropy::ReconcileLimits limits;
-        limits.frame_bytes = kFrameBytes;
+        limits.frame_bytes = session->frame_bytes;
         session->initiator =
             std::make_unique<negentropy::Initiator>(std::move(set), limits, kMaxIds);
         ReconcileStep step;
@@ -122,8 +123,8 @@ NegentropyPool::NegentropyPool(storage::EventStore& store, ingest::KnownRefusals
 
 NegentropyPool::~NegentropyPool() { shared_->report = nullptr; }
 
-void NegentropyPool::Start(uint64_t session, const nostr::Filter& filter) {
-  auto made = std::make_shared<Session>(Session{session, filter, nullptr});
+void NegentropyPool::Start(uint64_t session, const nostr::Filter& filter, size_t frame_bytes) {
+  auto made = std::make_shared<Session>(Session{session, filter, frame_bytes, nullptr});
   sessions_[session] = made;
   shared_->ListAndStart(std::move(made));
 }

@@ -30,9 +30,6 @@ class NegentropyPool {
  public:
   static constexpr size_t kMaxItems = 5'000'000;
   static constexpr size_t kMaxIds = 5'000'000;
-  /// Messages double in hex; this keeps them below what common relays accept.
-  static constexpr size_t kFrameBytes = 60'000;
-
   using Callback = std::function<void(uint64_t session, absl::StatusOr<ReconcileStep>)>;
 
   NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
@@ -40,7 +37,8 @@ class NegentropyPool {
                  base::Executor& executor, Callback on_step);
   ~NegentropyPool();
 
-  void Start(uint64_t session, const nostr::Filter& filter);
+  /// Messages are of at most `frame_bytes`; they double in hex.
+  void Start(uint64_t session, const nostr::Filter& filter, size_t frame_bytes);
   void Continue(uint64_t session, std::string reply);
   /// Forgets the session; a step under way is not reported.
   void Drop(uint64_t session);

@@ -18,6 +18,8 @@
 namespace graspd::sync {
 namespace {
 
+constexpr size_t kFrame = 60'000;
+
 class AcceptAll final : public storage::Judge {
  public:
   absl::StatusOr<Verdict> Decide(const nostr::Event&, storage::Source,
@@ -93,7 +95,7 @@ TEST_F(NegentropyPoolTest, ReconcilesAgainstWhatIsStoredAndWantsOnlyWhatIsNot) {
 
   nostr::Filter filter;
   filter.kinds = {nostr::kIssue};
-  pool_->Start(5, filter);
+  pool_->Start(5, filter, kFrame);
   uint64_t have = 0;
   size_t wanted = 0;
   for (;;) {
@@ -114,7 +116,7 @@ TEST_F(NegentropyPoolTest, AnIdThatCameMeanwhileByAnotherWayIsNotWanted) {
       std::make_shared<negentropy::SealedSet>(
           std::vector<negentropy::Item>{{1000, MakeIssue(1).id}, {1000, MakeIssue(2).id}}),
       {});
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   executor_.RunNext();
   Store(MakeIssue(1));
   pool_->Continue(5, remote.Answer(steps_.back().second->message).value());
@@ -130,7 +132,7 @@ TEST_F(NegentropyPoolTest, AnIdThatWasRefusedBeforeIsNotWanted) {
           std::vector<negentropy::Item>{{1000, MakeIssue(1).id}, {1000, MakeIssue(2).id}}),
       {});
   refusals_.refused = {MakeIssue(2).id};
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   executor_.RunNext();
   pool_->Continue(5, remote.Answer(steps_.back().second->message).value());
   executor_.RunNext();
@@ -139,10 +141,10 @@ TEST_F(NegentropyPoolTest, AnIdThatWasRefusedBeforeIsNotWanted) {
 }
 
 TEST_F(NegentropyPoolTest, AStepOfADroppedSessionIsNotTakenForItsSuccessors) {
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   auto stale = executor_.Take();  // computed, not yet reported
   pool_->Drop(5);
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   stale();
   EXPECT_TRUE(steps_.empty());
   executor_.RunNext();
@@ -150,7 +152,7 @@ TEST_F(NegentropyPoolTest, AStepOfADroppedSessionIsNotTakenForItsSuccessors) {
 }
 
 TEST_F(NegentropyPoolTest, StepsUnderWayOutliveThePool) {
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   auto late = executor_.Take();
   pool_.reset();
   late();
@@ -158,7 +160,7 @@ TEST_F(NegentropyPoolTest, StepsUnderWayOutliveThePool) {
 }
 
 TEST_F(NegentropyPoolTest, ARubbishReplyIsAnErrorOfItsSession) {
-  pool_->Start(5, {});
+  pool_->Start(5, {}, kFrame);
   executor_.RunNext();
   pool_->Continue(5, "rubbish");
   executor_.RunNext();

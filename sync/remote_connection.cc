@@ -79,10 +79,15 @@ void RemoteConnection::Carry(Action& action) {
           [this](NegOpen& a) {
             connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
             // No filters: a session brings no events.
-            subscriptions_[std::move(a.subscription)] = {{}, storage::Source::kManual};
+            auto& session = subscriptions_[std::move(a.subscription)];
+            session = {{}, storage::Source::kManual};
+            session.awaits_neg_msg = true;
           },
           [this](NegMsg& a) {
+            const auto session = subscriptions_.find(a.subscription);
+            if (session == subscriptions_.end()) return;  // the remote has just ended it
             connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
+            session->second.awaits_neg_msg = true;
           },
           [this](NegClose& a) {
             connection_->SendText(nostr::NegCloseMessage(a.subscription));
@@ -118,9 +123,7 @@ void RemoteConnection::OnText(std::string_view message) {
             Note(Notice{m.message.substr(0, kTextBytes)});
             Chatter();
           },
-          [this](nostr::RelayNegMsg& m) {
-            NoteOf(m.subscription, NegReply{m.subscription, std::move(m.message)});
-          },
+          [this](nostr::RelayNegMsg& m) { OnNegMsg(m); },
           [this](nostr::RelayNegErr& m) {
             NoteOf(m.subscription, NegRefusal{m.subscription, m.reason.substr(0, kTextBytes)});
             subscriptions_.erase(m.subscription);
@@ -154,24 +157,39 @@ void RemoteConnection::OnOk(const nostr::RelayOk& message) {
   Note(Authenticated{message.accepted, message.message.substr(0, kTextBytes)});
 }
 
-bool RemoteConnection::Expects(std::string_view subscription) const {
-  return subscriptions_.contains(subscription) ||
-         std::find(recently_closed_.begin(), recently_closed_.end(), subscription) !=
-             recently_closed_.end();
+RemoteConnection::Subscription* RemoteConnection::FindClosed(std::string_view subscription) {
+  const auto found = std::find_if(recently_closed_.begin(), recently_closed_.end(),
+                                  [&](const auto& closed) { return closed.first == subscription; });
+  return found == recently_closed_.end() ? nullptr : &found->second;
 }
 
 void RemoteConnection::Forget(std::string subscription) {
-  subscriptions_.erase(subscription);
-  recently_closed_.push_back(std::move(subscription));
+  auto node = subscriptions_.extract(subscription);
+  Subscription closed;
+  if (!node.empty()) closed = std::move(node.mapped());
+  if (closed.source == storage::Source::kLive) closed.filters.clear();  // it might never end
+  recently_closed_.emplace_back(std::move(subscription), std::move(closed));
   if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
 }
 
 void RemoteConnection::NoteOf(const std::string& subscription, RemoteNote note) {
-  if (Expects(subscription)) {
-    if (!subscriptions_.contains(subscription)) OnUnwanted();
-    Note(std::move(note));
-  } else {
+  if (!subscriptions_.contains(subscription)) {
+    if (!FindClosed(subscription)) return Strike();
+    OnUnwanted();
+  }
+  Note(std::move(note));
+}
+
+// One for each of ours: thus none waits unbounded for the sync thread.
+void RemoteConnection::OnNegMsg(nostr::RelayNegMsg& message) {
+  const auto session = subscriptions_.find(message.subscription);
+  if (session == subscriptions_.end() && FindClosed(message.subscription)) {
+    OnUnwanted();
+  } else if (session == subscriptions_.end() ||
+             !std::exchange(session->second.awaits_neg_msg, false)) {
     Strike();
+  } else {
+    Note(NegReply{std::move(message.subscription), std::move(message.message)});
   }
 }
 
@@ -181,28 +199,28 @@ void RemoteConnection::Chatter() {
 
 void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
   const auto found = subscriptions_.find(message.subscription);
-  if (found == subscriptions_.end() && Expects(message.subscription)) {
-    OnUnwanted();  // was on its way when we closed the subscription
-    return;
+  if (found == subscriptions_.end()) {
+    Subscription* closed = FindClosed(message.subscription);
+    if (!closed) return Strike();
+    const bool wanted = closed->may_bring > 0 && nostr::MatchesAny(closed->filters, message.event);
+    return wanted ? Take(message, *closed) : OnUnwanted();
   }
-  if (found == subscriptions_.end() || found->second.filters.empty()) {
-    Strike();
-    return;
+  Subscription& subscription = found->second;
+  if (subscription.filters.empty()) return Strike();
+  if (!nostr::MatchesAny(subscription.filters, message.event)) {
+    return OnStray(message.subscription);
   }
-  if (!nostr::MatchesAny(found->second.filters, message.event)) {
-    OnStray(message.subscription);
-    return;
-  }
-  if (found->second.may_bring == 0) {
-    Strike();
-    return;
-  }
-  if (found->second.may_bring != SIZE_MAX) --found->second.may_bring;
+  if (subscription.may_bring == 0) return Strike();
+  Take(message, subscription);
+}
+
+void RemoteConnection::Take(nostr::RelayEvent& message, Subscription& subscription) {
+  if (subscription.may_bring != SIZE_MAX) --subscription.may_bring;
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
-  in_flight_.push_back(found->second.source);
+  in_flight_.push_back(subscription.source);
   // Who asks by id has looked which ids are wanting (NegentropyPool).
-  const bool looked_up = found->second.filters[0].ids.has_value();
-  submitter_->Submit(std::move(message.event), found->second.source,
+  const bool looked_up = subscription.filters[0].ids.has_value();
+  submitter_->Submit(std::move(message.event), subscription.source,
                      looked_up ? ingest::Lookup::kDone : ingest::Lookup::kNeeded);
   UpdateReading();
 }

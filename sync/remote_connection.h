@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -68,15 +69,17 @@ class RemoteListener {
 /// is the engine's to say. Events that their subscription's filters do not select are dropped and
 /// counted too; kStrays of them end the subscription, as if the remote had. With a key, the first
 /// challenge is answered, so that nobody can have us sign more than once a connection (NIP-42).
-/// Threading: Start, Send and HangUp from any thread; everything else on its I/O thread. Lifetime:
-/// kept alive by the dialler until closed; the listener may go first.
+/// What comes late for a request that we have closed is taken like the rest. Threading: Start, Send
+/// and HangUp from any thread; everything else on its I/O thread. Lifetime: kept alive by the
+/// dialler until closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
   /// Few, because each costs as much as one that was asked for; some, because a relay that is lax
   /// with live events can bring what we want all the same.
   static constexpr uint64_t kStrays = 20;
-  /// Of so many subscriptions that we closed last, late messages are no offence.
+  /// Of so many subscriptions that we closed last, late messages are no offence; their filters, but
+  /// for those of live ones, are kept as long.
   static constexpr size_t kRecentlyClosed = 64;
   /// So many late and stray messages of a connection cost nothing.
   static constexpr uint64_t kUnwanted = 10'000;
@@ -104,21 +107,24 @@ class RemoteConnection final : public net::DialHandler,
  private:
   struct Subscription {
     std::vector<nostr::Filter> filters;
-    storage::Source source;
+    storage::Source source = storage::Source::kLive;
     size_t may_bring = SIZE_MAX;  // events
     uint64_t strays = 0;
+    bool awaits_neg_msg = false;
   };
 
   void Carry(Action& action);
   void OnEvent(nostr::RelayEvent& message);
+  void OnNegMsg(nostr::RelayNegMsg& message);
+  void Take(nostr::RelayEvent& message, Subscription& subscription);
   /// An event of that subscription, dropped.
   void OnStray(const std::string& subscription);
   void OnUnwanted();
   void OnResults(std::span<const ingest::Result> results);
   void OnChallenge(const std::string& challenge);
   void OnOk(const nostr::RelayOk& message);
-  /// Of a subscription that is open, or that we closed a moment ago.
-  [[nodiscard]] bool Expects(std::string_view subscription) const;
+  /// Null unless we closed it a moment ago.
+  [[nodiscard]] Subscription* FindClosed(std::string_view subscription);
   void Forget(std::string subscription);
   /// Passes on what concerns `subscription`, if anything may.
   void NoteOf(const std::string& subscription, RemoteNote note);
@@ -141,7 +147,7 @@ class RemoteConnection final : public net::DialHandler,
   std::shared_ptr<net::DialledConnection> connection_;
   std::unique_ptr<ingest::Submitter> submitter_;
   std::map<std::string, Subscription, std::less<>> subscriptions_;
-  std::deque<std::string> recently_closed_;
+  std::deque<std::pair<std::string, Subscription>> recently_closed_;
   std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
   std::vector<RemoteNote> notes_;
   bool flush_posted_ = false;

@@ -262,6 +262,46 @@ TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {
   EXPECT_EQ(listener_->Count<BadMessage>(), 10u);
 }
 
+// They were asked for, and are here: to ask again later would bring them a second time.
+TEST_F(RemoteConnectionTest, LateEventsOfARequestWeClosedAreTakenAllTheSame) {
+  std::vector<nostr::Event> wanted;
+  nostr::Filter filter;
+  filter.ids.emplace();
+  for (int i = 0; i < 3; ++i) {
+    wanted.push_back(NextIssue());
+    filter.ids->push_back(wanted.back().id);
+  }
+  filter.Normalize();
+  Send(Subscribe{{7}, "fetch", {filter}, storage::Source::kDaily});
+  Send(Unsubscribe{{7}, "fetch"});
+  for (const auto& event : wanted) Hear("fetch", event);
+  Hear("fetch", NextIssue());  // not asked for
+  ASSERT_THAT(sink_.submitted, SizeIs(3));
+  EXPECT_THAT(sink_.submitted[0], ::testing::Pair(wanted[0].id, storage::Source::kDaily));
+  for (int i = 0; i < 3; ++i) Hear("fetch", wanted[0]);
+  Hear("fetch", wanted[0]);  // more often than may be
+  EXPECT_THAT(sink_.submitted, SizeIs(6));
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
+TEST_F(RemoteConnectionTest, ANegentropyMessageThatAnswersNoneOfOursIsDroppedAndReported) {
+  const auto hear = [this](const char* text) { On([=, this] { dialer_.handler->OnText(text); }); };
+  hear(R"(["NEG-MSG","live","61"])");  // not a reconciliation
+  EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
+  Send(NegOpen{{7}, "neg", nostr::Filter(), "\x61"});
+  for (int i = 0; i < 3; ++i) hear(R"(["NEG-MSG","neg","61"])");
+  EXPECT_EQ(listener_->Count<NegReply>(), 1u);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+  Send(NegMsg{{7}, "neg", "\x61"});
+  hear(R"(["NEG-MSG","neg","61"])");
+  EXPECT_EQ(listener_->Count<NegReply>(), 2u);
+  Send(NegMsg{{7}, "neg", "\x61"});
+  Send(NegClose{{7}, "neg"});
+  hear(R"(["NEG-MSG","neg","61"])");  // was on its way
+  EXPECT_EQ(listener_->Count<NegReply>(), 2u);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 3u);
+}
+
 TEST_F(RemoteConnectionTest, AnswersToNothingAndEndlessNoticesAreReported) {
   const auto hear = [this](const char* text) { On([=, this] { dialer_.handler->OnText(text); }); };
   hear(R"(["EOSE","never opened"])");

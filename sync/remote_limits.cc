@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nostr/message.h"
+
 namespace graspd::sync {
 namespace {
 
@@ -9,9 +11,19 @@ constexpr uint64_t kSubscriptions = 20, kFilters = 10, kMessageBytes = 128 * 102
 // Enough to keep us busy while the answers of one that is far away are on their way; more would
 // only wait there.
 constexpr uint64_t kRequests = 24, kJobs = 3;
-constexpr size_t kBytesPerId = 80;  // in a REQ, with some room to spare
+constexpr size_t kFrameBytes = 60'000;  // more is not faster
+constexpr size_t kBytesPerId = 80;      // in a REQ, with some room to spare
 
 }  // namespace
+
+size_t RemoteLimits::NegentropyFrame(const nostr::Filter& filter) const {
+  constexpr size_t kNameBytes = 64;  // of a subscription, at most
+  constexpr size_t kLeast = 4096;    // NIP-77
+  const size_t around = nostr::NegOpenMessage("", filter, "").size() + kNameBytes;
+  if (around >= plan.message_bytes) return 0;
+  const size_t frame = std::min(kFrameBytes, (plan.message_bytes - around) / 2);
+  return frame < kLeast ? 0 : frame;
+}
 
 RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
   const uint64_t subscriptions = information.max_subscriptions.value_or(kSubscriptions);

@@ -13,6 +13,10 @@ struct RemoteLimits {
   PlanLimits plan;
   CatchUpJob::Limits job;
   size_t jobs = SIZE_MAX;  // at a time
+
+  /// Largest reconciliation message, in bytes before hex, that a NEG-OPEN with this filter may
+  /// carry; 0 where none is possible.
+  [[nodiscard]] size_t NegentropyFrame(const nostr::Filter& filter) const;
 };
 
 /// Where the document is silent, what relays commonly allow is assumed: 20 subscriptions, 10

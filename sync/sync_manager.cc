@@ -223,6 +223,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 
  private:
   absl::StatusOr<DiscoverySnapshot> RunDiscovery(DiscoverySnapshot run);
+  absl::Status RepeatChanges(storage::FeedPosition since);
 
   void OnFeedPage(const absl::StatusOr<storage::FeedPage>& page) {
     reading_feed_ = false;
@@ -339,7 +340,7 @@ void SyncManager::Core::Carry(Action action) {
             found->second->HangUp();
             connections_.erase(found);
           },
-          [this](ReconcileStart& a) { pool_->Start(a.job, a.filter); },
+          [this](ReconcileStart& a) { pool_->Start(a.job, a.filter, a.frame_bytes); },
           [this](ReconcileContinue& a) { pool_->Continue(a.job, std::move(a.reply)); },
           [this](ReconcileDrop& a) { pool_->Drop(a.job); },
           [this](auto& a) { SendTo(std::move(a)); },
@@ -421,6 +422,7 @@ absl::StatusOr<DiscoverySnapshot> SyncManager::Core::RunDiscovery(DiscoverySnaps
   GRASPD_ASSIGN_OR_RETURN(const size_t before, Ask(kEngineTimeout, [](SyncEngine& engine) {
                             return engine.Remotes().size();
                           }));
+  const auto begin = d_.store.Position();
   absl::Status handed = absl::OkStatus();
   std::vector<storage::Change> batch;
   const auto hand_over = [&] {
@@ -439,6 +441,7 @@ absl::StatusOr<DiscoverySnapshot> SyncManager::Core::RunDiscovery(DiscoverySnaps
       }));
   hand_over();
   GRASPD_RETURN_IF_ERROR(handed);
+  GRASPD_RETURN_IF_ERROR(RepeatChanges(begin));
   struct Seen {
     size_t relays, remotes, unusable;
   };
@@ -452,6 +455,20 @@ absl::StatusOr<DiscoverySnapshot> SyncManager::Core::RunDiscovery(DiscoverySnaps
   run.unusable = static_cast<uint32_t>(seen.unusable);
   run.finished_at = d_.clock.UnixNow();
   return run;
+}
+
+// What was removed while we read may have been handed over after its removal.
+absl::Status SyncManager::Core::RepeatChanges(storage::FeedPosition since) {
+  for (;;) {
+    GRASPD_ASSIGN_OR_RETURN(auto page, d_.store.ReadFeed(since, kFeedPage));
+    since = page.next;
+    const bool more = page.more;
+    GRASPD_RETURN_IF_ERROR(Ask(kEngineTimeout, [this, page = std::move(page)](SyncEngine& engine) {
+                             engine.OnChanges(Now(), page.changes);
+                             return true;
+                           }).status());
+    if (!more) return absl::OkStatus();
+  }
 }
 
 // ---- SyncManager -----------------------------------------------------------------------------

@@ -25,6 +25,7 @@
 #include "nostr/keys.h"
 #include "services/relay/client_session.h"
 #include "storage/memory/memory_store.h"
+#include "storage/testing/forwarding_store.h"
 
 namespace graspd::relay {
 
@@ -124,11 +125,10 @@ class ReadsHold {
   bool running_ = false, released_ = false, done_ = false;
 };
 
-// Counts the reads that reach the store it stands before.
-class CountingStore final : public storage::EventStore {
+// A memory store of which it counts the reads.
+class CountingStore final : public storage::testing::ForwardingStore {
  public:
-  using BatchOr = absl::StatusOr<storage::BatchResult>;
-  using Ids = std::span<const nostr::EventId>;
+  CountingStore() : CountingStore(storage::OpenMemoryStore()) {}
 
   absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
                                            const storage::QueryCursor* resume) override {
@@ -138,52 +138,27 @@ class CountingStore final : public storage::EventStore {
       page.cursor.filters.resize(spec.filters.size());
       return page;
     }
-    return store_->Query(spec, resume);
+    return ForwardingStore::Query(spec, resume);
   }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& f, uint64_t now,
+  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now,
                                  const Stop& stop) override {
     ++counts;
-    return store_->Count(f, now, stop);
+    return ForwardingStore::Count(filters, now, stop);
   }
   absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
                           const ItemVisitor& visit) override {
     ++lists;
-    return store_->VisitItems(filter, now, visit);
+    return ForwardingStore::VisitItems(filter, now, visit);
   }
-
-  BatchOr Write(std::span<const storage::WriteRequest> batch, storage::Judge& judge,
-                uint64_t now) override {
-    return store_->Write(batch, judge, now);
-  }
-  absl::StatusOr<storage::Commit> RemoveExpired(uint64_t now, size_t max) override {
-    return store_->RemoveExpired(now, max);
-  }
-  storage::FeedPosition Position() const override { return store_->Position(); }
-  absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
-    return store_->FindSignature(id);
-  }
-  absl::StatusOr<std::vector<bool>> Known(Ids ids) override { return store_->Known(ids); }
-  absl::StatusOr<storage::FeedPage> ReadFeed(storage::FeedPosition after, size_t max) override {
-    return store_->ReadFeed(after, max);
-  }
-  absl::StatusOr<std::optional<storage::KeyValue>> GetKey(std::string_view key) override {
-    return store_->GetKey(key);
-  }
-  absl::StatusOr<std::vector<storage::KeyValue>> ListKeys(std::string_view prefix) override {
-    return store_->ListKeys(prefix);
-  }
-  absl::StatusOr<uint64_t> CompareAndSet(std::string_view key, uint64_t version,
-                                         std::optional<std::string_view> value) override {
-    return store_->CompareAndSet(key, version, value);
-  }
-  absl::StatusOr<Stats> GetStats() override { return store_->GetStats(); }
-  absl::Status Health() const override { return store_->Health(); }
 
   int fruitless_queries = 0;  // of the first ones: their budget is spent before a row is found
   std::atomic<int> queries{0}, counts{0}, lists{0};
 
  private:
-  const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  explicit CountingStore(std::unique_ptr<storage::EventStore> store)
+      : ForwardingStore(*store), owned_(std::move(store)) {}
+
+  const std::unique_ptr<storage::EventStore> owned_;
 };
 
 class SessionTest : public testing::Test {

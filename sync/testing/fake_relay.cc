@@ -22,8 +22,16 @@ const nostr::Event* FakeRelay::Find(const nostr::EventId& id) const {
 
 std::vector<const nostr::Event*> FakeRelay::Query(const nostr::Filter& filter) const {
   std::vector<const nostr::Event*> rows;
-  for (const auto& [id, event] : events_) {
-    if (nostr::Matches(filter, event) && !behaviour.ghosts.contains(id)) rows.push_back(&event);
+  const auto consider = [&](const nostr::Event& event) {
+    if (!nostr::Matches(filter, event) || behaviour.ghosts.contains(event.id)) return;
+    rows.push_back(&event);
+  };
+  if (filter.ids) {
+    for (const auto& id : *filter.ids) {
+      if (const auto* event = Find(id)) consider(*event);
+    }
+  } else {
+    for (const auto& [id, event] : events_) consider(event);
   }
   std::sort(rows.begin(), rows.end(), [](const nostr::Event* a, const nostr::Event* b) {
     return nostr::ServedBefore(a->created_at, a->id, b->created_at, b->id);

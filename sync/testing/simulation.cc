@@ -5,6 +5,7 @@
 
 #include "base/keyed_hash.h"
 #include "base/overloaded.h"
+#include "nostr/message.h"
 
 namespace graspd::sync::testing {
 namespace {
@@ -93,11 +94,14 @@ void Simulation::Carry(Action& action) {
             Send(a.connection, [a](FakeRelay::Session& s) { return s.Close(a.subscription); });
           },
           [this](NegOpen& a) {
+            const auto text = nostr::NegOpenMessage(a.subscription, a.filter, a.bytes);
+            if (HangsUpOn(a.connection, text)) return;
             Send(a.connection, [a](FakeRelay::Session& s) {
               return s.NegOpen(a.subscription, a.filter, a.bytes);
             });
           },
           [this](NegMsg& a) {
+            if (HangsUpOn(a.connection, nostr::NegMsgMessage(a.subscription, a.bytes))) return;
             Send(a.connection,
                  [a](FakeRelay::Session& s) { return s.NegMsg(a.subscription, a.bytes); });
           },
@@ -122,7 +126,7 @@ void Simulation::Carry(Action& action) {
             }
             reconciliations_[a.job] = std::make_shared<negentropy::Initiator>(
                 std::make_shared<negentropy::SealedSet>(std::move(items)),
-                negentropy::ReconcileLimits{});
+                negentropy::ReconcileLimits{.frame_bytes = a.frame_bytes});
             jobs_at_most_ = std::max(jobs_at_most_, reconciliations_.size());
             Reconcile(a.job, reconciliations_[a.job], "");
           },
@@ -167,6 +171,14 @@ void Simulation::Drop(ConnectionId id, net::DialError error) {
   failure.error = error;
   failure.detail = "simulated";
   engine.OnDisconnected(now(), id, failure);
+}
+
+bool Simulation::HangsUpOn(ConnectionId id, std::string_view message) {
+  const auto found = links_.find(id);
+  if (found == links_.end() || message.size() <= At(found->second.url).hangs_up_beyond)
+    return false;
+  After(kLatency, [this, id] { Drop(id, net::DialError::kRemoteClosed); });
+  return true;
 }
 
 void Simulation::GoDown(std::string_view url) {
@@ -220,29 +232,49 @@ size_t Simulation::open_connections() const {
 
 void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
   if (replies.empty()) return;
-  const auto drip = At(links_.at(id).url).drip;
-  if (drip == base::Duration::zero()) {
+  auto& link = links_.at(id);
+  const auto& site = At(link.url);
+  const auto step = site.drip + site.message_takes;
+  if (step == base::Duration::zero()) {
     After(kLatency,
           [this, id, replies = std::move(replies)]() mutable { Arrive(id, std::move(replies)); });
     return;
   }
-  base::Duration delay = kLatency;
+  auto at = site.message_takes == base::Duration::zero() ? now_ : std::max(now_, link.free_at);
   for (auto& reply : replies) {
-    After(delay,
+    After(at - now_ + kLatency,
           [this, id, reply = std::move(reply)]() mutable { Arrive(id, {std::move(reply)}); });
-    delay += drip;
+    at += step;
   }
+  link.free_at = at;
 }
 
 void Simulation::Arrive(ConnectionId id, FakeRelay::Replies replies) {
+  const auto link = links_.find(id);
+  if (link == links_.end()) return;
+  for (auto& note : replies) link->second.unread.push_back(std::move(note));
+  Read(id);
+}
+
+void Simulation::Read(ConnectionId id) {
   std::vector<Judged> judged;
-  for (auto& note : replies) {
-    if (!links_.contains(id)) return;
+  for (;;) {
+    const auto link = links_.find(id);
+    if (link == links_.end()) return;
+    if (link->second.unread.empty() || link->second.unjudged + judged.size() >= credits) break;
+    auto note = std::move(link->second.unread.front());
+    link->second.unread.pop_front();
     Hear(id, note, judged);
   }
   if (judged.empty()) return;
-  After(judging_takes,
-        [this, id, judged = std::move(judged)] { engine.OnJudged(now(), id, judged); });
+  links_.at(id).unjudged += judged.size();
+  After(judging_takes, [this, id, judged = std::move(judged)] {
+    engine.OnJudged(now(), id, judged);
+    if (const auto link = links_.find(id); link != links_.end()) {
+      link->second.unjudged -= judged.size();
+    }
+    Read(id);
+  });
 }
 
 void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged) {

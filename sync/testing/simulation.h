@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,8 @@ class Simulation {
     std::string address = "192.0.2.1";
     std::optional<base::Duration> drops_after;  // each connection
     base::Duration drip{};                      // between two messages of one answer
+    base::Duration message_takes{};             // to send, one after the other
+    size_t hangs_up_beyond = SIZE_MAX;          // bytes, of a message of NIP-77
     base::Duration information_takes = kLatency;
     std::vector<base::SteadyTime> dials;
     size_t messages = 0;  // we have sent
@@ -81,6 +84,8 @@ class Simulation {
   /// What ingest makes of an event that is new here.
   std::function<ingest::Code(const nostr::Event&)> judge;
   base::Duration judging_takes = std::chrono::milliseconds(2);
+  /// So many events of a connection may wait for that; then it is not read.
+  size_t credits = SIZE_MAX;
 
  private:
   struct Link {
@@ -88,6 +93,9 @@ class Simulation {
     FakeRelay::Session session;
     bool open = false;
     std::map<std::string, storage::Source> sources;
+    base::SteadyTime free_at{};  // has sent all that it had to
+    size_t unjudged = 0;
+    std::deque<RemoteNote> unread;
   };
   using Reply = std::function<FakeRelay::Replies(FakeRelay::Session&)>;
 
@@ -95,9 +103,11 @@ class Simulation {
   void Carry(Action& action);
   void FinishDial(ConnectionId id);
   void Drop(ConnectionId id, net::DialError error);
+  bool HangsUpOn(ConnectionId id, std::string_view message);
   void Send(ConnectionId id, Reply reply);
   void Deliver(ConnectionId id, FakeRelay::Replies replies);
   void Arrive(ConnectionId id, FakeRelay::Replies replies);
+  void Read(ConnectionId id);
   void AnswerChallenge(ConnectionId id);
   void Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& judged);
   ingest::Code Put(const nostr::Event& event, storage::Source source,

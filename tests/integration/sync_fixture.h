@@ -141,6 +141,8 @@ class SyncFixture : public ::testing::Test {
 
   /// Where sync has its connections.
   virtual net::IoPool& ConnectionThreads() { return ours_.io; }
+  /// The store as sync sees it.
+  virtual storage::EventStore& StoreForSync() { return ours_.store(); }
 
   void StartSync(const std::function<void(sync::SyncManager::Options&)>& change = nullptr) {
     guard_.AddOwnEndpoint(ours_.address());
@@ -153,7 +155,7 @@ class SyncFixture : public ::testing::Test {
     if (change) change(options);
     manager_ = std::make_unique<sync::SyncManager>(
         sync::SyncManager::Dependencies{
-            ours_.store(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_,
+            StoreForSync(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_,
             ConnectionThreads(), sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu,
             base::SystemClock::Instance(), base::SystemRandom::Instance(), ours_.metrics},
         std::move(options));

@@ -1,4 +1,6 @@
 // Two relays in one process: what is on one comes to the other because an announcement says so.
+#include "nostr/rules.h"
+#include "storage/testing/forwarding_store.h"
 #include "tests/integration/sync_fixture.h"
 
 namespace graspd {
@@ -94,6 +96,48 @@ TEST_F(SyncIntegrationTest, AFullComparisonFetchesNothingThatWasBroughtInVainBef
   const auto after = settled();
   EXPECT_EQ(after.needed, before.needed);
   EXPECT_EQ(after.received, before.received);
+}
+
+// A store that something else happens to, once, right after a query.
+class InterruptedStore final : public storage::testing::ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
+                                           const storage::QueryCursor* resume) override {
+    auto page = ForwardingStore::Query(spec, resume);
+    if (auto what = std::exchange(after_query, nullptr)) what();
+    return page;
+  }
+  std::function<void()> after_query;
+};
+
+class DiscoveryTest : public SyncFixture {
+ protected:
+  DiscoveryTest() { StartSync(); }
+  storage::EventStore& StoreForSync() override { return store_; }
+  bool IsRemote(const std::string& url) {
+    const auto remotes = manager_->Remotes(kPatience).value();
+    return std::any_of(remotes.begin(), remotes.end(),
+                       [&](const auto& remote) { return remote.url.ToString() == url; });
+  }
+  InterruptedStore store_{ours_.store()};
+};
+
+TEST_F(DiscoveryTest, WhatIsDeletedWhileItReadsStaysDeleted) {
+  const std::string url = "ws://127.0.0.1:1";
+  const auto announcement = Announcement("tool", {ours_.url(), url});
+  ours_.Publish(announcement);
+  ASSERT_TRUE(manager_->TriggerDiscovery(kPatience).ok());
+  ASSERT_TRUE(IsRemote(url));
+  store_.after_query = [&] {
+    ours_.Publish(EventBuilder(nostr::kDeletionKind, UnixNow())
+                      .Tag({"e", announcement.id.ToHex()})
+                      .Sign(owner_));
+    while (IsRemote(url)) std::this_thread::yield();
+  };
+  ASSERT_TRUE(manager_->TriggerDiscovery(kPatience).ok());
+  EXPECT_EQ(store_.after_query, nullptr);
+  EXPECT_FALSE(IsRemote(url));
 }
 
 }  // namespace
