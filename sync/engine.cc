@@ -121,9 +121,13 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
     pages_since =
         remote.last_contact - std::min(remote.last_contact, options_.reconnect_overlap_seconds);
     // What came into scope meanwhile was never caught up before.
-    for (const auto& filter : added.catch_up) QueueJob(now, remote, filter, source);
+    for (const auto& filter : added.catch_up) {
+      QueueJob(now, remote, filter, storage::Source::kStartup);
+    }
   }
   remote.full_round = true;
+  remote.round_source = source;
+  remote.followed.Begin(now.unix_seconds);
   Carry(now, remote, remote.plan.OpenAll(), source, pages_since);
 }
 
@@ -138,6 +142,7 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
   for (auto& filter : diff.catch_up) {
     QueueJob(now, remote, std::move(filter), source, pages_since);
   }
+  if (remote.plan.leaves_out()) remote.followed.End(now.unix_seconds);
   PumpJobs(now);
   SettleState(now, remote);
 }
@@ -190,10 +195,7 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
       case ingest::Code::kStored:
         ++remote->counts.stored;
         remote->health.Useful();
-        if (event.source == storage::Source::kReconnect ||
-            event.source == storage::Source::kDaily) {
-          ++remote->counts.gap_filled;
-        }
+        NoteIfGap(now, *remote, event);
         break;
       case ingest::Code::kDuplicate:
       case ingest::Code::kOlder:
@@ -226,6 +228,31 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
   if (remote->unjudged == 0 && remote->state == RemoteState::kSyncing) SettleState(now, *remote);
 }
 
+// An event that a comparison has brought although the remote was followed when it was written. It
+// may also have reached the remote later, while we were away: after a reconnect that cannot be
+// told.
+void SyncEngine::NoteIfGap(const Instant& now, Remote& remote, const Judged& event) {
+  const bool daily = event.source == storage::Source::kDaily;
+  if (!daily && event.source != storage::Source::kReconnect) return;
+  if (!remote.followed.Contains(event.created_at, now.unix_seconds)) return;
+  ++remote.counts.gap_filled;
+  ++gaps_;
+  ++remote.gaps_of_round;
+  remote.last_gap = event.id;
+}
+
+// Once for all that a comparison of the remote has brought.
+void SyncEngine::LogGaps(Remote& remote) {
+  const uint64_t gaps = std::exchange(remote.gaps_of_round, 0);
+  if (gaps == 0) return;
+  const bool daily = remote.round_source == storage::Source::kDaily;
+  base::Log(daily ? base::LogLevel::kError : base::LogLevel::kWarn, "sync",
+            "a comparison has brought what the live subscription did not",
+            {{"remote", remote.url.ToString()},
+             {"events", gaps},
+             {"one_of_them", remote.last_gap.ToHex()}});
+}
+
 void SyncEngine::OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count,
                                bool strays) {
   Remote* remote = Find(connection);
@@ -256,6 +283,7 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   }
   // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
   if (!remote->plan.IsOpen(subscription)) return;
+  remote->followed.End(now.unix_seconds);
   if (!std::exchange(remote->closed_subscription, true)) {
     base::LogWarn(
         "sync", "remote closed a live subscription",
@@ -336,7 +364,7 @@ bool SyncEngine::Pause(const Instant& now, const RelayUrl& url) {
   if (Remote* remote = Find(url); remote && remote->state != RemoteState::kPaused) {
     if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
     AbandonJobs(now, *remote, "the remote was paused");
-    Disconnect(*remote);
+    Disconnect(now, *remote);
     ReleaseAliases(now, *remote, base::Duration(0));
     if (remote->in_dial_queue) std::erase(dial_queue_, url);
     remote->in_dial_queue = false;

@@ -115,6 +115,7 @@ struct Judged {
   storage::Source source;
   ingest::Code code;
   nostr::EventId id;  // as the remote gave it
+  uint64_t created_at = 0;
   bool forged = false;
 };
 
@@ -254,6 +255,8 @@ class SyncEngine {
   [[nodiscard]] uint64_t next_job() const { return next_job_; }
   /// Changes whenever the state of some remote does, or one comes or goes.
   [[nodiscard]] uint64_t state_version() const { return state_version_; }
+  /// Events that comparisons have brought although live subscriptions should have, all in all.
+  [[nodiscard]] uint64_t gaps() const { return gaps_; }
 
  private:
   struct Remote;
@@ -304,7 +307,8 @@ class SyncEngine {
   void BeginDial(const Instant& now, Remote& remote, const DialAccount& payer, bool first_time);
   void EndDial(Remote& remote);
   void ForgiveNewDial(const Remote& remote);
-  void Disconnect(Remote& remote);
+  void Disconnect(const Instant& now, Remote& remote);
+  void ForgetConnection(const Instant& now, Remote& remote);
   void BackOff(const Instant& now, Remote& remote, base::Duration wait, std::string_view code,
                std::string_view detail, RemoteState state);
   void Offend(const Instant& now, Remote& remote, uint64_t points, std::string_view how);
@@ -349,6 +353,8 @@ class SyncEngine {
   void SettleState(const Instant& now, Remote& remote);
   [[nodiscard]] std::string GapReason(const Remote& remote) const;
   void ScheduleRepair(const Instant& now, Remote& remote);
+  void NoteIfGap(const Instant& now, Remote& remote, const Judged& event);
+  void LogGaps(Remote& remote);
   void TellOthers(const Instant& now, const Remote& remote, uint64_t job, base::Duration credit);
   void ExcuseJobs(const Instant& now, Remote& remote);
   void CheckJobs(const Instant& now, Remote& remote);
@@ -387,6 +393,7 @@ class SyncEngine {
   Timers timers_;  // at most one of each type per remote
   std::vector<Action> actions_;
   uint64_t state_version_ = 0;
+  uint64_t gaps_ = 0;
 };
 
 }  // namespace graspd::sync

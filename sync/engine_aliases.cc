@@ -49,7 +49,7 @@ void SyncEngine::LeaveAsAlias(const Instant& now, Remote& remote, const Remote& 
   const std::string what = "is " + twin.url.ToString() + " under another name";
   remote.alias_of = twin.url;
   RecordCandidate(now, remote.url.ToString(), CandidateSnapshot::Decision::kAlias, what);
-  Disconnect(remote);
+  Disconnect(now, remote);
   SetState(now, remote, RemoteState::kBlocked, what);
   remote.next_attempt = now.steady + wait;
   remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);

@@ -198,7 +198,7 @@ void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view rea
   base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
   AbandonJobs(now, remote, reason);
   ReleaseAliases(now, remote, base::Duration(0));
-  Disconnect(remote);
+  Disconnect(now, remote);
   std::erase(dial_queue_, remote.url);
   for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
   places_.Return(remote.place);

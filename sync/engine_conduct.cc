@@ -22,7 +22,7 @@ void SyncEngine::Offend(const Instant& now, Remote& remote, uint64_t points, std
                 {{"remote", remote.url.ToString()}, {"reason", how}});
   if (remote.state == RemoteState::kLive) remote.last_contact = now.unix_seconds;
   AbandonJobs(now, remote, how);
-  Disconnect(remote);
+  Disconnect(now, remote);
   const auto wait = remote.health.Misbehaved(now.steady, random_);
   BackOff(now, remote, wait, "misbehaved", how,
           remote.health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff);

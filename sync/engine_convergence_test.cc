@@ -196,7 +196,7 @@ TEST_F(SyncEngineTest, AReconnectBringsAllThatWasPublishedMeanwhileHoweverOldItS
   EXPECT_TRUE(sim.Has(missed.dated_then.id));
   EXPECT_TRUE(sim.Has(missed.dated_long_ago.id));
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
-  EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 2u);
+  EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 0u) << "we were away: nobody's fault";
   EXPECT_EQ(sim.Remote(kA)->counts.duplicate, 0u) << "the rest was compared, not fetched";
 }
 
@@ -209,6 +209,28 @@ TEST_F(SyncEngineTest, WithoutNegentropyAReconnectReadsTheTimeOfAbsenceAndTheDai
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
   sim.RunFor(hours(26));
   EXPECT_TRUE(sim.Has(missed.dated_long_ago.id));
+}
+
+TEST_F(SyncEngineTest, WhatTheLiveSubscriptionShouldHaveBroughtIsCountedAsAGap) {
+  auto& sim = BeginLive();
+  sim.RunFor(hours(1));
+  const auto untold = Issue({kRepo}, UnixNow(), "the relay told nobody");
+  sim.At(kA).relay.Store(untold);
+  sim.At(kA).relay.Store(Issue({kRepo}, kLongAgo, "perhaps it came to the relay by a side door"));
+  sim.RunFor(hours(26));  // the daily run
+  EXPECT_TRUE(sim.Has(untold.id));
+  EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 1u);
+  EXPECT_EQ(sim.engine.gaps(), 1u);
+  // Found after a reconnect, though from a time when we were connected.
+  sim.At(kA).relay.Store(Issue({kRepo}, UnixNow(), "nor of this"));
+  sim.RunFor(minutes(10));
+  sim.GoDown(kA);
+  sim.At(kA).relay.Store(Issue({kRepo}, UnixNow() + 600, "while it was down"));
+  sim.RunFor(minutes(20));
+  sim.ComeUp(kA);
+  sim.RunFor(hours(1));
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 2u);
 }
 
 TEST_F(SyncEngineTest, ALongAbsenceIsCaughtUpInFull) {

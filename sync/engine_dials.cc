@@ -106,15 +106,20 @@ void SyncEngine::BeginDial(const Instant& now, Remote& remote, const DialAccount
 void SyncEngine::EndDial(Remote& remote) { dialling_.Return(std::exchange(remote.payer, {})); }
 
 // Ends our side of the connection; what it still says is ignored from now on.
-void SyncEngine::Disconnect(Remote& remote) {
+void SyncEngine::Disconnect(const Instant& now, Remote& remote) {
   if (!remote.connection) return;
   if (!remote.is_open) EndDial(remote);
   connections_.erase(*remote.connection);
   Emit(HangUp{*remote.connection});
+  ForgetConnection(now, remote);
+}
+
+void SyncEngine::ForgetConnection(const Instant& now, Remote& remote) {
   remote.connection.reset();
   remote.is_open = false;
   remote.dirty = remote.awaits_information = false;
   remote.changes = {};
+  remote.followed.End(now.unix_seconds);
 }
 
 void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
@@ -133,7 +138,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   remote->instance = success.instance;
   if (!options_.instance.empty() && success.instance == options_.instance) {
     RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
-    Disconnect(*remote);
+    Disconnect(now, *remote);
     SetState(now, *remote, RemoteState::kBlocked, "is ourselves under another name");
     PumpDials(now);
     return;
@@ -200,10 +205,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   // Nothing was missing up to now only if everything had been caught up.
   if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
   connections_.erase(connection);
-  remote->connection.reset();
-  remote->is_open = false;
-  remote->dirty = remote->awaits_information = false;
-  remote->changes = {};
+  ForgetConnection(now, *remote);
   NoteBrokenReconciliation(now, *remote);
   AbandonJobs(now, *remote, "the connection ended");
   const auto wait = remote->health.Failed(now.steady, random_);

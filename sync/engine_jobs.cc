@@ -305,6 +305,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   // Live means stored, not only delivered.
   if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
   remote.ForgetClaims();
+  LogGaps(remote);
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
     SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
     ScheduleRepair(now, remote);

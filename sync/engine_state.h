@@ -1,6 +1,7 @@
 // The engine's records of remotes and jobs, shared by its .cc files.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -36,6 +37,35 @@ struct SyncEngine::Job {
   base::SteadyTime slot_since{};  // of the run
   uint32_t rate_limits = 0;       // in a row
   std::optional<CatchUpJob> run;  // set while running
+};
+
+/// When a remote was followed by live subscriptions to everything that was wanted of it, in Unix
+/// seconds; the latest times.
+class FollowedTimes {
+ public:
+  void Begin(uint64_t now) {
+    if (since_ == 0) since_ = now;
+  }
+  void End(uint64_t now) {
+    if (since_ == 0) return;
+    past_.emplace_back(std::exchange(since_, 0), now);
+    if (past_.size() > kPast) past_.pop_front();
+  }
+  /// With some room at both ends, for clocks differ and events take their time.
+  [[nodiscard]] bool Contains(uint64_t when, uint64_t now) const {
+    const auto within = [when](uint64_t since, uint64_t until) {
+      return since + kRoom <= when && when + kRoom <= until;
+    };
+    return (since_ != 0 && within(since_, now)) ||
+           std::any_of(past_.begin(), past_.end(),
+                       [&](const auto& time) { return within(time.first, time.second); });
+  }
+
+ private:
+  static constexpr uint64_t kRoom = 60;
+  static constexpr size_t kPast = 8;
+  uint64_t since_ = 0;  // 0 = not now
+  std::deque<std::pair<uint64_t, uint64_t>> past_;
 };
 
 struct SyncEngine::Remote {
@@ -106,7 +136,11 @@ struct SyncEngine::Remote {
   bool owes_full = false;   // some catch-up without window was not finished: the next has none
   uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for
   base::SteadyTime judging_since{};  // when the first of these came, or its latest answer
-  bool full_round = false;           // the jobs under way cover everything the remote has for us
+  FollowedTimes followed;
+  storage::Source round_source = storage::Source::kStartup;  // of the latest comparison of all
+  uint64_t gaps_of_round = 0;
+  nostr::EventId last_gap;
+  bool full_round = false;  // the jobs under way cover everything the remote has for us
   base::SteadyTime no_negentropy_until{};
   uint32_t broken_reconciliations = 0;  // by the end of the connection, since it was live
   // Asked for in vain, not to be asked for again until then; oldest first.

@@ -217,7 +217,7 @@ void RemoteConnection::OnEvent(nostr::RelayEvent& message) {
 void RemoteConnection::Take(nostr::RelayEvent& message, Subscription& subscription) {
   if (subscription.may_bring != SIZE_MAX) --subscription.may_bring;
   Note(Delivered{std::move(message.subscription), message.event.id, message.event.created_at});
-  in_flight_.push_back(subscription.source);
+  in_flight_.push_back({subscription.source, message.event.created_at});
   // Who asks by id has looked which ids are wanting (NegentropyPool).
   const bool looked_up = subscription.filters[0].ids.has_value();
   submitter_->Submit(std::move(message.event), subscription.source,
@@ -244,7 +244,8 @@ void RemoteConnection::OnResults(std::span<const ingest::Result> results) {
   std::vector<Judged> judged;
   judged.reserve(results.size());
   for (const auto& result : results) {
-    judged.push_back({in_flight_.front(), result.code, result.id, result.forged});
+    const auto& event = in_flight_.front();
+    judged.push_back({event.source, result.code, result.id, event.created_at, result.forged});
     in_flight_.pop_front();
   }
   Tell([id = id_, judged = std::move(judged)](RemoteListener& listener) mutable {

@@ -148,7 +148,11 @@ class RemoteConnection final : public net::DialHandler,
   std::unique_ptr<ingest::Submitter> submitter_;
   std::map<std::string, Subscription, std::less<>> subscriptions_;
   std::deque<std::pair<std::string, Subscription>> recently_closed_;
-  std::deque<storage::Source> in_flight_;  // of the events handed to ingest, in order
+  struct InFlight {
+    storage::Source source;
+    uint64_t created_at;
+  };
+  std::deque<InFlight> in_flight_;  // events handed to ingest, in order
   std::vector<RemoteNote> notes_;
   bool flush_posted_ = false;
   size_t notes_in_flight_ = 0;  // posted to the sync thread and not dealt with

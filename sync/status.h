@@ -41,7 +41,7 @@ struct RemoteCounts {
   uint64_t rejected = 0;    // by the acceptance policy
   uint64_t invalid = 0;     // id, signature, limits, or not what was asked for
   uint64_t parked = 0;      // wait for their parent
-  uint64_t gap_filled = 0;  // stored from a catch-up after a reconnect or the daily run
+  uint64_t gap_filled = 0;  // brought by a comparison though the live subscription should have
 };
 
 struct RemoteSnapshot {

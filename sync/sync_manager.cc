@@ -86,6 +86,10 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
                            [this, i] { return static_cast<double>(by_state_[i].load()); },
                            {{"state", std::string(RemoteStateName(static_cast<RemoteState>(i)))}}));
     }
+    samples_.push_back(d.metrics.SampleCounter(
+        "graspd_sync_gap_events_total",
+        "Events that a comparison brought although the live subscription should have.",
+        [this] { return static_cast<double>(gaps_.load()); }));
     samples_.push_back(d.metrics.Sample(
         "graspd_sync_scans_queued", "Readings of whole sets for sync that wait for their thread.",
         [this] { return static_cast<double>(d_.scans.queued()); }));
@@ -257,6 +261,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   void Settle() {
     if (stopped_) return;
     for (auto& action : engine_.TakeActions()) Carry(std::move(action));
+    gaps_ = engine_.gaps();
     CountStates();
     const auto deadline = engine_.NextDeadline();
     if (!deadline) {
@@ -295,6 +300,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   std::optional<base::SteadyTime> wake_at_;
   uint64_t counted_version_ = UINT64_MAX;
   std::array<std::atomic<uint32_t>, kRemoteStates> by_state_{};
+  std::atomic<uint64_t> gaps_ = 0;
 
   // Discovery runs belong to callers' threads; the sync thread never takes this lock.
   struct Run {

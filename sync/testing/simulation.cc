@@ -288,7 +288,7 @@ void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& ju
             std::vector<storage::Change> changes;
             const bool forged = link.session.relay().behaviour.forged.contains(n.id);
             const auto code = forged ? ingest::Code::kInvalid : Put(*event, source, changes);
-            judged.push_back({source, code, n.id, forged});
+            judged.push_back({source, code, n.id, n.created_at, forged});
             Feed(std::move(changes));
           },
           [&](Eose& n) { engine.OnEose(now(), id, n.subscription); },

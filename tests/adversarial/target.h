@@ -16,11 +16,14 @@ namespace graspd::adversarial {
 /// `full`, or a tenth of it unless the environment asks for full size.
 [[nodiscard]] int Scaled(int full);
 
-/// What the daemon may use more in the end than in the beginning.
+/// What the daemon may use more in the end than in the beginning; and seconds by which an answer
+/// may be later on a busy machine, whatever the attack.
 #ifdef __SANITIZE_ADDRESS__
 inline constexpr double kMoreMemory = 512 << 20;  // what was freed stays for a while
+inline constexpr double kNoise = 1;
 #else
 inline constexpr double kMoreMemory = 32 << 20;
+inline constexpr double kNoise = 0.25;
 #endif
 
 inline constexpr uint8_t kText = 0x81, kBinary = 0x82, kClose = 0x88, kPing = 0x89, kPong = 0x8a;
