@@ -147,9 +147,11 @@ void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions
       ++missing;
     }
   }
+  in_vain_ += fetch->second.outstanding.size();
   fetches_.erase(fetch);
-  if (missing > kGhosts && missing > fetched) {
+  if (in_vain_ > kGhosts && in_vain_ > fetched) {
     CloseNegentropy(out);
+    invents_ids = true;
     error = "the remote names events that it does not deliver";
     BeginPages(now, out);
     return;

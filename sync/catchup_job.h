@@ -67,7 +67,8 @@ class CatchUpJob {
   static constexpr size_t kReqsInFlight = 4;
   static constexpr size_t kPendingIds = 20'000;
   static constexpr int kAttempts = 3;
-  /// Who names so many ids in vain, and more than it delivers, is read by pages instead.
+  /// Who does not deliver so many of the ids that it has named, and that were asked for, and more
+  /// than it does deliver, is read by pages instead.
   static constexpr size_t kGhosts = 10'000;
   static constexpr size_t kPageSize = 500;
   static constexpr size_t kLargePageSize = 5000;  // for a second that fills a page
@@ -152,6 +153,8 @@ class CatchUpJob {
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t have = 0, need = 0, fetched = 0, missing = 0, rounds = 0, bytes = 0;
   std::string error;
+  /// Reconciliation with this remote is of no use (kGhosts).
+  bool invents_ids = false;
   /// Ids that were asked for kAttempts times in vain. The owner may take them out.
   std::vector<nostr::EventId> given_up;
 
@@ -196,7 +199,8 @@ class CatchUpJob {
   std::optional<std::string> held_reply_;  // waits until fewer ids are pending
   std::deque<Wanted> pending_;
   Fetches fetches_;
-  size_t ids_per_req_;  // fewer for a remote that serves fewer than it is asked for
+  uint64_t in_vain_ = 0;  // ids asked for and not delivered, once for each time
+  size_t ids_per_req_;    // fewer for a remote that serves fewer than it is asked for
 
   // Pages.
   std::string page_subscription_;

@@ -104,6 +104,7 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 // that is recent.
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
+  remote.blocked_subscriptions.clear();
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
@@ -283,6 +284,14 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   }
   // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
   if (!remote->plan.IsOpen(subscription)) return;
+  if (reason.starts_with("blocked:")) {
+    // Some relays say so of single filters.
+    remote->blocked_subscriptions.emplace(subscription);
+    if (remote->blocked_subscriptions.size() == remote->plan.subscription_count()) {
+      Decline(now, *remote, reason);
+      return;
+    }
+  }
   remote->followed.End(now.unix_seconds);
   if (!std::exchange(remote->closed_subscription, true)) {
     base::LogWarn(

@@ -155,6 +155,7 @@ struct EngineOptions {
   base::Duration information_patience = std::chrono::seconds(2);
   base::Duration information_lifetime = std::chrono::hours(24);
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
+  base::Duration declined_retry = std::chrono::hours(24);  // after the relay said to leave it alone
   /// A remote that seems to be another by a second name is left, and compared with after so long.
   base::Duration alias_first_check = std::chrono::hours(1), alias_check = std::chrono::hours(24);
   base::Duration repair_after = std::chrono::seconds(65);  // a gap is tried again, doubling to
@@ -311,6 +312,7 @@ class SyncEngine {
   void ForgetConnection(const Instant& now, Remote& remote);
   void BackOff(const Instant& now, Remote& remote, base::Duration wait, std::string_view code,
                std::string_view detail, RemoteState state);
+  void Decline(const Instant& now, Remote& remote, std::string_view reason);
   void Offend(const Instant& now, Remote& remote, uint64_t points, std::string_view how);
   bool AwaitAuthentication(const Instant& now, Remote& remote, base::Duration patience);
   bool RefusedForAuthentication(const Instant& now, Remote& remote);

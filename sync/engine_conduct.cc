@@ -28,6 +28,13 @@ void SyncEngine::Offend(const Instant& now, Remote& remote, uint64_t points, std
           remote.health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff);
 }
 
+// It does not want us, and has every right to.
+void SyncEngine::Decline(const Instant& now, Remote& remote, std::string_view reason) {
+  AbandonJobs(now, remote, reason);
+  Disconnect(now, remote);
+  BackOff(now, remote, options_.declined_retry, "declined", reason, RemoteState::kBlocked);
+}
+
 // ---- authentication --------------------------------------------------------------------------
 
 // Nothing is asked of the remote until it has answered our AUTH, or `patience` has ended: its

@@ -12,7 +12,9 @@ namespace {
 using Decision = CandidateSnapshot::Decision;
 
 constexpr auto kMinute = std::chrono::minutes(1);
-constexpr size_t kMaxLedNowhere = 1000;  // past it the oldest is forgotten before its minute
+constexpr int kForbidden = 403, kTooManyRequests = 429;  // HTTP
+constexpr uint16_t kDoNotReconnect = 4000;  // close code; what relays commonly mean by it
+constexpr size_t kMaxLedNowhere = 1000;     // past it the oldest is forgotten before its minute
 
 // Such a dial ended before any packet went to the relay.
 bool ReachedNobody(net::DialError error) {
@@ -208,9 +210,12 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   ForgetConnection(now, *remote);
   NoteBrokenReconciliation(now, *remote);
   AbandonJobs(now, *remote, "the connection ended");
-  const auto wait = remote->health.Failed(now.steady, random_);
+  auto wait = remote->health.Failed(now.steady, random_);
+  if (failure.http_status == kTooManyRequests) wait = std::max(wait, options_.rate_limit_cooldown);
   const auto code = net::DialErrorName(failure.error);
-  if (failure.error == net::DialError::kBlocked) {
+  if (failure.http_status == kForbidden || failure.close_code == kDoNotReconnect) {
+    Decline(now, *remote, failure.detail);
+  } else if (failure.error == net::DialError::kBlocked) {
     RecordCandidate(now, remote->url.ToString(), Decision::kForbidden, failure.detail);
     BackOff(now, *remote, options_.forbidden_retry, code, failure.detail, RemoteState::kBlocked);
   } else {

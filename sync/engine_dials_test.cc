@@ -104,7 +104,7 @@ TEST_F(DialFloodTest, NamesThatDoNotExistOfManyAuthorsLeaveRoomForAnother) {
   sim.Start();
   for (int i = 0; i < 1000; ++i) {
     const std::string n = std::to_string(i), url = "wss://made-up" + n + ".example";
-    sim.At(url).fails_with = net::DialError::kDns;
+    sim.At(url).fails_with = {net::DialError::kDns};
     sim.At(url).dial_time = milliseconds(50);
     NameAll("author" + n, "x", {url});
     sim.RunFor(milliseconds(20));
@@ -119,7 +119,7 @@ TEST_F(DialFloodTest, DomainsThatDoNotExistAreStillFewAMinuteForOneAuthor) {
   std::vector<std::string> flood;
   for (int i = 0; i < 300; ++i) {
     flood.push_back("wss://made-up" + std::to_string(i) + ".example");
-    sim.At(flood.back()).fails_with = net::DialError::kDns;
+    sim.At(flood.back()).fails_with = {net::DialError::kDns};
     NameAll("flood", std::to_string(i), {flood.back()});
   }
   sim.RunFor(seconds(59));
@@ -214,7 +214,7 @@ TEST_F(DialFloodTest, AnotherAuthorsRelayIsNotPushedOutByACrowd) {
 
 TEST_F(DialFloodTest, ARelayWhoseAddressIsCrowdedWaitsAndSaysSo) {
   auto& sim = Begin();
-  sim.At(kA).fails_with = net::DialError::kCrowded;
+  sim.At(kA).fails_with = {net::DialError::kCrowded};
   sim.Start();
   NameAll("honest", "tool", {kA});
   sim.RunFor(seconds(1));

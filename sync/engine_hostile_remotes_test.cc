@@ -178,6 +178,40 @@ TEST_F(SyncEngineTest, SilenceEndsEachPhaseInTimeAndOthersAreServedMeanwhile) {
   }
 }
 
+// In the middle of a reconciliation, of a page, between two of them, and so on.
+TEST_F(SyncEngineTest, SilenceAfterAnyNumberOfMessagesEndsInTimeAndNothingIsLost) {
+  options_.jobs_in_total = 3;
+  for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {
+    for (size_t messages = 0; messages < 60; ++messages) {
+      auto& sim = Begin();
+      auto& site = sim.At(kA);
+      site.silent_after = messages;
+      site.relay.behaviour.negentropy = negentropy;
+      site.relay.behaviour.neg_frame_bytes = 4096;
+      site.relay.behaviour.serves_at_most = 20;
+      sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA, kB}));
+      for (int i = 0; i < 50; ++i) site.relay.Store(Issue({kRepo}, kLongAgo + i, "a"));
+      const auto wanted = Issue({kRepo}, kLongAgo, "honest");
+      sim.At(kB).relay.Store(wanted);
+      sim.Start();
+      sim.RunFor(minutes(2));
+      EXPECT_TRUE(sim.Has(wanted.id)) << messages;
+      EXPECT_EQ(sim.State(kB), RemoteState::kLive) << messages;
+      for (const auto& job : sim.engine.Jobs()) {
+        if (job.finished_at == 0) continue;
+        EXPECT_LE(job.finished_at - job.started_at, 2u * 45 + 5) << messages << job.error;
+      }
+      // As soon as it speaks again, all that it has comes.
+      site.silent_after = SIZE_MAX;
+      sim.GoDown(kA);
+      sim.ComeUp(kA);
+      sim.RunFor(minutes(10));
+      ASSERT_TRUE(sim.HasAllOf(kA)) << messages;
+      ASSERT_EQ(sim.State(kA), RemoteState::kLive) << messages;
+    }
+  }
+}
+
 TEST_F(SyncEngineTest, WhoDripsHoldsASlotForMinutesOnly) {
   options_.jobs_in_total = 1;
   for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {

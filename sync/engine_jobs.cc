@@ -189,7 +189,10 @@ void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const 
     RememberUndelivered(now, remote, given_up);
   }
   Perform(remote, job, std::move(actions));
-  if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
+  if (job.run->invents_ids) {
+    remote.no_negentropy_until = now.steady + options_.negentropy_retry;
+    remote.method = SyncMethod::kReq;
+  } else if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {
     remote.method = SyncMethod::kNegentropy;
   } else if (job.run->support() == CatchUpJob::NegentropySupport::kNo &&
              support_before == CatchUpJob::NegentropySupport::kUnknown &&

@@ -27,6 +27,61 @@ TEST_F(SyncEngineTest, ARelayThatAcceptsAndDropsIsNotStormed) {
   EXPECT_LE(sim.At(kA).dials.size(), 12u);
 }
 
+// In each of the ways in which a relay can say so.
+TEST_F(SyncEngineTest, ARelayThatDoesNotWantUsIsLeftForADay) {
+  using net::DialError;
+  const std::function<void(Simulation::Site&)> ways[] = {
+      [](auto& site) { site.fails_with = {.error = DialError::kHttp, .http_status = 403}; },
+      [](auto& site) {
+        site.drops_after = milliseconds(50);
+        site.close_code = 4000;
+      },
+      [](auto& site) { site.relay.behaviour.blocks = [](const auto&) { return true; }; },
+  };
+  for (const auto& way : ways) {
+    auto& sim = Begin();
+    auto& site = sim.At(kA);
+    way(site);
+    const auto issue = Issue({kRepo}, kLongAgo, "for others");
+    site.relay.Store(issue);
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(hours(23));
+    EXPECT_THAT(site.dials, SizeIs(1));
+    EXPECT_EQ(sim.State(kA), RemoteState::kBlocked);
+    EXPECT_EQ(sim.Remote(kA)->last_error_code, "declined");
+    site.fails_with.reset();
+    site.drops_after.reset();
+    site.relay.behaviour.blocks = nullptr;
+    sim.RunFor(hours(2));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_TRUE(sim.Has(issue.id));
+  }
+}
+
+TEST_F(SyncEngineTest, ARelayThatRefusesSomeFiltersIsFollowedByTheOthers) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.blocks = [](const auto& filters) { return filters[0].kinds.has_value(); };
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  EXPECT_EQ(sim.open_connections(), 1u);
+}
+
+TEST_F(SyncEngineTest, ARelayThatIsAskedTooOftenIsNotDialledAgainAtOnce) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.fails_with = {.error = net::DialError::kHttp, .http_status = 429};
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(seconds(60));
+  EXPECT_THAT(site.dials, SizeIs(1));
+  sim.RunFor(minutes(5));
+  EXPECT_THAT(site.dials, SizeIs(::testing::Gt(1)));
+}
+
 TEST_F(SyncEngineTest, ADeadRelayIsTriedOnceADay) {
   auto& sim = Begin();
   sim.At(kA).up = false;

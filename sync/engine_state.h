@@ -122,8 +122,9 @@ struct SyncEngine::Remote {
   ScopeDelta changes;  // that it will make
   base::Duration coalesce{};
   base::SteadyTime last_update{};
-  bool closed_subscription = false;  // the remote ended a live subscription
-  base::Duration repair_wait{};      // before the next try to close a gap
+  bool closed_subscription = false;                          // the remote ended a live subscription
+  std::set<std::string, std::less<>> blocked_subscriptions;  // those it ended with "blocked:"
+  base::Duration repair_wait{};                              // before the next try to close a gap
   base::SteadyTime last_repair{};
   base::SteadyTime rate_limited_until{};
   uint64_t rate_limited_until_unix = 0;

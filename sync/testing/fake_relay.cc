@@ -10,6 +10,23 @@ namespace graspd::sync::testing {
 
 using Replies = FakeRelay::Replies;
 
+namespace {
+
+// 20,000 ids in one second of the year 1970, and a difference in all that follows.
+std::string InventIds(uint8_t second) {
+  std::string message = "\x61";
+  if (second > 0) message.append({static_cast<char>(second + 1), 0, 0});  // nothing before it
+  message.append({static_cast<char>(second > 0 ? 2 : second + 2), 0, 2});
+  message.append("\x81\x9c\x20");
+  for (int i = 0; i < 20'000; ++i) {
+    const auto id = nostr::Sha256(std::to_string(second) + "/" + std::to_string(i));
+    message.append(id.begin(), id.end());
+  }
+  return message + std::string("\x00\x00\x01", 3) + "sixteen of false";
+}
+
+}  // namespace
+
 void FakeRelay::Store(nostr::Event event) {
   const auto id = event.id;
   events_.emplace(id, std::move(event));
@@ -71,6 +88,9 @@ Authenticated FakeRelay::Session::Authenticate() {
 Replies FakeRelay::Session::Req(const std::string& subscription,
                                 const std::vector<nostr::Filter>& filters) {
   if (Refuses()) return {Closed{subscription, "auth-required: members only"}};
+  if (relay_.behaviour.blocks && relay_.behaviour.blocks(filters)) {
+    return {Closed{subscription, "blocked: we do not serve you"}};
+  }
   const bool live = std::all_of(filters.begin(), filters.end(),
                                 [](const nostr::Filter& filter) { return filter.limit == 0u; });
   if (!live) ++relay_.stored_requests_;
@@ -109,6 +129,7 @@ Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr
       break;
     case Negentropy::kEndless:
     case Negentropy::kListsNothing:
+    case Negentropy::kInventsIds:
       return NegMsg(subscription, bytes);
     case Negentropy::kNegError:
       return {NegRefusal{subscription, "blocked: this query is too big"}};
@@ -146,6 +167,9 @@ Replies FakeRelay::Session::NegMsg(const std::string& subscription, std::string_
   }
   if (relay_.behaviour.negentropy == Negentropy::kListsNothing) {
     return {NegReply{subscription, std::string(kEverything) + std::string("\x02\x00", 2)}};
+  }
+  if (relay_.behaviour.negentropy == Negentropy::kInventsIds) {
+    return {NegReply{subscription, InventIds(inventions_[subscription]++ % 120)}};
   }
   const auto found = reconciliations_.find(subscription);
   if (found == reconciliations_.end()) return {NegRefusal{subscription, "closed: no session"}};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -27,8 +28,9 @@ class FakeRelay {
     kClosed,
     kNotice,
     kSilent,
-    kEndless,      // claims that everything differs, whatever it is told
-    kListsNothing  // claims to have nothing, which asks for all that we have
+    kEndless,       // claims that everything differs, whatever it is told
+    kListsNothing,  // claims to have nothing, which asks for all that we have
+    kInventsIds     // names many events that there are not, in every answer
   };
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
@@ -46,6 +48,8 @@ class FakeRelay {
     /// Nothing: who asks gets no answer.
     std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
+    /// Which REQs are answered CLOSED "blocked:", if any.
+    std::function<bool(const std::vector<nostr::Filter>&)> blocks;
     /// Refuses everything until the client has authenticated; its challenge comes with the
     /// connection, with the first refusal, or never.
     enum class Auth { kNone, kAtOnce, kOnRefusal, kNoChallenge } auth = Auth::kNone;
@@ -84,6 +88,7 @@ class FakeRelay {
     bool authenticated_ = false, refused_ = false, challenged_ = false;
     std::map<std::string, std::vector<nostr::Filter>> open_;
     std::map<std::string, negentropy::Responder> reconciliations_;
+    std::map<std::string, uint8_t> inventions_;  // answers so far
   };
 
   /// Stores without telling anyone (see Session::Live).

@@ -142,14 +142,16 @@ void Simulation::FinishDial(ConnectionId id) {
   const auto found = links_.find(id);
   if (found == links_.end()) return;  // hung up meanwhile
   auto& site = At(found->second.url);
-  if (site.blocked) return Drop(id, net::DialError::kBlocked);
+  if (site.blocked) return Drop(id, {net::DialError::kBlocked});
   if (site.fails_with) return Drop(id, *site.fails_with);
-  if (!site.up) return Drop(id, net::DialError::kTcp);
+  if (!site.up) return Drop(id, {net::DialError::kTcp});
   --dialling_;
   found->second.open = true;
   site.connections_at_most = std::max(site.connections_at_most, ++site.connections);
   if (site.drops_after) {
-    After(*site.drops_after, [this, id] { Drop(id, net::DialError::kRemoteClosed); });
+    After(*site.drops_after, [this, id, code = site.close_code] {
+      Drop(id, {.error = net::DialError::kRemoteClosed, .close_code = code});
+    });
   }
   net::DialSuccess success;
   success.instance = site.relay.behaviour.instance;
@@ -158,7 +160,7 @@ void Simulation::FinishDial(ConnectionId id) {
   AnswerChallenge(id);
 }
 
-void Simulation::Drop(ConnectionId id, net::DialError error) {
+void Simulation::Drop(ConnectionId id, net::DialFailure failure) {
   const auto found = links_.find(id);
   if (found == links_.end()) return;
   if (found->second.open) {
@@ -167,8 +169,6 @@ void Simulation::Drop(ConnectionId id, net::DialError error) {
     --dialling_;
   }
   links_.erase(found);
-  net::DialFailure failure;
-  failure.error = error;
   failure.detail = "simulated";
   engine.OnDisconnected(now(), id, failure);
 }
@@ -177,7 +177,7 @@ bool Simulation::HangsUpOn(ConnectionId id, std::string_view message) {
   const auto found = links_.find(id);
   if (found == links_.end() || message.size() <= At(found->second.url).hangs_up_beyond)
     return false;
-  After(kLatency, [this, id] { Drop(id, net::DialError::kRemoteClosed); });
+  After(kLatency, [this, id] { Drop(id, {net::DialError::kRemoteClosed}); });
   return true;
 }
 
@@ -187,7 +187,7 @@ void Simulation::GoDown(std::string_view url) {
   for (const auto& [id, link] : links_) {
     if (link.url == Url(url).ToString() && link.open) ends.push_back(id);
   }
-  for (const auto id : ends) Drop(id, net::DialError::kRemoteClosed);
+  for (const auto id : ends) Drop(id, {net::DialError::kRemoteClosed});
   Settle();
 }
 
@@ -252,7 +252,10 @@ void Simulation::Deliver(ConnectionId id, FakeRelay::Replies replies) {
 void Simulation::Arrive(ConnectionId id, FakeRelay::Replies replies) {
   const auto link = links_.find(id);
   if (link == links_.end()) return;
-  for (auto& note : replies) link->second.unread.push_back(std::move(note));
+  for (auto& note : replies) {
+    if (link->second.heard++ >= At(link->second.url).silent_after) break;
+    link->second.unread.push_back(std::move(note));
+  }
   Read(id);
 }
 

@@ -31,12 +31,14 @@ class Simulation {
     FakeRelay relay;
     bool up = true;
     bool blocked = false;  // AddressGuard refuses
-    std::optional<net::DialError> fails_with;
+    std::optional<net::DialFailure> fails_with;
+    uint16_t close_code = 0;  // that it ends connections with
     base::Duration dial_time = 2 * kLatency;
     std::string address = "192.0.2.1";
     std::optional<base::Duration> drops_after;  // each connection
     base::Duration drip{};                      // between two messages of one answer
     base::Duration message_takes{};             // to send, one after the other
+    size_t silent_after = SIZE_MAX;             // messages on a connection, which stays open
     size_t hangs_up_beyond = SIZE_MAX;          // bytes, of a message of NIP-77
     base::Duration information_takes = kLatency;
     std::vector<base::SteadyTime> dials;
@@ -94,7 +96,7 @@ class Simulation {
     bool open = false;
     std::map<std::string, storage::Source> sources;
     base::SteadyTime free_at{};  // has sent all that it had to
-    size_t unjudged = 0;
+    size_t heard = 0, unjudged = 0;
     std::deque<RemoteNote> unread;
   };
   using Reply = std::function<FakeRelay::Replies(FakeRelay::Session&)>;
@@ -102,7 +104,7 @@ class Simulation {
   void After(base::Duration delay, std::function<void()> what);
   void Carry(Action& action);
   void FinishDial(ConnectionId id);
-  void Drop(ConnectionId id, net::DialError error);
+  void Drop(ConnectionId id, net::DialFailure failure);
   bool HangsUpOn(ConnectionId id, std::string_view message);
   void Send(ConnectionId id, Reply reply);
   void Deliver(ConnectionId id, FakeRelay::Replies replies);

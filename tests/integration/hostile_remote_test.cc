@@ -22,7 +22,7 @@ constexpr size_t kMoreMemory = 512u << 20;  // what was freed stays for a while
 #else
 constexpr size_t kMoreMemory = 32u << 20;
 #endif
-constexpr int kFlood = 100'000;  // messages; the connection is cut long before
+constexpr int kFlood = 1'000'000;  // messages; the connection is cut long before
 
 // What scripts count; they outlive the test's body.
 using Count = std::shared_ptr<std::atomic<int>>;
@@ -57,9 +57,9 @@ class HostileRemoteTest : private Relays, public SyncFixture {
     WaitForRemote(honest.url(),
                   [](const RemoteSnapshot& r) { return r.state == RemoteState::kLive; });
   }
-  void ExpectFlatMemory() {
+  void ExpectFlatMemory(size_t more = kMoreMemory) {
     base::ReturnFreedMemory();
-    EXPECT_LT(base::UnreclaimableMemoryBytes(), memory_before_ + kMoreMemory);
+    EXPECT_LT(base::UnreclaimableMemoryBytes(), memory_before_ + more);
   }
   // It has been left for what it did.
   RemoteSnapshot WaitUntilLeft(const HostileRelay& relay, const std::string& code = "misbehaved") {
@@ -253,6 +253,29 @@ TEST_F(HostileRemoteTest, ReconciliationThatNeverEndsOrAsksForEverythingCostsLit
   }
   EXPECT_EQ(*uploads, 0);
   ExpectFlatMemory();
+}
+
+TEST_F(HostileRemoteTest, IdsWithoutEndThatNobodyHasAreNeitherKeptNorAskedForWithoutEnd) {
+  StartSync();
+  Script script;
+  script.behaviour.negentropy = FakeRelay::Negentropy::kInventsIds;
+  const Count asked = NewCount();
+  script.on_message = [asked](HostileRelay::Peer&, const nostr::ClientMessage& message) {
+    const auto* req = std::get_if<nostr::ClientReq>(&message);
+    if (req && req->filters[0].ids) *asked += static_cast<int>(req->filters[0].ids->size());
+    return false;
+  };
+  auto& hostile = NewRelay(std::move(script));
+  const Event real = Issue("tool", UnixNow() - 1000, "not all of it is invented");
+  hostile.Store(real);
+  SyncBeside({hostile.url()});
+  ours_.WaitFor(real);  // by pages
+  WaitForRemote(hostile.url(),
+                [](const RemoteSnapshot& r) { return r.state == RemoteState::kLive; });
+  EXPECT_GT(*asked, static_cast<int>(sync::CatchUpJob::kGhosts));
+  // By each of the jobs that run at a time; it is read by pages from then on.
+  EXPECT_LE(*asked, 4 * static_cast<int>(sync::CatchUpJob::kGhosts));
+  ExpectFlatMemory(2 * kMoreMemory);
 }
 
 TEST_F(HostileRemoteTest, ARelayForMembersIsSyncedFromWithAKey) {
