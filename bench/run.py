@@ -55,7 +55,8 @@ def sync_steps(size):
     """The same of the runs in which the tool plays the remotes."""
     catchup_keys = ["catchup_to_verification", "share_of_machine", "events_per_s", "relay_cpu_s", "client_cpu_s",
                     "verify_us", "events_sent", "bytes_up", "bytes_up_filters", "bytes_down", "relay_rss_peak_kib"]
-    equal_keys = ["bytes", "bytes_up", "bytes_up_filters", "bytes_down", "neg_sessions", "relay_cpu_s", "compared_s"]
+    equal_keys = ["bytes", "bytes_up_filters", "neg_sessions", "relay_cpu_s", "relay_rss_peak_kib", "first_bytes",
+                  "first_relay_cpu_s", "first_compared_s"]
     round_keys = [f"{name}_{key}" for name in ("announcement_ok", "dial_beyond_ok", "stored_beyond_ok",
                                                "issue_to_client") for key in ("p50_ms", "p99_ms")]
     idle_keys = ["relay_anonymous_mb", "relay_anonymous_bytes_per_remote", "relay_cpu_percent_while_idle"]

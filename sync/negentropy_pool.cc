@@ -17,6 +17,7 @@ struct NegentropyPool::Session {
 // What steps on other threads need, alive as long as any of them runs.
 struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   storage::EventStore& store;
+  const std::weak_ptr<storage::NegSets> sets;
   ingest::KnownRefusals& refusals;
   base::BlockingPool& scans;
   base::CpuPool& cpu;
@@ -25,9 +26,9 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   // Called on the executor; null once the pool is gone.
   std::function<void(const Session&, absl::StatusOr<ReconcileStep>)> report;
 
-  Shared(storage::EventStore& s, ingest::KnownRefusals& f, base::BlockingPool& r, base::CpuPool& c,
-         const base::Clock& k, base::Executor& e)
-      : store(s), refusals(f), scans(r), cpu(c), clock(k), executor(e) {}
+  Shared(storage::EventStore& s, std::weak_ptr<storage::NegSets> n, ingest::KnownRefusals& f,
+         base::BlockingPool& r, base::CpuPool& c, const base::Clock& k, base::Executor& e)
+      : store(s), sets(std::move(n)), refusals(f), scans(r), cpu(c), clock(k), executor(e) {}
 
   void Deliver(std::shared_ptr<Session> session, absl::StatusOr<ReconcileStep> step) {
     executor.Post([self = shared_from_this(), session, step = std::move(step)]() mutable {
@@ -41,7 +42,24 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
     }
   }
 
-  void ListAndStart(std::shared_ptr<Session> session) {
+  void Begin(std::shared_ptr<Session> session) {
+    auto self = shared_from_this();
+    Read(session, [self, session] {
+      const auto kept = self->sets.lock();
+      if (!kept) return;  // the end of the process
+      // Called by whoever reads the set, perhaps for others as well.
+      const auto begin = [self, session](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
+        if (set.ok()) {
+          self->SendFirst(session, *set);
+        } else {
+          self->List(session);
+        }
+      };
+      kept->Get(session->filter, begin, storage::NegSets::kKeptForSync);
+    });
+  }
+
+  void List(std::shared_ptr<Session> session) {
     auto self = shared_from_this();
     Read(session, [self, session] {
       auto items = self->store.ListItems(session->filter, self->clock.UnixNow(), kMaxItems);
@@ -49,17 +67,19 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
         self->Deliver(session, items.status());
         return;
       }
-      auto shared_items = std::make_shared<std::vector<negentropy::Item>>(*std::move(items));
-      self->cpu.Run(base::CpuPool::Priority::kNegentropy, [self, session, shared_items] {
-        auto set = std::make_shared<negentropy::SealedSet>(std::move(*shared_items));
-        negentropy::ReconcileLimits limits;
-        limits.frame_bytes = session->frame_bytes;
-        session->initiator =
-            std::make_unique<negentropy::Initiator>(std::move(set), limits, kMaxIds);
-        ReconcileStep step;
-        step.message = session->initiator->Start();
-        self->Deliver(session, std::move(step));
-      });
+      self->SendFirst(session, std::make_shared<negentropy::SealedSet>(*std::move(items)));
+    });
+  }
+
+  void SendFirst(std::shared_ptr<Session> session, storage::NegSets::SetPtr set) {
+    auto self = shared_from_this();
+    cpu.Run(base::CpuPool::Priority::kNegentropy, [self, session, set = std::move(set)] {
+      negentropy::ReconcileLimits limits;
+      limits.frame_bytes = session->frame_bytes;
+      session->initiator = std::make_unique<negentropy::Initiator>(set, limits, kMaxIds);
+      ReconcileStep step;
+      step.message = session->initiator->Start();
+      self->Deliver(session, std::move(step));
     });
   }
 
@@ -107,10 +127,12 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
   }
 };
 
-NegentropyPool::NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
-                               base::BlockingPool& scans, base::CpuPool& cpu,
-                               const base::Clock& clock, base::Executor& executor, Callback on_step)
-    : shared_(std::make_shared<Shared>(store, refusals, scans, cpu, clock, executor)) {
+NegentropyPool::NegentropyPool(storage::EventStore& store, std::weak_ptr<storage::NegSets> sets,
+                               ingest::KnownRefusals& refusals, base::BlockingPool& scans,
+                               base::CpuPool& cpu, const base::Clock& clock,
+                               base::Executor& executor, Callback on_step)
+    : shared_(
+          std::make_shared<Shared>(store, std::move(sets), refusals, scans, cpu, clock, executor)) {
   shared_->report = [this, on_step = std::move(on_step)](const Session& session,
                                                          absl::StatusOr<ReconcileStep> step) {
     // Another session may have been started under the same number since.
@@ -126,7 +148,7 @@ NegentropyPool::~NegentropyPool() { shared_->report = nullptr; }
 void NegentropyPool::Start(uint64_t session, const nostr::Filter& filter, size_t frame_bytes) {
   auto made = std::make_shared<Session>(Session{session, filter, frame_bytes, nullptr});
   sessions_[session] = made;
-  shared_->ListAndStart(std::move(made));
+  shared_->Begin(std::move(made));
 }
 
 void NegentropyPool::Continue(uint64_t session, std::string reply) {

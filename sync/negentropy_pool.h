@@ -14,27 +14,31 @@
 #include "ingest/known_refusals.h"
 #include "nostr/filter.h"
 #include "storage/event_store.h"
+#include "storage/neg_sets.h"
 #include "sync/catchup_job.h"
 
 namespace graspd::sync {
 
-/// Computes the rounds of reconciliations off the sync thread: lists and seals our real set, turns
-/// each reply into the next message, and leaves out of the wanted ids what is known here already
-/// and what was refused before.
+/// Computes the rounds of reconciliations off the sync thread: gets our real set, turns each reply
+/// into the next message, and leaves out of the wanted ids what is known here already and what was
+/// refused before.
 ///
-/// Bounds: one step at a time per session; a session holds at most kMaxItems items (40 bytes each)
-/// and collects at most kMaxIds ids. How many sessions exist is the engine's business. Threading:
-/// called on the executor's thread, destroyed there too, and calls back there. Lifetime: steps
-/// under way when it is destroyed are finished unheard.
+/// Sets are the shared ones that are kept (NegSets), so that to compare again, or with another
+/// remote, costs no scan; where these have no room, one is listed for the session alone.
+///
+/// Bounds: one step at a time per session; a set that is listed for a session holds at most
+/// kMaxItems items (40 bytes each), and a session collects at most kMaxIds ids. How many sessions
+/// exist is the engine's business. Threading: called on the executor's thread, destroyed there too,
+/// and calls back there. Lifetime: steps under way when it is destroyed are finished unheard.
 class NegentropyPool {
  public:
   static constexpr size_t kMaxItems = 5'000'000;
   static constexpr size_t kMaxIds = 5'000'000;
   using Callback = std::function<void(uint64_t session, absl::StatusOr<ReconcileStep>)>;
 
-  NegentropyPool(storage::EventStore& store, ingest::KnownRefusals& refusals,
-                 base::BlockingPool& scans, base::CpuPool& cpu, const base::Clock& clock,
-                 base::Executor& executor, Callback on_step);
+  NegentropyPool(storage::EventStore& store, std::weak_ptr<storage::NegSets> sets,
+                 ingest::KnownRefusals& refusals, base::BlockingPool& scans, base::CpuPool& cpu,
+                 const base::Clock& clock, base::Executor& executor, Callback on_step);
   ~NegentropyPool();
 
   /// Messages are of at most `frame_bytes`; they double in hex.

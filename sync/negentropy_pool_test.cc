@@ -1,5 +1,6 @@
 #include "sync/negentropy_pool.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <condition_variable>
@@ -63,6 +64,9 @@ class Refusals final : public ingest::KnownRefusals {
   std::set<nostr::EventId> refused;
 };
 
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
 class NegentropyPoolTest : public ::testing::Test {
  protected:
   nostr::Event MakeIssue(int i) {
@@ -71,20 +75,48 @@ class NegentropyPoolTest : public ::testing::Test {
   void Store(const nostr::Event& event) {
     const storage::WriteRequest request{nostr::MakeRecord(event), storage::Source::kDirect};
     AcceptAll judge;
-    ASSERT_TRUE(store_->Write({&request, 1}, judge, 2000).ok());
+    auto written = store_->Write({&request, 1}, judge, 2000);
+    ASSERT_TRUE(written.ok());
+    feed_.Publish(std::make_shared<storage::Commit>(std::move(written->commit)));
+  }
+  // The pool begins anew with these bounds on sets that are kept.
+  void Bound(size_t items, size_t bytes) {
+    sets_ = std::make_shared<storage::NegSets>(*store_, feed_, base::SystemClock::Instance(), items,
+                                               bytes);
+    pool_ = std::make_unique<NegentropyPool>(
+        *store_, sets_, refusals_, reads_, cpu_, base::SystemClock::Instance(), executor_,
+        [this](uint64_t session, absl::StatusOr<ReconcileStep> step) {
+          steps_.emplace_back(session, std::move(step));
+        });
+  }
+  void SetUp() override { Bound(1000, 64u << 20); }
+  // All rounds of a reconciliation with who has `theirs`; what is wanted in the end.
+  std::vector<nostr::EventId> Reconcile(std::vector<negentropy::Item> theirs) {
+    negentropy::Responder remote(std::make_shared<negentropy::SealedSet>(std::move(theirs)), {});
+    std::vector<nostr::EventId> wanted;
+    pool_->Start(5, {}, kFrame);
+    for (;;) {
+      executor_.RunNext();
+      EXPECT_TRUE(steps_.back().second.ok()) << steps_.back().second.status();
+      if (!steps_.back().second.ok()) return wanted;
+      const auto& step = *steps_.back().second;
+      wanted.insert(wanted.end(), step.wanted.begin(), step.wanted.end());
+      if (step.message.empty()) break;
+      pool_->Continue(5, remote.Answer(step.message).value());
+    }
+    pool_->Drop(5);
+    return wanted;
   }
 
   std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
+  storage::CommitFeed feed_;
   QueueExecutor executor_;
   base::BlockingPool reads_{1, 16, "reads"};
   base::CpuPool cpu_{1};
   Refusals refusals_;
   std::vector<std::pair<uint64_t, absl::StatusOr<ReconcileStep>>> steps_;
-  std::unique_ptr<NegentropyPool> pool_ = std::make_unique<NegentropyPool>(
-      *store_, refusals_, reads_, cpu_, base::SystemClock::Instance(), executor_,
-      [this](uint64_t session, absl::StatusOr<ReconcileStep> step) {
-        steps_.emplace_back(session, std::move(step));
-      });
+  std::shared_ptr<storage::NegSets> sets_;
+  std::unique_ptr<NegentropyPool> pool_;
 };
 
 TEST_F(NegentropyPoolTest, ReconcilesAgainstWhatIsStoredAndWantsOnlyWhatIsNot) {
@@ -109,6 +141,23 @@ TEST_F(NegentropyPoolTest, ReconcilesAgainstWhatIsStoredAndWantsOnlyWhatIsNot) {
   }
   EXPECT_EQ(have, 20u);
   EXPECT_EQ(wanted, 20u);
+}
+
+TEST_F(NegentropyPoolTest, ComparingAgainReadsNothing) {
+  for (int i = 0; i < 10; ++i) Store(MakeIssue(i));
+  EXPECT_THAT(Reconcile({{1000, MakeIssue(20).id}}), ElementsAre(MakeIssue(20).id));
+  EXPECT_EQ(sets_->scans(), 1u);
+  Store(MakeIssue(20));
+  EXPECT_THAT(Reconcile({{1000, MakeIssue(20).id}}), IsEmpty());
+  EXPECT_EQ(sets_->scans(), 1u);
+}
+
+TEST_F(NegentropyPoolTest, ASetTooLargeToBeKeptIsReadForTheSessionAlone) {
+  for (int i = 0; i < 10; ++i) Store(MakeIssue(i));
+  Bound(5, 64u << 20);
+  EXPECT_THAT(Reconcile({{1000, MakeIssue(3).id}, {1000, MakeIssue(20).id}}),
+              ElementsAre(MakeIssue(20).id));
+  EXPECT_EQ(sets_->kept(), 0u);
 }
 
 TEST_F(NegentropyPoolTest, AnIdThatCameMeanwhileByAnotherWayIsNotWanted) {

@@ -75,7 +75,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
         key_(std::move(key)),
         engine_(std::move(options), d.random),
         pool_(std::make_unique<NegentropyPool>(
-            d.store, d.refusals, d.scans, d.cpu, d.clock, d.sync_thread,
+            d.store, d.neg_sets, d.refusals, d.scans, d.cpu, d.clock, d.sync_thread,
             [this](uint64_t job, absl::StatusOr<ReconcileStep> step) {
               engine_.OnReconcileStep(Now(), job, std::move(step));
               Settle();

@@ -20,6 +20,7 @@
 #include "net/io_pool.h"
 #include "nostr/keys.h"
 #include "storage/event_store.h"
+#include "storage/neg_sets.h"
 #include "sync/engine.h"
 #include "sync/self_subscriber.h"
 #include "sync/status.h"
@@ -39,6 +40,7 @@ class SyncManager {
  public:
   struct Dependencies {
     storage::EventStore& store;
+    std::weak_ptr<storage::NegSets> neg_sets;  // our threads may end after what it reads
     ingest::EventSink& sink;
     ingest::KnownRefusals& refusals;  // of that sink
     net::Dialer& dialer;

@@ -145,9 +145,9 @@ absl::Status AwaitRemote(const Run& run, const Setup& setup, Asker& asker, Done 
   }
 }
 
-absl::Status AwaitQuiet(const Run& run, const Setup& setup, Asker& asker) {
+absl::Status AwaitQuiet(const Run& run, const Setup& setup, Asker& asker, size_t neg_opens = 0) {
   return AwaitRemote(run, setup, asker, [&](const RemoteRelay::Stats& stats) {
-    return stats.neg_opens > 0 && stats.neg_running == 0 &&
+    return stats.neg_opens > neg_opens && stats.neg_running == 0 &&
            run.clock.Now() - stats.last_traffic >= kQuiet;
   });
 }
@@ -241,11 +241,22 @@ absl::Status CompareEqual(const Run& run, Setup& setup) {
   GRASPD_RETURN_IF_ERROR(asker.Publish(setup.announcements));
   GRASPD_RETURN_IF_ERROR(AwaitQuiet(run, setup, asker));
   GRASPD_ASSIGN_OR_RETURN(const auto cost, meter.End());
+  const auto first = setup.remote->stats();
+  run.report.Result("first_compared_s", Seconds(first.last_traffic - start));
+  if (cost.relay) run.report.Result("first_relay_cpu_s", cost.relay->cpu_s());
+  run.report.Result("first_bytes", first.bytes_in + first.bytes_out);
+
+  GRASPD_ASSIGN_OR_RETURN(const auto again, run.Measure());
+  setup.remote->HangUp();
+  GRASPD_RETURN_IF_ERROR(AwaitQuiet(run, setup, asker, first.neg_opens));
+  GRASPD_ASSIGN_OR_RETURN(const auto cost_again, again.End());
   const auto stats = setup.remote->stats();
-  run.report.Result("compared_s", Seconds(stats.last_traffic - start));
-  run.report.Result("", cost);
-  ReportTraffic(stats, "", run.report);
-  run.report.Result("bytes", stats.bytes_in + stats.bytes_out);
+  run.report.Result("", cost_again);
+  const auto since = [&](auto field) { return stats.*field - first.*field; };
+  using Stats = RemoteRelay::Stats;
+  run.report.Result("neg_sessions", since(&Stats::neg_opens));
+  run.report.Result("bytes_up_filters", since(&Stats::filter_bytes));
+  run.report.Result("bytes", since(&Stats::bytes_in) + since(&Stats::bytes_out));
   if (stats.delivered <= setup.announcements.size()) return absl::OkStatus();
   return absl::AbortedError(fmt::format("{} events were fetched again", stats.delivered));
 }

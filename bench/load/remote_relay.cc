@@ -113,6 +113,7 @@ class RemoteRelay::Session final : public net::WebSocketSession {
         std::count_if(subscriptions_.begin(), subscriptions_.end(),
                       [&](const auto& s) { return nostr::MatchesAny(s.second, event); }));
   }
+  void HangUp() { connection_->Close(1001, "restarting"); }
   void Deliver(const nostr::Event& event, std::string_view json) {
     for (const auto& [name, filters] : subscriptions_) {
       if (nostr::MatchesAny(filters, event)) Send(nostr::EventMessagePrefix(name), json);
@@ -264,6 +265,12 @@ void RemoteRelay::Publish(nostr::Event event) {
   server_->OnThread([&core = server_->core_, &event] {
     const std::string json = nostr::EventJson(event);
     for (auto* session : core.sessions) session->Deliver(event, json);
+  });
+}
+
+void RemoteRelay::HangUp() {
+  server_->OnThread([&core = server_->core_] {
+    for (auto* session : core.sessions) session->HangUp();
   });
 }
 

@@ -50,6 +50,8 @@ class RemoteRelay {
   absl::Status Add(std::string_view json);
   /// Sends `event`, which is not kept, to every live subscription that selects it.
   void Publish(nostr::Event event);
+  /// Ends every WebSocket, as a relay does that restarts.
+  void HangUp();
   /// How many live subscriptions select `event` now; waits for the relay's thread.
   [[nodiscard]] size_t Listeners(const nostr::Event& event) const;
   [[nodiscard]] Stats stats() const;

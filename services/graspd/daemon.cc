@@ -158,6 +158,7 @@ struct Daemon::Parts {
   std::optional<ingest::Policy> policy;
   std::unique_ptr<ingest::Pipeline> pipeline;
   std::unique_ptr<Periodic> expiry;
+  std::shared_ptr<storage::NegSets> neg_sets;
   std::unique_ptr<relay::RelayService> relay;
   std::unique_ptr<net::AddressGuard> guard;
   std::unique_ptr<net::Resolver> resolver;
@@ -238,6 +239,9 @@ absl::Status Daemon::Parts::StartRelay() {
 
   lists->OnChange([this] { pipeline->PolicyChanged(); });
 
+  neg_sets = std::make_shared<storage::NegSets>(*store, feed, clock, settings.limits.neg_set_items,
+                                                settings.limits.neg_memory_bytes);
+
   // Expired events are never served; this frees their place.
   expiry = std::make_unique<Periodic>(sync_io.thread(0), kExpiryInterval,
                                       [this] { pipeline->SweepExpired(); });
@@ -269,7 +273,8 @@ absl::Status Daemon::Parts::StartRelay() {
   options.instance = instance;
   options.secret_header = secret_header;
   auto started = relay::RelayService::Start(
-      std::move(options), {*pipeline, *store, feed, io, reads, scans, cpu, clock, metrics});
+      std::move(options),
+      {*pipeline, *store, feed, neg_sets, io, reads, scans, cpu, clock, metrics});
   GRASPD_RETURN_IF_ERROR(Prefixed("relay.listen", started.status()));
   relay = *std::move(started);
 
@@ -321,9 +326,9 @@ absl::Status Daemon::Parts::StartSync() {
   options.engine.new_remotes_per_minute = settings.sync_new_remotes_per_minute;
   options.key = key;
   sync = std::make_unique<sync::SyncManager>(
-      sync::SyncManager::Dependencies{*store, *pipeline, pipeline->known_refusals(), *dialer, io,
-                                      sync_io.thread(0), reads, sync_scans, cpu, clock, random,
-                                      metrics},
+      sync::SyncManager::Dependencies{*store, neg_sets, *pipeline, pipeline->known_refusals(),
+                                      *dialer, io, sync_io.thread(0), reads, sync_scans, cpu, clock,
+                                      random, metrics},
       std::move(options));
   return sync->Start();
 }

@@ -371,7 +371,7 @@ std::vector<SettingSpec> LimitRows() {
       Row("limits.neg_set_items", &L::neg_set_items, Count(1, 1000 * kMany),
           "Events in the set of one NIP-77 session."),
       Row("limits.neg_memory_bytes", &L::neg_memory_bytes, Bytes(kMiB, kTiB),
-          "Memory of all NIP-77 sets together."),
+          "Memory of all NIP-77 sets together, those of sync included."),
       Row("limits.neg_idle", &L::neg_idle, Duration<std::chrono::seconds>(1s, 24h),
           "A NIP-77 session that is silent this long ends."),
       Row("limits.outbound_bytes", &L::outbound_bytes, Bytes(64 * kKiB, kTiB),

@@ -253,7 +253,7 @@ TEST_F(DoorsTest, AnExpiredEventIsNeitherTakenNorServedNorCountedNorReconciled) 
     EXPECT_EQ(Ask(R"(["REQ","s",{}])", events + 1).size(), events + 1);
     EXPECT_THAT(Ask(R"(["COUNT","c",{}])", 1), ElementsAre(nostr::CountMessage("c", events)));
     size_t reconciled = 0;
-    neg_sets_->Get({}, [&](const absl::StatusOr<NegSets::SetPtr>& set) {
+    neg_sets_->Get({}, [&](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
       ASSERT_TRUE(set.ok()) << set.status();
       reconciled = (*set)->size();
     });

@@ -65,7 +65,7 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
       [weak, sets = context_.neg_sets, &executor = executor_, filter = std::move(filter),
        charge = std::move(charge)](const SessionReads::Ended&) -> SessionReads::Then {
         if (weak.expired()) return nullptr;  // closed or replaced before its turn
-        sets->Get(filter, [weak, &executor](const absl::StatusOr<NegSets::SetPtr>& set) {
+        sets->Get(filter, [weak, &executor](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
           executor.Post([weak, set] {
             if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);
           });
@@ -79,7 +79,8 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
       });
 }
 
-void NegEndpoint::OnSet(const SessionPtr& session, const absl::StatusOr<NegSets::SetPtr>& set) {
+void NegEndpoint::OnSet(const SessionPtr& session,
+                        const absl::StatusOr<storage::NegSets::SetPtr>& set) {
   if (absl::IsResourceExhausted(set.status())) {
     return End(session->id, NegRefusal::kTooMany, "blocked: this filter matches too many events",
                context_.neg_sets->max_items());

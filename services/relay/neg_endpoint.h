@@ -71,7 +71,7 @@ class NegEndpoint {
   using SessionPtr = std::shared_ptr<Session>;
   using ChargePtr = std::shared_ptr<const FilterCharge>;
   void ReadSet(const SessionPtr& session, nostr::Filter filter, ChargePtr charge);
-  void OnSet(const SessionPtr& session, const absl::StatusOr<NegSets::SetPtr>& set);
+  void OnSet(const SessionPtr& session, const absl::StatusOr<storage::NegSets::SetPtr>& set);
   void Enqueue(const SessionPtr& session, std::string message, ChargePtr charge);
   void AnswerWaiting(base::SteadyTime now);
   void Answer(const SessionPtr& session);

@@ -81,20 +81,8 @@ struct RelayService::Impl {
         own_hosts(options.own_hosts),
         addresses(options.limits),
         meters(deps.metrics),
-        context{options.limits,
-                deps.sink,
-                deps.store,
-                deps.reads,
-                deps.scans,
-                deps.cpu,
-                deps.clock,
-                meters,
-                std::make_shared<NegSets>(deps.store, deps.feed, deps.clock,
-                                          options.limits.neg_set_items,
-                                          options.limits.neg_memory_bytes),
-                own_hosts,
-                overload,
-                addresses} {}
+        context{options.limits, deps.sink, deps.store,    deps.reads, deps.scans, deps.cpu,
+                deps.clock,     meters,    deps.neg_sets, own_hosts,  overload,   addresses} {}
 
   // The sessions first, then what feeds them; the timers end on their own threads.
   ~Impl() {
@@ -172,7 +160,7 @@ void RelayService::Impl::AddGauges(base::Metrics& metrics, size_t memory_budget)
                                   "Client addresses whose rates are remembered.",
                                   [this] { return double(addresses.size()); }));
   gauges.push_back(metrics.Sample("graspd_relay_neg_set_bytes",
-                                  "Memory of the sets that clients reconcile against.",
+                                  "Memory of the sets that reconciliations compare.",
                                   [this] { return double(context.neg_sets->bytes()); }));
   gauges.push_back(metrics.Sample("graspd_relay_neg_sets",
                                   "Sets that are kept up to date for reconciliations.",

@@ -18,6 +18,7 @@
 #include "services/relay/relay_info.h"
 #include "storage/commit_feed.h"
 #include "storage/event_store.h"
+#include "storage/neg_sets.h"
 
 namespace graspd::relay {
 
@@ -49,6 +50,7 @@ class RelayService {
     ingest::EventSink& sink;
     storage::EventStore& store;
     storage::CommitFeed& feed;
+    std::shared_ptr<storage::NegSets> neg_sets;  // which it tends
     net::IoPool& io;
     base::BlockingPool& reads;  // of pages, each of which is short
     base::BlockingPool& scans;  // of all that a filter selects

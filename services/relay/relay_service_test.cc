@@ -108,8 +108,9 @@ class RelayServiceTest : public testing::Test {
   }
 
   void Start() {
-    auto service = RelayService::Start(options_, {*pipeline_, *store_, feed_, io_, *reads_, *reads_,
-                                                  *cpu_, base::SystemClock::Instance(), metrics_});
+    auto service =
+        RelayService::Start(options_, {*pipeline_, *store_, feed_, neg_sets_, io_, *reads_, *reads_,
+                                       *cpu_, base::SystemClock::Instance(), metrics_});
     ASSERT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
   }
@@ -156,6 +157,8 @@ class RelayServiceTest : public testing::Test {
   base::Metrics metrics_;
   const std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
   storage::CommitFeed feed_;
+  std::shared_ptr<storage::NegSets> neg_sets_ = std::make_shared<storage::NegSets>(
+      *store_, feed_, base::SystemClock::Instance(), 1'000'000, 64u << 20);
   ingest::Policy policy_{{ingest::PolicyMode::kOpen, {}, true}};
   net::IoPool io_{2};
   std::unique_ptr<base::CpuPool> cpu_ = std::make_unique<base::CpuPool>(2);

@@ -9,10 +9,10 @@
 #include "nostr/limits.h"
 #include "services/relay/address_budgets.h"
 #include "services/relay/meters.h"
-#include "services/relay/neg_sets.h"
 #include "services/relay/overload_guard.h"
 #include "services/relay/own_hosts.h"
 #include "storage/event_store.h"
+#include "storage/neg_sets.h"
 
 namespace graspd::relay {
 
@@ -31,7 +31,7 @@ struct SessionContext {
   base::CpuPool& cpu;
   const base::Clock& clock;
   Meters& meters;
-  std::shared_ptr<NegSets> neg_sets;
+  std::shared_ptr<storage::NegSets> neg_sets;
   const OwnHosts& own_hosts;
   const Overload& overload;
   AddressBudgets& addresses;

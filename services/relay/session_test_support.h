@@ -25,7 +25,7 @@
 #include "nostr/keys.h"
 #include "services/relay/client_session.h"
 #include "storage/memory/memory_store.h"
-#include "storage/testing/forwarding_store.h"
+#include "storage/testing/counting_store.h"
 
 namespace graspd::relay {
 
@@ -125,41 +125,7 @@ class ReadsHold {
   bool running_ = false, released_ = false, done_ = false;
 };
 
-// A memory store of which it counts the reads.
-class CountingStore final : public storage::testing::ForwardingStore {
- public:
-  CountingStore() : CountingStore(storage::OpenMemoryStore()) {}
-
-  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
-                                           const storage::QueryCursor* resume) override {
-    ++queries;
-    if (queries <= fruitless_queries) {
-      storage::QueryPage page;
-      page.cursor.filters.resize(spec.filters.size());
-      return page;
-    }
-    return ForwardingStore::Query(spec, resume);
-  }
-  absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t now,
-                                 const Stop& stop) override {
-    ++counts;
-    return ForwardingStore::Count(filters, now, stop);
-  }
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t now,
-                          const ItemVisitor& visit) override {
-    ++lists;
-    return ForwardingStore::VisitItems(filter, now, visit);
-  }
-
-  int fruitless_queries = 0;  // of the first ones: their budget is spent before a row is found
-  std::atomic<int> queries{0}, counts{0}, lists{0};
-
- private:
-  explicit CountingStore(std::unique_ptr<storage::EventStore> store)
-      : ForwardingStore(*store), owned_(std::move(store)) {}
-
-  const std::unique_ptr<storage::EventStore> owned_;
-};
+using storage::testing::CountingStore;
 
 class SessionTest : public testing::Test {
  protected:
@@ -170,8 +136,8 @@ class SessionTest : public testing::Test {
   void Start(bool own = false) { Start(pipeline_, own); }
   void MakeContext(ingest::EventSink& sink) {
     if (!addresses_) addresses_.emplace(limits_);
-    neg_sets_ = std::make_shared<NegSets>(*store_, feed_, clock_, limits_.neg_set_items,
-                                          limits_.neg_memory_bytes);
+    neg_sets_ = std::make_shared<storage::NegSets>(*store_, feed_, clock_, limits_.neg_set_items,
+                                                   limits_.neg_memory_bytes);
     context_.emplace(SessionContext{limits_, sink, *store_, reads_, scans_, cpu_, clock_, meters_,
                                     neg_sets_, own_hosts_, overload_, *addresses_});
   }
@@ -233,7 +199,7 @@ class SessionTest : public testing::Test {
   base::CpuPool cpu_{2};
   base::BlockingPool reads_{1, 8, "reads"}, scans_{1, 8, "scans"};
   ingest::Pipeline pipeline_{{*store_, feed_, policy_, cpu_, clock_, metrics_}, nostr::Limits{}};
-  std::shared_ptr<NegSets> neg_sets_;
+  std::shared_ptr<storage::NegSets> neg_sets_;
   std::optional<AddressBudgets> addresses_;  // made by the first Start
   OwnHosts own_hosts_{{{"relay.example", 443}}};
   Overload overload_;

@@ -49,8 +49,8 @@ class TestRelay {
     options.instance = instance;
     options.secret_header = SecretHeader();
     auto service =
-        relay::RelayService::Start(options, {*pipeline, store(), feed_, io, *reads, *reads, *cpu,
-                                             base::SystemClock::Instance(), metrics});
+        relay::RelayService::Start(options, {*pipeline, store(), feed_, neg_sets, io, *reads,
+                                             *reads, *cpu, base::SystemClock::Instance(), metrics});
     EXPECT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
     policy_.SetOwnHosts({{"127.0.0.1", address().port}});
@@ -118,6 +118,8 @@ class TestRelay {
   std::unique_ptr<storage::CommitFeed::Subscription> committed_;
 
  public:
+  std::shared_ptr<storage::NegSets> neg_sets = std::make_shared<storage::NegSets>(
+      *store_, feed_, base::SystemClock::Instance(), 1'000'000, 64u << 20);
   std::unique_ptr<ingest::Pipeline> pipeline = std::make_unique<ingest::Pipeline>(
       ingest::Pipeline::Dependencies{*store_, feed_, policy_, *cpu, base::SystemClock::Instance(),
                                      metrics},
@@ -154,10 +156,11 @@ class SyncFixture : public ::testing::Test {
     options.engine.instance = "ours";
     if (change) change(options);
     manager_ = std::make_unique<sync::SyncManager>(
-        sync::SyncManager::Dependencies{
-            StoreForSync(), *ours_.pipeline, ours_.pipeline->known_refusals(), *dialer_,
-            ConnectionThreads(), sync_io_.thread(0), *ours_.reads, *ours_.reads, *ours_.cpu,
-            base::SystemClock::Instance(), base::SystemRandom::Instance(), ours_.metrics},
+        sync::SyncManager::Dependencies{StoreForSync(), ours_.neg_sets, *ours_.pipeline,
+                                        ours_.pipeline->known_refusals(), *dialer_,
+                                        ConnectionThreads(), sync_io_.thread(0), *ours_.reads,
+                                        *ours_.reads, *ours_.cpu, base::SystemClock::Instance(),
+                                        base::SystemRandom::Instance(), ours_.metrics},
         std::move(options));
     EXPECT_TRUE(manager_->Start().ok());
   }

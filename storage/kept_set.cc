@@ -1,11 +1,11 @@
-#include "services/relay/kept_set.h"
+#include "storage/kept_set.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "nostr/rules.h"
 
-namespace graspd::relay {
+namespace graspd::storage {
 namespace {
 
 bool Later(const KeptSet::Expiring& a, const KeptSet::Expiring& b) {
@@ -23,15 +23,13 @@ KeptSet::KeptSet(const std::vector<negentropy::Item>& items, std::vector<Expirin
 
 KeptSet::~KeptSet() { bytes_->fetch_sub(counted_); }
 
-std::optional<SetChange> KeptSet::ChangeFor(const nostr::Filter& filter,
-                                            const storage::Change& change) {
+std::optional<SetChange> KeptSet::ChangeFor(const nostr::Filter& filter, const Change& change) {
   if (change.ephemeral) return std::nullopt;
   if (filter.kinds &&
       !std::binary_search(filter.kinds->begin(), filter.kinds->end(), change.kind)) {
     return std::nullopt;
   }
-  SetChange out{
-      change.type == storage::Change::Type::kAdded, {change.created_at, change.id}, std::nullopt};
+  SetChange out{change.type == Change::Type::kAdded, {change.created_at, change.id}, std::nullopt};
   // Of what is removed too little is told to match it; if it is not in the set, nothing happens.
   if (!out.added) return out;
   if (!nostr::Matches(filter, change.event->event)) return std::nullopt;
@@ -66,4 +64,4 @@ void KeptSet::CountExpiring() {
   counted_ = now;
 }
 
-}  // namespace graspd::relay
+}  // namespace graspd::storage

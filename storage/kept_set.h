@@ -9,7 +9,7 @@
 #include "nostr/negentropy/item_tree.h"
 #include "storage/event_store.h"
 
-namespace graspd::relay {
+namespace graspd::storage {
 
 /// What a change of the store means for the set of a filter.
 struct SetChange {
@@ -44,7 +44,7 @@ class KeptSet {
 
   /// What `change` means for the set of `filter`; nothing if it cannot matter.
   [[nodiscard]] static std::optional<SetChange> ChangeFor(const nostr::Filter& filter,
-                                                          const storage::Change& change);
+                                                          const Change& change);
   /// In the order of commits. A change that the set has seen already does no harm.
   void Apply(const SetChange& change);
   void DropExpired(uint64_t unix_now);
@@ -65,4 +65,4 @@ class KeptSet {
   size_t counted_ = 0;  // of bytes_, for expiring_
 };
 
-}  // namespace graspd::relay
+}  // namespace graspd::storage

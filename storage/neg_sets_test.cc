@@ -1,4 +1,4 @@
-#include "services/relay/neg_sets.h"
+#include "storage/neg_sets.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,11 +11,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/manual_clock.h"
 #include "base/random.h"
+#include "nostr/event_builder.h"
+#include "nostr/keys.h"
 #include "nostr/negentropy/item_set.h"
-#include "services/relay/session_test_support.h"
+#include "storage/testing/counting_store.h"
 
-namespace graspd::relay {
+namespace graspd::storage {
 namespace {
 
 using nostr::Event;
@@ -32,7 +35,14 @@ using Tags = std::vector<std::pair<std::string, std::string>>;
 
 constexpr char kSyncFilter[] = R"({"kinds":[30617,10317]})";
 
-class NegSetsTest : public testing::Test {
+class AcceptingJudge final : public Judge {
+ public:
+  absl::StatusOr<Verdict> Decide(const Event&, Source, const ReadView&) override {
+    return Verdict();
+  }
+};
+
+class NegSetsTest : public ::testing::Test {
  protected:
   using SetOr = absl::StatusOr<NegSets::SetPtr>;
 
@@ -45,7 +55,7 @@ class NegSetsTest : public testing::Test {
     return out ? *std::move(out) : absl::InternalError("not called");
   }
   void Commit(const Event& event, bool publish = true) {
-    const storage::WriteRequest request{nostr::MakeRecord(event), storage::Source::kDirect};
+    const WriteRequest request{nostr::MakeRecord(event), Source::kDirect};
     auto result = store_.Write({&request, 1}, judge_, clock_.UnixNow());
     ASSERT_TRUE(result.ok()) << result.status();
     const auto commit = std::make_shared<storage::Commit>(std::move(result->commit));
@@ -74,9 +84,9 @@ class NegSetsTest : public testing::Test {
   }
 
   base::ManualClock clock_;
-  CountingStore store_;
-  storage::CommitFeed feed_;
-  ingest::Policy judge_{{ingest::PolicyMode::kOpen, {}, true}};
+  testing::CountingStore store_;
+  CommitFeed feed_;
+  AcceptingJudge judge_;
   const nostr::SecretKey key_ = nostr::SecretKey::FromSeed("author");
   std::optional<NegSets> sets_;
 };
@@ -184,6 +194,36 @@ TEST_F(NegSetsTest, UnusedSetsAreDroppedAfterTheirTime) {
   EXPECT_EQ(sets_->bytes(), 0u);
 }
 
+TEST_F(NegSetsTest, TheSetsOfSyncAreKeptForLonger) {
+  Start();
+  Commit(Make(1, "x"));
+  const auto get = [this](base::Duration keep) {
+    sets_->Get(
+        FilterOf(R"({"kinds":[1]})"), [](const SetOr& set) { EXPECT_TRUE(set.ok()); }, keep);
+  };
+  get(NegSets::kKeptForSync);
+  get(NegSets::kKept);  // a client, by the same filter
+  clock_.Advance(std::chrono::minutes(9));
+  sets_->Tend();
+  EXPECT_EQ(sets_->kept(), 1u);
+  clock_.Advance(std::chrono::minutes(1));
+  sets_->Tend();
+  EXPECT_EQ(sets_->kept(), 0u);
+}
+
+// To read it again is cheaper than to look at every change until somebody asks.
+TEST_F(NegSetsTest, ASmallSetDoesNotFollowAFlood) {
+  Start();
+  ASSERT_TRUE(Get("{}").ok());
+  auto commit = std::make_shared<storage::Commit>();
+  Change gone;
+  gone.type = Change::Type::kRemoved;
+  commit->changes.assign(1001, gone);
+  feed_.Publish(commit);
+  ASSERT_TRUE(Get("{}").ok());
+  EXPECT_EQ(sets_->scans(), 2u);
+}
+
 TEST_F(NegSetsTest, OnlySoManyAreKept) {
   Start();
   for (int i = 0; i < 40; ++i) {
@@ -233,8 +273,8 @@ TEST_F(NegSetsTest, ASetThatFallsBehindIsReadAgain) {
   ASSERT_TRUE(Get("{}").ok());
   for (int i = 0; i < 3; ++i) {
     auto commit = std::make_shared<storage::Commit>();
-    storage::Change gone;
-    gone.type = storage::Change::Type::kRemoved;
+    Change gone;
+    gone.type = Change::Type::kRemoved;
     commit->changes.assign(5000, gone);
     feed_.Publish(commit);
   }
@@ -270,4 +310,4 @@ TEST_F(NegSetsTest, ManyAtOnceCostOneScan) {
 }
 
 }  // namespace
-}  // namespace graspd::relay
+}  // namespace graspd::storage

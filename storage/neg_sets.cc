@@ -1,4 +1,4 @@
-#include "services/relay/neg_sets.h"
+#include "storage/neg_sets.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,14 +7,13 @@
 
 #include "base/status_macros.h"
 
-namespace graspd::relay {
+namespace graspd::storage {
 namespace {
 
 constexpr size_t kMaxKept = 16;
-constexpr size_t kMaxChanges = 10'000;  // that wait, of one set
+constexpr size_t kLeastChanges = 1000, kMostChanges = 10'000;  // that may wait, of one set
+constexpr size_t kItemsPerChange = 8;                          // read as quickly as one is applied
 constexpr size_t kItemsPerReservation = 8192;
-constexpr auto kKeepUnused = std::chrono::seconds(30);
-constexpr auto kKeepSyncFilter = std::chrono::minutes(10);
 
 // What relays that proactively sync (GRASP-02) ask of each other again and again.
 bool IsSyncFilter(const nostr::Filter& filter) {
@@ -31,19 +30,22 @@ struct NegSets::Entry {
   Entry(nostr::Filter f, std::string k)
       : filter(std::move(f)),
         key(std::move(k)),
-        keep(IsSyncFilter(filter) ? base::Duration(kKeepSyncFilter) : kKeepUnused) {}
+        keep(IsSyncFilter(filter) ? kKeptForSync : base::Duration::zero()) {}
 
   const nostr::Filter filter;
   const std::string key;
-  const base::Duration keep;  // while nobody uses it
 
   // Guarded.
+  base::Duration keep;  // while nobody uses it
   bool busy = false;
   std::vector<Done> waiting;
   std::vector<SetChange> changes;  // not yet applied
   bool behind = false;             // changes were lost
   size_t items = 0;                // when the set was last handed out
   base::SteadyTime asked_at;
+  [[nodiscard]] size_t max_changes() const {
+    return std::clamp(items / kItemsPerChange, kLeastChanges, kMostChanges);
+  }
 
   std::unique_ptr<KeptSet> set;  // of who is busy
 
@@ -76,14 +78,14 @@ class NegSets::Reservation {
   size_t held_ = 0;
 };
 
-NegSets::NegSets(storage::EventStore& store, storage::CommitFeed& feed, const base::Clock& clock,
-                 size_t max_items, size_t max_bytes)
+NegSets::NegSets(EventStore& store, CommitFeed& feed, const base::Clock& clock, size_t max_items,
+                 size_t max_bytes)
     : store_(store),
       clock_(clock),
       // More would not fit, whatever else is dropped: to come again later would not help.
       max_items_(std::min(max_items, max_bytes / KeptSet::kBytesPerItem)),
       max_bytes_(max_bytes) {
-  feed_ = feed.Subscribe([this](const storage::CommitPtr& commit) { OnCommit(*commit); });
+  feed_ = feed.Subscribe([this](const CommitPtr& commit) { OnCommit(*commit); });
 }
 
 NegSets::~NegSets() = default;
@@ -94,22 +96,22 @@ size_t NegSets::kept() const {
 }
 
 // On the writer's thread: notes what matters, so that no commit is kept for long.
-void NegSets::OnCommit(const storage::Commit& commit) {
+void NegSets::OnCommit(const Commit& commit) {
   base::MutexLock lock(mutex_);
   for (const auto& [key, entry] : entries_) {
-    for (const storage::Change& change : commit.changes) {
+    for (const Change& change : commit.changes) {
       if (entry->behind) break;
       if (const auto found = KeptSet::ChangeFor(entry->filter, change)) {
         entry->changes.push_back(*found);
       }
-      entry->behind = entry->changes.size() > kMaxChanges;
+      entry->behind = entry->changes.size() > entry->max_changes();
     }
     if (entry->behind) entry->changes = {};
   }
 }
 
 // The entry is there before the store is read: what is committed from then on comes by the feed.
-void NegSets::Get(nostr::Filter filter, Done done) {
+void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep) {
   filter.limit.reset();
   filter.Normalize();
   const std::string key = nostr::FilterJson(filter);
@@ -120,6 +122,7 @@ void NegSets::Get(nostr::Filter filter, Done done) {
     if (!place) place = std::make_shared<Entry>(std::move(filter), key);
     entry = place;
     entry->asked_at = clock_.Now();
+    entry->keep = std::max(entry->keep, keep);
     entry->waiting.push_back(std::move(done));
     if (entry->busy) return;  // who is busy serves this one, too
     entry->busy = true;
@@ -217,7 +220,7 @@ absl::Status NegSets::Scan(Entry& entry) {
   };
   const absl::Status status = store_.VisitItems(entry.filter, clock_.UnixNow(), collect);
   if (status.ok()) {
-    storage::FromServedOrder(items);
+    FromServedOrder(items);
     entry.set = std::make_unique<KeptSet>(items, std::move(expiring), bytes_);
   }
   --scanning_;
@@ -276,7 +279,7 @@ std::vector<NegSets::EntryPtr> NegSets::TakeUnusedLocked(base::SteadyTime now) {
   std::sort(unused.begin(), unused.end(),
             [](const auto& a, const auto& b) { return a->asked_at < b->asked_at; });
   for (EntryPtr& entry : unused) {
-    const bool too_much = items * negentropy::ItemTree::kMaxBytesPerItem > max_bytes_ / 4;
+    const bool too_much = items * negentropy::ItemTree::kMaxBytesPerItem > max_bytes_ / 2;
     if (!too_much && now - entry->asked_at < entry->keep) continue;
     items -= entry->items;
     entries_.erase(entry->key);
@@ -285,4 +288,4 @@ std::vector<NegSets::EntryPtr> NegSets::TakeUnusedLocked(base::SteadyTime now) {
   return taken;
 }
 
-}  // namespace graspd::relay
+}  // namespace graspd::storage
