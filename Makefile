@@ -48,7 +48,7 @@ test-asan:  ## All tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --build --preset asan-ubsan -j $(JOBS)
 	@ctest --preset asan-ubsan
 
-test-tsan:  ## The tests of base and ingest with ThreadSanitizer
+test-tsan:  ## The tests of what has threads with ThreadSanitizer
 	@tools/install_deps.sh build test tsan
 	@cmake --preset tsan >/dev/null
 	@cmake --build --preset tsan -j $(JOBS)

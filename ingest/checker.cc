@@ -13,7 +13,55 @@ bool IsRemote(storage::Source source) {
   return source != storage::Source::kDirect && source != storage::Source::kImport;
 }
 
+struct Answer {
+  const char* reason;  // for metrics
+  Code code;
+  const char* message;  // of a limit: said where its value is known
+  bool forged = false;
+};
+
+constexpr std::array<Answer, kCheckRefusals> kAnswers = {{
+    {"too_large", Code::kInvalid, ""},
+    {"too_many_tags", Code::kInvalid, ""},
+    {"too_far_ahead", Code::kInvalid, ""},
+    {"auth_kind", Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"},
+    {"wrong_id", Code::kInvalid, "invalid: id is not the hash of the event", true},
+    {"bad_signature", Code::kInvalid, "invalid: bad signature", true},
+    {"protected", Code::kRefused, "restricted: a protected event comes from its author only"},
+    {"reposts_protected", Code::kRefused, "blocked: a repost must not hold a protected event"},
+}};
+
+CheckRefusal RefusalFor(nostr::EventLimit limit) {
+  switch (limit) {
+    case nostr::EventLimit::kBytes:
+      return CheckRefusal::kTooLarge;
+    case nostr::EventLimit::kTags:
+      return CheckRefusal::kTooManyTags;
+    case nostr::EventLimit::kCreatedAt:
+      break;
+  }
+  return CheckRefusal::kTooFarAhead;
+}
+
 }  // namespace
+
+Checker::Checker(storage::EventStore& store, const base::Clock& clock, const nostr::Limits& limits,
+                 base::Metrics& metrics)
+    : store_(store), clock_(clock), limits_(limits) {
+  for (size_t i = 0; i < kCheckRefusals; ++i) {
+    refusals_[i] = &metrics.MakeCounter("graspd_ingest_check_refusals_total",
+                                        "Events refused for what they are, by the reason.",
+                                        {{"reason", kAnswers[i].reason}});
+  }
+}
+
+Result Checker::Refuse(const nostr::EventId& id, CheckRefusal why, std::string message) const {
+  const auto index = static_cast<size_t>(why);
+  refusals_[index]->Increment();
+  const Answer& answer = kAnswers[index];
+  if (message.empty()) message = answer.message;
+  return {id, answer.code, std::move(message), answer.forged};
+}
 
 Checker::Checked Checker::Check(nostr::Event event, storage::Source source, Lookup lookup) const {
   Checked out;
@@ -28,17 +76,15 @@ Checker::Checked Checker::Check(nostr::Event event, storage::Source source, Look
 Result Checker::Verdict(const nostr::EventRecord& record, const nostr::EventId& computed,
                         storage::Source source, Lookup lookup) const {
   const nostr::Event& event = record.event;
-  const auto limits = nostr::CheckEventLimits(event, record.json.size(), limits_, clock_.UnixNow());
-  if (!limits.ok()) return {event.id, Code::kInvalid, std::string(limits.message())};
-  if (event.kind == nostr::kAuthKind) {
-    return {event.id, Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"};
+  if (const auto limit =
+          nostr::ExceededLimit(event, record.json.size(), limits_, clock_.UnixNow())) {
+    return Refuse(event.id, RefusalFor(*limit), nostr::LimitMessage(*limit, limits_));
   }
-  if (computed != event.id) {
-    return {event.id, Code::kInvalid, "invalid: id is not the hash of the event", true};
-  }
+  if (event.kind == nostr::kAuthKind) return Refuse(event.id, CheckRefusal::kAuthKind);
+  if (computed != event.id) return Refuse(event.id, CheckRefusal::kWrongId);
   // Behind the id, so that what is remembered by it is this event.
   if (nostr::IsProtected(event) && IsRemote(source)) {
-    return {event.id, Code::kRefused, "restricted: a protected event comes from its author only"};
+    return Refuse(event.id, CheckRefusal::kProtected);
   }
   // The id covers every field but the signature, so with the same signature as well it is byte for
   // byte what was verified before. A failing store is the writer's to report.
@@ -53,12 +99,8 @@ Result Checker::Verdict(const nostr::EventRecord& record, const nostr::EventId& 
     }
   }
   thread_local nostr::SignatureVerifier verifier;
-  if (!verifier.Verify(event)) {
-    return {event.id, Code::kInvalid, "invalid: bad signature", true};
-  }
-  if (nostr::EmbedsProtected(event)) {
-    return {event.id, Code::kRefused, "blocked: a repost must not hold a protected event"};
-  }
+  if (!verifier.Verify(event)) return Refuse(event.id, CheckRefusal::kBadSignature);
+  if (nostr::EmbedsProtected(event)) return Refuse(event.id, CheckRefusal::kReposts);
   return {event.id, Code::kStored, ""};
 }
 

@@ -65,7 +65,7 @@ std::string_view CodeName(Code code) {
 // hold only events that are answered kError.
 struct Pipeline::Impl {
   Impl(const Dependencies& deps, const nostr::Limits& limits)
-      : checker(deps.store, deps.clock, limits),
+      : checker(deps.store, deps.clock, limits, deps.metrics),
         rejected(deps.clock, {}),
         writer({deps.store, deps.feed, deps.judge, deps.clock, deps.metrics, gate, rejected},
                limits),

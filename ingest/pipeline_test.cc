@@ -196,6 +196,43 @@ class PipelineTest : public testing::Test {
   std::unique_ptr<Submitter> client_, sync_;  // last: go before the pipeline
 };
 
+TEST_F(PipelineTest, EachKindOfFaultIsRefusedInItsWordsAndCounted) {
+  nostr::Limits limits;
+  limits.event_bytes = 1000;
+  limits.event_tags = 2;
+  Start({PolicyMode::kOpen, {}, true}, limits);
+  const auto signed_event = [this](EventBuilder builder) { return builder.Sign(key_); };
+  const uint64_t now = clock_.UnixNow();
+  Event wrong_id = Note("a"), bad_signature = Note("b");
+  wrong_id.content = "c";
+  bad_signature.sig.bytes[5] ^= 1;
+  const Event is_protected = signed_event(EventBuilder(1, now).Tag({"-"}));
+  const Event repost = signed_event(EventBuilder(6, now).Content(nostr::EventJson(is_protected)));
+  struct Case {
+    Event event;
+    const char *reason, *prefix;
+  };
+  const Case cases[] = {
+      {Note(std::string(1000, 'x')), "too_large", "invalid: event larger than 1000 bytes"},
+      {signed_event(EventBuilder(1, now).Tag({"a"}).Tag({"b"}).Tag({"c"})), "too_many_tags",
+       "invalid: more than 2 tags"},
+      {signed_event(EventBuilder(1, now + 100'000)), "too_far_ahead", "invalid: created_at"},
+      {Note("", nostr::kAuthKind), "auth_kind", "invalid: kind 22242"},
+      {wrong_id, "wrong_id", "invalid: id"},
+      {bad_signature, "bad_signature", "invalid: bad signature"},
+      {is_protected, "protected", "restricted: "},
+      {repost, "reposts_protected", "blocked: "},
+  };
+  for (const auto& c : cases) {
+    const Result result = FromSync(c.event);
+    EXPECT_FALSE(result.accepted()) << c.reason;
+    EXPECT_THAT(result.message, ::testing::StartsWith(c.prefix));
+    const std::string metric =
+        std::string("graspd_ingest_check_refusals_total{reason=\"") + c.reason + "\"}";
+    EXPECT_EQ(Gauge(metric), 1) << c.reason;
+  }
+}
+
 TEST_F(PipelineTest, ResultsAndCommitsKeepTheOrderOfSubmission) {
   Start();
   std::vector<nostr::EventId> published;

@@ -20,8 +20,6 @@ namespace {
 
 // Past the connection limit this many more are told so; past that they are just closed.
 constexpr size_t kRefusedAtOnce = 32;
-// Descriptors left for the store, dials, the other ports and logs.
-constexpr size_t kReservedDescriptors = 64;
 // The kernel doubles it. Unset, it would grow to megabytes a connection before ours is asked to
 // wait.
 constexpr int kSendBufferBytes = 256 * 1024;
@@ -36,11 +34,12 @@ base::Duration SweepPeriod(const WebSocketServerOptions& options) {
                                     std::chrono::seconds(1));
 }
 
-size_t ConnectionLimit(size_t wanted) {
+// At least a quarter of the descriptors is for clients.
+size_t ConnectionLimit(size_t wanted, size_t reserved) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return wanted;
-  const size_t reserved = kReservedDescriptors + kRefusedAtOnce;
-  const size_t possible = limit.rlim_cur > 2 * reserved ? limit.rlim_cur - reserved : reserved;
+  const size_t all = limit.rlim_cur;
+  const size_t possible = std::max(all - std::min(all, reserved + kRefusedAtOnce), all / 4);
   if (possible < wanted) {
     base::LogWarn("net", "connection limit lowered to what the descriptor limit allows",
                   {{"connections", possible}, {"wanted", wanted}});
@@ -74,7 +73,7 @@ ConnectionSet::ConnectionSet(IoPool& pool, WebSocketServerOptions o, HttpHandler
       shed_closes(metrics.MakeCounter("graspd_relay_shed_closes_total",
                                       "Connections closed for want of memory: idle ones, and "
                                       "those with long messages under way.")),
-      max_connections_(ConnectionLimit(options.connections)),
+      max_connections_(ConnectionLimit(options.connections, options.reserved_descriptors)),
       sweep_period_(SweepPeriod(options)) {
   constexpr std::array<const char*, kRefusals> kResults = {"full", "overload", "address",
                                                            "bad_request", "timeout"};

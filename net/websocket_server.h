@@ -82,6 +82,8 @@ struct WebSocketServerOptions {
   size_t inbound_total_bytes = 256u << 20;   // of all unfinished messages: past it theirs are cut
   size_t outbound_total_bytes = 256u << 20;  // over all connections: past it the largest is closed
   size_t connections = 10'000;
+  /// Of the descriptors that the process may have, so many are left for other things.
+  size_t reserved_descriptors = 64;
   size_t connections_per_address = 100;  // the secret-header connection is exempt, and so is one
                                          // over a unix socket that names no client
   std::chrono::seconds handshake_timeout{5};

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "nostr/event.h"
@@ -57,13 +59,18 @@ struct Limits {
   std::chrono::seconds drain_timeout{10};
 };
 
-/// Checks sizes and times of an event whose shape is right: tags, bytes of its JSON, created_at not
-/// too far ahead of `unix_now`. Errors: kInvalidArgument, message starts with its NIP-01 prefix.
-absl::Status CheckEventLimits(const Event& event, size_t json_bytes, const Limits& limits,
-                              uint64_t unix_now);
+/// What an event whose shape is right may have too much of: bytes of its JSON, tags, or seconds by
+/// which its created_at is ahead.
+enum class EventLimit : uint8_t { kBytes, kTags, kCreatedAt };
 
-/// Checks one filter as every door must (REQ, COUNT, NEG-OPEN, admin): how many values it has. Same
-/// errors. Both are thread-safe.
+/// The first of the limits that the event exceeds, if any.
+std::optional<EventLimit> ExceededLimit(const Event& event, size_t json_bytes, const Limits& limits,
+                                        uint64_t unix_now);
+/// The refusal, with its NIP-01 prefix.
+std::string LimitMessage(EventLimit limit, const Limits& limits);
+
+/// Checks one filter as every door must (REQ, COUNT, NEG-OPEN, admin): how many values it has.
+/// Errors: kInvalidArgument, message starts with its NIP-01 prefix. All of these are thread-safe.
 absl::Status CheckFilterLimits(const Filter& filter, const Limits& limits);
 
 }  // namespace graspd::nostr

@@ -102,10 +102,21 @@ class ReadView {
       const nostr::EventId& id) const = 0;
   /// True if a version of this address is stored and served.
   [[nodiscard]] virtual absl::StatusOr<bool> Contains(const nostr::Address& address) const = 0;
-  /// Calls `visit` with the JSON of each event that matches, newest first, at most filter.limit,
-  /// until it returns false. Expiry is judged by the time given at the start of the operation.
+  /// True if an event that is served has `value` in a tag of this letter and is of none of these
+  /// kinds. Looks at the newest `max_events` with that tag only; never at the events themselves,
+  /// which may be long.
+  [[nodiscard]] virtual absl::StatusOr<bool> AnyTagged(char letter, const std::string& value,
+                                                       std::span<const nostr::Kind> other_than,
+                                                       size_t max_events) const = 0;
+  /// An event that a Scan has come by; for the time of the visit. To get its JSON costs more.
+  struct Match {
+    nostr::Kind kind;
+    const std::function<std::string()>& json;
+  };
+  /// Calls `visit` with each event that matches, newest first, at most filter.limit, until it
+  /// returns false. Expiry is judged by the time given at the start of the operation.
   virtual absl::Status Scan(const nostr::Filter& filter,
-                            const std::function<bool(std::string_view json)>& visit) const = 0;
+                            const std::function<bool(const Match&)>& visit) const = 0;
 };
 
 /// Decides, inside the write transaction, whether an event may be stored: the acceptance policy. A

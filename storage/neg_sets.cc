@@ -128,6 +128,7 @@ void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep) {
     entry->busy = true;
     if (entries_.size() > kMaxKept && (dropped = OldestLocked(false))) entries_.erase(dropped->key);
   }
+  dropped.reset();  // its memory may be what the scan needs
   Serve(entry);
 }
 

@@ -115,10 +115,11 @@ class CatchUp : public ::testing::Test {
   }
   [[nodiscard]] size_t MissingHere() const {
     size_t missing = 0;
-    for (const auto& [id, event] : relay_.events()) {
-      const bool local = std::any_of(local_.begin(), local_.end(),
-                                     [&](const nostr::Event& e) { return e.id == id; });
-      missing += !local && !received_.contains(id);
+    for (const auto& entry : relay_.events()) {
+      const bool local = std::any_of(local_.begin(), local_.end(), [&](const nostr::Event& event) {
+        return event.id == entry.first;
+      });
+      missing += !local && !received_.contains(entry.first);
     }
     return missing;
   }

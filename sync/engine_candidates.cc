@@ -206,15 +206,25 @@ void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view rea
   ++state_version_;
 }
 
-// A place has become free: the first of those that were over the limit takes it.
+// A place has become free: it goes to one of those for whom there was none, whether the list of
+// candidates had room for it or not, and to who has the fewest places.
 void SyncEngine::AdmitOneMore(const Instant& now) {
-  for (const auto& [text, candidate] : candidates_) {
-    if (candidate.decision != Decision::kOverLimit) continue;
-    const auto url = RelayUrl::Parse(text);
-    if (!url.ok() || index_.ReferencesTo(*url) == 0) continue;
-    Consider(now, *url, RemoteOrigin::kDiscovered);
-    return;
+  if (remotes_.size() + 1 < options_.max_remotes) return;  // then nobody waits
+  std::optional<RelayUrl> next;
+  size_t least = SIZE_MAX;
+  for (const auto& url : index_.Relays()) {
+    if (least == 0) break;
+    const auto known = candidates_.find(url.ToString());
+    if (Find(url) ||
+        (known != candidates_.end() && known->second.decision != Decision::kOverLimit)) {
+      continue;
+    }
+    const size_t used = places_.UsedBy(PlaceAccount(url, RemoteOrigin::kDiscovered));
+    if (used >= least) continue;
+    least = used;
+    next = url;
   }
+  if (next) Consider(now, *next, RemoteOrigin::kDiscovered);
 }
 
 }  // namespace graspd::sync

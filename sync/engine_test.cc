@@ -357,6 +357,27 @@ TEST_F(SyncEngineTest, RemotesAreCappedAndAFreedPlaceIsTaken) {
   EXPECT_EQ(sim.open_connections(), 500u);
 }
 
+// Though the list of candidates had no room to remember it.
+TEST_F(SyncEngineTest, AFreedPlaceGoesToWhoHasNoneYet) {
+  options_.max_remotes = 5;
+  options_.max_candidates = 8;
+  options_.new_remotes_per_minute = 100'000;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 20; ++i) {
+    sim.PublishHere(Announcement(Repo("many", std::to_string(i)), kLongAgo, {Host(i)}));
+  }
+  sim.RunFor(minutes(1));
+  const std::string late = "wss://zz.another.org";
+  sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {late}));
+  sim.RunFor(seconds(5));
+  ASSERT_FALSE(sim.Remote(late).has_value());
+  ASSERT_FALSE(sim.Candidate(late).has_value());
+  sim.DeleteHere(Announcement(Repo("many", "3"), kLongAgo, {Host(3)}).id);
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.State(late), RemoteState::kLive);
+}
+
 TEST_F(SyncEngineTest, CandidatesAreCappedAndForgottenWithTheirAnnouncement) {
   options_.max_remotes = 1;
   options_.max_candidates = 50;

@@ -111,8 +111,8 @@ class NegentropyPoolTest : public ::testing::Test {
   std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
   storage::CommitFeed feed_;
   QueueExecutor executor_;
-  base::BlockingPool reads_{1, 16, "reads"};
   base::CpuPool cpu_{1};
+  base::BlockingPool reads_{1, 16, "reads"};  // ends first: it posts there
   Refusals refusals_;
   std::vector<std::pair<uint64_t, absl::StatusOr<ReconcileStep>>> steps_;
   std::shared_ptr<storage::NegSets> sets_;

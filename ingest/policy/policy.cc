@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
@@ -27,8 +28,8 @@ constexpr std::nullopt_t kAccept = std::nullopt;
 
 // What one event may cost the writer, whatever a stranger puts into it or has stored before.
 constexpr size_t kMaxLookups = 500;
-constexpr size_t kMaxAnnouncements = 1000;
-constexpr size_t kMaxReferrers = 100;
+constexpr size_t kMaxAnnouncements = 1000, kMaxAnnouncementBytes = 4u << 20;
+constexpr size_t kMaxReferrers = 2000;  // by each letter
 constexpr size_t kGraspListBytes = 16 * 1024;
 
 Refusal Refuse(PolicyReason reason, std::string message) {
@@ -40,25 +41,16 @@ Refusal RefuseForNow(PolicyReason reason, std::string message) {
 
 // A list of grasp servers is taken from anyone and a deletion may name anything: neither makes an
 // event acceptable that it refers to, or that refers to it.
-bool OpensTheDoor(nostr::Kind kind) {
-  return kind != nostr::kUserGraspList && kind != nostr::kDeletionKind;
-}
+constexpr nostr::Kind kOpenNoDoor[] = {nostr::kUserGraspList, nostr::kDeletionKind};
 
-// True if some event that matches opens the door.
-absl::StatusOr<bool> AnyOpensTheDoor(const nostr::Filter& filter, const storage::ReadView& view) {
-  bool found = false;
-  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view json) {
-    const auto event = nostr::ParseEvent(json);
-    found = event.ok() && OpensTheDoor(event->kind);
-    return !found;
-  }));
-  return found;
+bool OpensTheDoor(nostr::Kind kind) {
+  return std::find(std::begin(kOpenNoDoor), std::end(kOpenNoDoor), kind) == std::end(kOpenNoDoor);
 }
 
 absl::StatusOr<bool> AnyStored(nostr::Filter filter, const storage::ReadView& view) {
   filter.limit = 1;
   bool found = false;
-  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](std::string_view) {
+  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](const storage::ReadView::Match&) {
     found = true;
     return false;
   }));
@@ -83,17 +75,22 @@ absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::Pu
   filter.limit = kMaxAnnouncements;
   const std::string author_hex = author.ToHex();
   Naming naming;
-  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&](std::string_view json) {
-    naming.announced = true;
-    if (json.find(author_hex) == std::string_view::npos) return true;  // spares the parsing
+  size_t bytes = 0;
+  const auto names_author = [&](const std::string& json) {
+    if (json.find(author_hex) == std::string::npos) return false;  // spares the parsing
     const auto event = nostr::ParseEvent(json);
-    if (!event.ok()) return true;
+    if (!event.ok()) return false;
     const auto announcement = nostr::ParseAnnouncement(*event);
-    if (!announcement.ok()) return true;
+    if (!announcement.ok() || announcement->address.author == author) return false;
     const auto& names = announcement->maintainers;
-    naming.named = announcement->address.author != author &&
-                   std::find(names.begin(), names.end(), author) != names.end();
-    return !naming.named;
+    return std::find(names.begin(), names.end(), author) != names.end();
+  };
+  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&](const storage::ReadView::Match& match) {
+    naming.announced = true;
+    const std::string json = match.json();
+    bytes += json.size();
+    naming.named = names_author(json);
+    return !naming.named && bytes < kMaxAnnouncementBytes;
   }));
   return naming;
 }
@@ -156,10 +153,8 @@ absl::StatusOr<bool> RefersToStored(const nostr::References& references,
 absl::StatusOr<bool> TaggedByStored(std::string_view letters, const std::string& value,
                                     const storage::ReadView& view) {
   for (const char letter : letters) {
-    nostr::Filter filter;
-    filter.tags[letter] = {value};
-    filter.limit = kMaxReferrers;
-    GRASPD_ASSIGN_OR_RETURN(const bool found, AnyOpensTheDoor(filter, view));
+    GRASPD_ASSIGN_OR_RETURN(const bool found,
+                            view.AnyTagged(letter, value, kOpenNoDoor, kMaxReferrers));
     if (found) return true;
   }
   return false;

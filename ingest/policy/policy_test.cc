@@ -432,5 +432,26 @@ TEST_F(PolicyTest, AChildIsAcceptedBehindItsParentInTheSameBatch) {
   EXPECT_EQ(result->results[1].outcome, Outcome::kStored);
 }
 
+// Deletions are taken from anybody known: they must not hide who really refers to an event.
+TEST_F(PolicyTest, ManyDeletionsOfAnEventDoNotKeepItOut) {
+  const auto stranger = SecretKey::FromSeed("stranger");
+  const Event announcement = Announcement(alice_, "repo");
+  ASSERT_TRUE(Accepts(announcement));
+  const auto parent = EventBuilder(1, kNow).Content("referred to").Sign(alice_);
+  const auto child = EventBuilder(1111, kNow - 100)
+                         .Tag({"a", nostr::AddressOf(announcement)->ToString()})
+                         .Tag({"e", parent.id.ToHex()})
+                         .Sign(alice_);
+  ASSERT_TRUE(Accepts(child));
+  ASSERT_TRUE(Accepts(EventBuilder(nostr::kUserGraspList, kNow).Sign(stranger)));
+  for (int i = 0; i < 150; ++i) {
+    ASSERT_TRUE(Accepts(EventBuilder(nostr::kDeletionKind, kNow)
+                            .Tag({"e", parent.id.ToHex()})
+                            .Content(std::to_string(i))
+                            .Sign(stranger)));
+  }
+  EXPECT_TRUE(Accepts(parent));
+}
+
 }  // namespace
 }  // namespace graspd::ingest

@@ -41,6 +41,7 @@ using std::chrono::milliseconds;
 
 constexpr auto kProgressInterval = std::chrono::seconds(1);
 constexpr uint64_t kEventsPerSignalCheck = 1000;
+constexpr char kClearLine[] = "\r\033[K";  // of a terminal
 
 void Say(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
@@ -54,6 +55,32 @@ void ConfigureLog(const Settings& settings) {
   base::ConfigureLog(std::max(settings.log_level, base::LogLevel::kWarn),
                      settings.log_format.value_or(base::LogFormat::kText));
 }
+
+/// The line that tells on a terminal how far an export is. Thread-compatible.
+class ExportProgress {
+ public:
+  void Update(uint64_t events) {
+    const auto now = base::SystemClock::Instance().Now();
+    if (!terminal_ || now - shown_ < kProgressInterval) return;
+    shown_ = now;
+    std::fprintf(stderr, "%s%s", kClearLine, Line(events).c_str());
+    std::fflush(stderr);
+  }
+  void Summary(uint64_t events) {
+    Say(fmt::format("{}export: {}", terminal_ ? kClearLine : "", Line(events)));
+  }
+
+ private:
+  [[nodiscard]] std::string Line(uint64_t events) const {
+    const std::chrono::duration<double> passed = base::SystemClock::Instance().Now() - started_;
+    return fmt::format("{} events in {:.1f} s ({:.0f}/s)", events, passed.count(),
+                       static_cast<double>(events) / std::max(passed.count(), 0.001));
+  }
+
+  const bool terminal_ = isatty(STDERR_FILENO) != 0;
+  const base::SteadyTime started_ = base::SystemClock::Instance().Now();
+  base::SteadyTime shown_ = started_;
+};
 
 /// What an import tells while it goes on. Thread-safe.
 class ImportReport {
@@ -76,8 +103,6 @@ class ImportReport {
   }
 
  private:
-  static constexpr char kClearLine[] = "\r\033[K";
-
   [[nodiscard]] std::string Line(const transfer::Importer::Counts& counts) const {
     const std::chrono::duration<double> passed = base::SystemClock::Instance().Now() - started_;
     return fmt::format("{} read, {} stored, {} known or older, {} refused in {:.1f} s ({:.0f}/s)",
@@ -211,18 +236,21 @@ int RunExport(const Invocation& invocation, Signals& signals) {
   if (!writer.ok()) return Fail("export", writer.status());
 
   uint64_t events = 0;
-  transfer::Exporter exporter(
-      **store, invocation.export_request.filter, base::SystemClock::Instance().UnixNow(),
-      [&](std::string_view json) -> absl::Status {
-        if (++events % kEventsPerSignalCheck == 0 && signals.Wait(milliseconds(0))) {
-          return absl::CancelledError("interrupted");
-        }
-        return writer->Write(json);
-      });
+  ExportProgress progress;
+  transfer::Exporter exporter(**store, invocation.export_request.filter,
+                              base::SystemClock::Instance().UnixNow(),
+                              [&](std::string_view json) -> absl::Status {
+                                if (++events % kEventsPerSignalCheck == 0) {
+                                  if (signals.Wait(milliseconds(0)))
+                                    return absl::CancelledError("interrupted");
+                                  progress.Update(events);
+                                }
+                                return writer->Write(json);
+                              });
   absl::Status status = exporter.Run();
   if (status.ok()) status = writer->Finish();
   if (!status.ok()) return Fail("export", status);
-  Say(fmt::format("export: {} events", exporter.events()));
+  progress.Summary(exporter.events());
   return 0;
 }
 

@@ -234,6 +234,9 @@ absl::Status Daemon::Parts::StartPolicy() {
 }
 
 absl::Status Daemon::Parts::StartRelay() {
+  const size_t memory =
+      settings.limits_memory_bytes != 0 ? settings.limits_memory_bytes : DefaultMemoryBudget();
+  settings.limits = LimitsWithin(settings.limits, memory);
   pipeline = std::make_unique<ingest::Pipeline>(
       ingest::Pipeline::Dependencies{*store, feed, *policy, cpu, clock, metrics}, settings.limits);
 
@@ -265,11 +268,11 @@ absl::Status Daemon::Parts::StartRelay() {
   options.info.blacklists =
       !settings.policy_author_blacklist.empty() || !settings.policy_repository_blacklist.empty();
   options.limits = settings.limits;
+  if (settings.sync_enabled) options.reserved_descriptors += settings.sync_max_remotes;
   options.listen = settings.relay_listen;
   options.own_hosts = HostsOf(settings.relay_urls);
   options.trusted_proxies = settings.relay_trusted_proxies;
-  options.memory_budget_bytes =
-      settings.limits_memory_bytes != 0 ? settings.limits_memory_bytes : DefaultMemoryBudget();
+  options.memory_budget_bytes = memory;
   options.instance = instance;
   options.secret_header = secret_header;
   auto started = relay::RelayService::Start(

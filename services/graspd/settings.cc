@@ -211,6 +211,15 @@ std::optional<std::string> CommandOutput(const Invocation& invocation) {
   return std::nullopt;
 }
 
+nostr::Limits LimitsWithin(nostr::Limits limits, size_t memory_bytes) {
+  limits.neg_memory_bytes = std::min(limits.neg_memory_bytes, memory_bytes / 2);
+  for (auto* bytes :
+       {&limits.inbound_total_bytes, &limits.outbound_total_bytes, &limits.filter_total_bytes}) {
+    *bytes = std::min(*bytes, memory_bytes / 4);
+  }
+  return limits;
+}
+
 absl::StatusOr<std::vector<nostr::RelayUrl>> DefaultRelayUrls(
     const std::vector<net::ListenAddress>& listen) {
   std::vector<nostr::RelayUrl> urls;

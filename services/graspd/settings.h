@@ -135,6 +135,11 @@ absl::StatusOr<Invocation> ParseInvocation(const std::vector<std::string>& argum
 absl::StatusOr<std::vector<nostr::RelayUrl>> DefaultRelayUrls(
     const std::vector<net::ListenAddress>& listen);
 
+/// The limits, of which those on memory are lowered to a share of what the process may use: sets
+/// for reconciliation to half of `memory_bytes`, what is queued in, out, and in filters to a
+/// quarter each.
+[[nodiscard]] nostr::Limits LimitsWithin(nostr::Limits limits, size_t memory_bytes);
+
 [[nodiscard]] std::string HelpText();               // --help
 [[nodiscard]] std::string ConfigurationMarkdown();  // docs/configuration.md
 /// A file that `--config` reads back to the same settings, with the source of each as a comment.

@@ -371,7 +371,8 @@ std::vector<SettingSpec> LimitRows() {
       Row("limits.neg_set_items", &L::neg_set_items, Count(1, 1000 * kMany),
           "Events in the set of one NIP-77 session."),
       Row("limits.neg_memory_bytes", &L::neg_memory_bytes, Bytes(kMiB, kTiB),
-          "Memory of all NIP-77 sets together, those of sync included."),
+          "Memory of all NIP-77 sets together, those of sync included. At most half of "
+          "`limits.memory_bytes`."),
       Row("limits.neg_idle", &L::neg_idle, Duration<std::chrono::seconds>(1s, 24h),
           "A NIP-77 session that is silent this long ends."),
       Row("limits.outbound_bytes", &L::outbound_bytes, Bytes(64 * kKiB, kTiB),
@@ -379,10 +380,10 @@ std::vector<SettingSpec> LimitRows() {
           "`limits.event_bytes` or `limits.neg_message_bytes`."),
       Row("limits.inbound_total_bytes", &L::inbound_total_bytes, Bytes(kMiB, kTiB),
           "Received of messages that have not come to their end, of all connections; past it who "
-          "sends more of a long one is cut."),
+          "sends more of a long one is cut. At most a quarter of `limits.memory_bytes`."),
       Row("limits.outbound_total_bytes", &L::outbound_total_bytes, Bytes(kMiB, kTiB),
           "Queued for all connections; past it the largest is closed. Not below "
-          "`limits.outbound_bytes`."),
+          "`limits.outbound_bytes`; at most a quarter of `limits.memory_bytes`."),
       Row("limits.memory_bytes", &Settings::limits_memory_bytes, Bytes(0, kTiB),
           "Memory of the process near which the relay sheds load: past 80 % of it stored events, "
           "COUNT "
@@ -403,7 +404,7 @@ std::vector<SettingSpec> LimitRows() {
           "The same in bytes."),
       Row("limits.filter_total_bytes", &L::filter_total_bytes, Bytes(1024 * kKiB, kTiB),
           "What the filters of all subscriptions may take in memory; past it new ones, and COUNTs, "
-          "are refused."),
+          "are refused. At most a quarter of `limits.memory_bytes`."),
       Row("limits.drain_timeout", &L::drain_timeout, Duration<std::chrono::seconds>(0s, 24h),
           "How long a stopping server waits for its connections to close."),
   };

@@ -423,5 +423,17 @@ TEST(SettingsTest, EnvironmentStringsAreCopiedUpToTheNull) {
   EXPECT_THAT(EnvironmentStrings(environ), ElementsAre("A=1", "B=2"));
 }
 
+TEST(LimitsWithinTest, LowersWhatWouldNotFitAndNothingElse) {
+  constexpr size_t kMiB = 1 << 20;
+  nostr::Limits limits;
+  limits.outbound_total_bytes = 20 * kMiB;
+  const auto within = LimitsWithin(limits, 192 * kMiB);
+  EXPECT_EQ(within.neg_memory_bytes, 96 * kMiB);
+  EXPECT_EQ(within.inbound_total_bytes, 48 * kMiB);
+  EXPECT_EQ(within.filter_total_bytes, 48 * kMiB);
+  EXPECT_EQ(within.outbound_total_bytes, 20 * kMiB);
+  EXPECT_EQ(LimitsWithin(limits, 1 << 30).neg_memory_bytes, limits.neg_memory_bytes);
+}
+
 }  // namespace
 }  // namespace graspd::daemon

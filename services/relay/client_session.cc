@@ -24,6 +24,8 @@ std::shared_ptr<AddressBudgets::Budget> AddressBudget(const SessionContext& cont
   return context.addresses.Get(peer.address, context.clock.Now());
 }
 
+constexpr size_t kScansAtOnce = 1;  // of two threads: the other is for other clients
+
 bool WantsStored(const nostr::Filter& filter) { return filter.limit != 0u; }
 
 Meters::Verb VerbOf(const nostr::ClientMessage& message) {
@@ -67,7 +69,7 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
               OnAuthenticated(id, refusal);
             }),
       reqs_(context_, hub, *connection_, own_),
-      scans_(context.scans, hub.executor(), context.meters.reads_waiting),
+      scans_(context.scans, kScansAtOnce, hub.executor(), context.meters.reads_waiting),
       neg_(context_, *connection_, hub.executor(), scans_,
            AddressBudget(context, connection_->peer())) {}
 
@@ -100,7 +102,9 @@ void ClientSession::OnText(std::string_view text) {
   std::visit([this](auto& m) { Handle(std::move(m)); }, message);
 }
 
-bool ClientSession::IsIdle() const { return reqs_.empty() && unanswered_ == 0 && neg_.empty(); }
+bool ClientSession::IsIdle() const {
+  return reqs_.empty() && scans_.empty() && neg_.empty() && !auth_.busy() && unanswered_ == 0;
+}
 
 void ClientSession::OnBinary() {
   context_.meters.ClosedFor(Meters::Unfit::kBinary);

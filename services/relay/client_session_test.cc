@@ -348,8 +348,8 @@ TEST_F(SessionTest, OneSessionTakesFewPlacesOfThePools) {
     Send("[\"NEG-OPEN\"," + quoted + ",{},\"6100000200\"]");
   }
   EXPECT_EQ(reads_.queued(), 2u);  // the third REQ waits for the first two
-  EXPECT_EQ(scans_.queued(), 2u);
-  EXPECT_EQ(meters_.reads_waiting, 4);  // COUNTs and NEG-OPENs
+  EXPECT_EQ(scans_.queued(), 1u);
+  EXPECT_EQ(meters_.reads_waiting, 5);  // COUNTs and NEG-OPENs
   EXPECT_THAT(connection_->sent, IsEmpty());
   hold.Release();
   hold_scans.Release();

@@ -63,6 +63,7 @@ net::WebSocketServerOptions ServerOptions(const RelayService::Options& options) 
   out.inbound_total_bytes = limits.inbound_total_bytes;
   out.outbound_total_bytes = limits.outbound_total_bytes;
   out.connections = limits.connections;
+  out.reserved_descriptors = options.reserved_descriptors;
   out.connections_per_address = limits.connections_per_address;
   out.handshake_timeout = limits.handshake_timeout;
   out.ping_interval = limits.ping_interval;

@@ -38,6 +38,8 @@ class RelayService {
     /// What the `relay` tag of an AUTH event may name (NIP-42).
     std::vector<nostr::HostPort> own_hosts;
     std::vector<net::Cidr> trusted_proxies;
+    /// For the store, dials, the other ports and logs.
+    size_t reserved_descriptors = 64;
     /// Memory of the process near which the relay sheds load; 0 = without a bound.
     size_t memory_budget_bytes = 0;
     /// This process's nonce, sent with every response as `Graspd-Instance`, by which graspd

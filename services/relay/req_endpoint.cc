@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,8 @@ namespace {
 constexpr size_t kFilterBytes = 16u << 20;  // of one connection's subscriptions
 // Scans of one connection under way: with a page of each, the output stays below its limit.
 constexpr size_t kScans = 2;
+
+constexpr std::string_view kTooManyNew = "error: too many new events during the stored ones";
 
 double Seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -57,16 +60,22 @@ class ReqEndpoint::Subscription final : public LiveSubscription,
   void Send(std::string_view delivery) { endpoint_.connection_.SendText(prefix_, delivery); }
   [[nodiscard]] size_t filter_bytes() const { return charge_.bytes(); }
 
-  /// Takes out the new events that have waited.
-  std::vector<nostr::EventPtr> TakeBuffer() {
-    endpoint_.context_.meters.live_buffer_bytes -=
-        static_cast<int64_t>(std::exchange(buffered_bytes_, 0));
-    return std::exchange(buffer_, {});
+  [[nodiscard]] bool has_waiting() const { return !buffer_.empty(); }
+  /// Takes out the first of the new events that have waited. Requires has_waiting().
+  nostr::EventPtr TakeWaiting() {
+    nostr::EventPtr event = std::move(buffer_.front());
+    buffer_.pop_front();
+    Count(-static_cast<int64_t>(event->json.size()));
+    return event;
+  }
+  void DropWaiting() {
+    buffer_.clear();
+    Count(-static_cast<int64_t>(buffered_bytes_));
   }
 
   bool closed = false;
   bool live = false;
-  bool overflowed = false;             // more came during the scan than the buffer may hold
+  bool overflowed = false;             // more came before it was live than the buffer may hold
   std::shared_ptr<StoredQuery> query;  // used by one task at a time
   base::SteadyTime opened_at;
 
@@ -78,18 +87,21 @@ class ReqEndpoint::Subscription final : public LiveSubscription,
     if (buffer_.size() >= limits.live_buffer_events ||
         buffered_bytes_ + bytes > limits.live_buffer_bytes) {
       overflowed = true;
-      TakeBuffer();
+      DropWaiting();
     } else {
-      buffered_bytes_ += bytes;
-      endpoint_.context_.meters.live_buffer_bytes += static_cast<int64_t>(bytes);
+      Count(static_cast<int64_t>(bytes));
       buffer_.push_back(event);
     }
+  }
+  void Count(int64_t bytes) {
+    buffered_bytes_ += static_cast<size_t>(bytes);
+    endpoint_.context_.meters.live_buffer_bytes += bytes;
   }
 
   const std::string id_, prefix_;
   const FilterCharge charge_;
   ReqEndpoint& endpoint_;  // outlives it as long as it is indexed
-  std::vector<nostr::EventPtr> buffer_;
+  std::deque<nostr::EventPtr> buffer_;
   size_t buffered_bytes_ = 0;
 };
 
@@ -99,7 +111,7 @@ ReqEndpoint::ReqEndpoint(const SessionContext& context, LiveHub& hub,
       hub_(hub),
       connection_(connection),
       own_(own),
-      reads_(context.reads, hub.executor(), context.meters.reads_waiting),
+      reads_(context.reads, kScans, hub.executor(), context.meters.reads_waiting),
       alive_(std::make_shared<char>()) {}
 
 void ReqEndpoint::Close() {
@@ -140,15 +152,18 @@ void ReqEndpoint::Subscribe(nostr::ClientReq message, FilterCharge charge) {
   hub_.index().Add(*subscription);
 
   auto stored = StoredPart(subscription->filters, context_.limits);
-  if (stored.empty()) return GoLive(*subscription);
+  if (stored.empty()) return GoLive(subscription);
   subscription->query =
       std::make_shared<StoredQuery>(context_.store, std::move(stored), hub_.position());
   scans_.push_back(subscription);
-  PumpScans();
+  Pump();
 }
 
 // In turn, page by page, and only while the client reads what they bring.
-void ReqEndpoint::PumpScans() {
+void ReqEndpoint::Pump() {
+  while (!catching_up_.empty()) {
+    if (!SendWaiting(catching_up_.front())) return AwaitDrain();
+  }
   while (scans_under_way_ < kScans && !scans_.empty()) {
     if (connection_.pending_bytes() > connection_.soft_limit()) return AwaitDrain();
     const SubscriptionPtr next = std::move(scans_.front());
@@ -162,7 +177,7 @@ void ReqEndpoint::AwaitDrain() {
   connection_.WhenDrained([this, weak = std::weak_ptr(alive_)] {
     if (weak.expired()) return;
     awaits_drain_ = false;
-    PumpScans();
+    Pump();
   });
 }
 
@@ -174,7 +189,7 @@ void ReqEndpoint::Scan(Subscription& subscription) {
     --scans_under_way_;
     const auto alive = weak.lock();
     if (alive && !alive->closed) then(alive);
-    PumpScans();
+    Pump();
   };
   const auto read = [this, end, &clock = context_.clock, scan = std::weak_ptr(subscription.query)](
                         const SessionReads::Ended&) -> SessionReads::Then {
@@ -196,28 +211,43 @@ void ReqEndpoint::Scan(Subscription& subscription) {
 void ReqEndpoint::OnPage(const SubscriptionPtr& subscription, const PageOrError& page) {
   if (!page.ok()) return Refuse(subscription->id(), "error: could not read stored events");
   if (subscription->overflowed) {
-    return Refuse(subscription->id(), "error: too many new events during the stored ones");
+    return Refuse(subscription->id(), kTooManyNew);
   }
   for (const storage::Row& row : page->rows) subscription->Send(row.json);
   context_.meters.SentStored(page->rows.size());
   if (page->done) {
-    GoLive(*subscription);
+    GoLive(subscription);
   } else {
     scans_.push_back(subscription);
   }
 }
 
-void ReqEndpoint::GoLive(Subscription& subscription) {
-  subscription.query = nullptr;
-  connection_.SendText(nostr::EoseMessage(subscription.id()));
-  context_.meters.EoseAfter(Seconds(context_.clock.Now() - subscription.opened_at));
+void ReqEndpoint::GoLive(const SubscriptionPtr& subscription) {
+  subscription->query = nullptr;
+  connection_.SendText(nostr::EoseMessage(subscription->id()));
+  context_.meters.EoseAfter(Seconds(context_.clock.Now() - subscription->opened_at));
+  catching_up_.push_back(subscription);
+  Pump();
+}
+
+// False if the client has to read first. Else the subscription is live, or has been ended.
+bool ReqEndpoint::SendWaiting(const SubscriptionPtr& subscription) {
+  const SubscriptionPtr kept = subscription;  // the list may let go of it
   const uint64_t now = context_.clock.UnixNow();
-  for (const nostr::EventPtr& event : subscription.TakeBuffer()) {
+  while (kept->has_waiting()) {
+    if (connection_.pending_bytes() > connection_.soft_limit()) return false;
+    const nostr::EventPtr event = kept->TakeWaiting();
     if (nostr::IsExpired(event->event, now)) continue;
-    subscription.Send(event->json + "]");
+    kept->Send(event->json + "]");
     context_.meters.SentLive(1);
   }
-  subscription.live = true;
+  if (kept->overflowed) {
+    Refuse(kept->id(), kTooManyNew);
+  } else {
+    catching_up_.remove(kept);
+    kept->live = true;
+  }
+  return true;
 }
 
 void ReqEndpoint::End(const std::string& id) {
@@ -226,7 +256,8 @@ void ReqEndpoint::End(const std::string& id) {
   Subscription& subscription = *it->second;
   subscription.closed = true;
   scans_.remove(it->second);
-  subscription.TakeBuffer();
+  catching_up_.remove(it->second);
+  subscription.DropWaiting();
   hub_.index().Remove(subscription);
   filter_bytes_ -= subscription.filter_bytes();
   --context_.meters.subscriptions;

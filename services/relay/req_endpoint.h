@@ -21,10 +21,11 @@ namespace graspd::relay {
 /// is live.
 ///
 /// Stored events come page by page, two scans at a time in turn, and only while the client reads
-/// them; what is committed meanwhile waits and follows EOSE. Bounds: Limits::subscriptions; 16 MiB
-/// of filters a connection and Limits::filter_total_bytes for all; Limits::live_buffer_* for what
-/// waits, past which the subscription ends. Threading: the connection's thread, which is the hub's.
-/// Lifetime: Close() comes before the end; `hub`, `connection` and `context` outlive it.
+/// them; what is committed meanwhile waits and follows EOSE, at the same pace. Bounds:
+/// Limits::subscriptions; 16 MiB of filters a connection and Limits::filter_total_bytes for all;
+/// Limits::live_buffer_* for what waits, past which the subscription ends. Threading: the
+/// connection's thread, which is the hub's. Lifetime: Close() comes before the end; `hub`,
+/// `connection` and `context` outlive it.
 class ReqEndpoint {
  public:
   /// `own`: our own SelfSubscriber, to which no bound on filters applies.
@@ -58,12 +59,14 @@ class ReqEndpoint {
   using PageOrError = absl::StatusOr<StoredQuery::Page>;
 
   void Subscribe(nostr::ClientReq message, FilterCharge charge);
-  /// Begins as many of the scans that wait as may be under way.
-  void PumpScans();
+  /// Sends what has waited for EOSE, and begins as many of the scans that wait as may be under way,
+  /// while the client reads.
+  void Pump();
   void AwaitDrain();
   void Scan(Subscription& subscription);
   void OnPage(const SubscriptionPtr& subscription, const PageOrError& page);
-  void GoLive(Subscription& subscription);
+  void GoLive(const SubscriptionPtr& subscription);
+  [[nodiscard]] bool SendWaiting(const SubscriptionPtr& subscription);
 
   const SessionContext& context_;
   LiveHub& hub_;
@@ -74,6 +77,7 @@ class ReqEndpoint {
   size_t filter_bytes_ = 0;           // of all subscriptions
   std::list<SubscriptionPtr> scans_;  // of open subscriptions, that wait for their turn
   size_t scans_under_way_ = 0;
+  std::list<SubscriptionPtr> catching_up_;  // whose scans are over, that have events waiting
   bool awaits_drain_ = false;
   std::shared_ptr<void> alive_;  // what the connection calls back looks whether we still exist
 };

@@ -130,6 +130,36 @@ TEST_F(SessionTest, RowsWaitWhileTheOutputIsFull) {
   EXPECT_EQ(Receive(1201).size(), 1201u);
 }
 
+// The buffer may hold more than the output of a connection.
+TEST_F(SessionTest, WhatHasWaitedForEoseComesAtThePaceOfTheReaderAndInOrder) {
+  Start();
+  std::vector<Event> events;
+  {
+    ReadsHold hold(reads_);
+    Send(R"(["REQ","s",{"kinds":[7]}])");
+    for (int i = 0; i < 20; ++i) {
+      events.push_back(Note(std::string(300, 'x') + std::to_string(i), 7));
+      Store(events.back());
+    }
+    connection_->nobody_reads = true;
+    hold.Release();
+  }
+  thread_.RunUntil([&] { return bool(connection_->when_drained); });
+  thread_.RunAll();
+  EXPECT_LT(connection_->pending, 3 * connection_->soft_limit());
+  EXPECT_LT(connection_->sent.size(), 10u);
+  events.push_back(Note("comes meanwhile", 7));
+  Store(events.back());
+  connection_->nobody_reads = false;
+  connection_->pending = 0;
+  std::exchange(connection_->when_drained, nullptr)();
+  events.push_back(Note("live", 7));
+  Store(events.back());
+  const auto received = Receive(1 + events.size());
+  EXPECT_EQ(received[0], nostr::EoseMessage("s"));
+  for (size_t i = 0; i < events.size(); ++i) EXPECT_EQ(received[i + 1], Delivery("s", events[i]));
+}
+
 // Each page may be 256 KiB, and a connection is cut at 4 MiB.
 TEST_F(SessionTest, ManyReqsOfASlowReaderComePageByPageInTurn) {
   constexpr size_t kReqs = 40, kRows = 30;

@@ -6,7 +6,7 @@
 namespace graspd::relay {
 namespace {
 
-constexpr size_t kActive = 2, kWaiting = 50;  // half of the pool
+constexpr size_t kWaiting = 50;
 
 }  // namespace
 
@@ -16,12 +16,13 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
     Then if_busy;
   };
 
-  State(base::BlockingPool& p, base::Executor& e, std::atomic<int64_t>& t)
-      : pool(p), executor(e), total(t) {}
+  State(base::BlockingPool& p, size_t most, base::Executor& e, std::atomic<int64_t>& t)
+      : pool(p), at_once(most), executor(e), total(t) {}
   void StartWaiting();
   [[nodiscard]] bool TryStart(Job job);
 
   base::BlockingPool& pool;
+  const size_t at_once;
   base::Executor& executor;
   std::atomic<int64_t>& total;
   size_t active = 0;
@@ -29,7 +30,7 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
 };
 
 void SessionReads::State::StartWaiting() {
-  while (active < kActive && !waiting.empty()) {
+  while (active < at_once && !waiting.empty()) {
     Read next = std::move(waiting.front());
     waiting.pop_front();
     --total;
@@ -54,9 +55,13 @@ bool SessionReads::State::TryStart(Job job) {
   });
 }
 
-SessionReads::SessionReads(base::BlockingPool& pool, base::Executor& executor,
+SessionReads::SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
                            std::atomic<int64_t>& total)
-    : state_(std::make_shared<State>(pool, executor, total)) {}
+    : state_(std::make_shared<State>(pool, at_once, executor, total)) {}
+
+bool SessionReads::empty() const {
+  return !state_ || (state_->active == 0 && state_->waiting.empty());
+}
 
 void SessionReads::Run(Job job, const Then& if_busy) {
   if (state_->waiting.size() >= kWaiting) return if_busy();

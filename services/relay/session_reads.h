@@ -25,11 +25,16 @@ class SessionReads {
   /// The read itself, on the pool.
   using Job = std::function<Then(const Ended& ended)>;
 
-  /// `total` counts the reads that wait, of all sessions.
-  SessionReads(base::BlockingPool& pool, base::Executor& executor, std::atomic<int64_t>& total);
+  /// `at_once` of them are under way at a time. `total` counts the reads that wait, of all
+  /// sessions.
+  SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
+               std::atomic<int64_t>& total);
 
   /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool.
   void Run(Job job, const Then& if_busy);
+
+  /// Nothing is under way or waits.
+  [[nodiscard]] bool empty() const;
 
   /// The session has ended: nothing more is begun or called. The last call.
   void Close();

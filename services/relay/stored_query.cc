@@ -12,6 +12,17 @@ namespace {
 constexpr size_t kPageRows = 500, kPageBytes = 256 * 1024;
 constexpr size_t kLeastRows = 32, kLeastBytes = 16 * 1024;  // of one filter's part of it
 
+// The last place in served order before the row's.
+storage::QueryCursor::PerFilter PlaceBefore(const storage::Row& row) {
+  storage::QueryCursor::PerFilter place{
+      .created_at = row.created_at, .id = row.id, .started = true};
+  for (auto byte = place.id.bytes.rbegin(); byte != place.id.bytes.rend(); ++byte) {
+    if ((*byte)-- != 0) return place;
+  }
+  ++place.created_at;  // the id was zero: the highest of the second before it
+  return place;
+}
+
 }  // namespace
 
 StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> filters,
@@ -22,7 +33,7 @@ StoredQuery::StoredQuery(storage::EventStore& store, std::vector<nostr::Filter> 
     Stream& stream = streams_.emplace_back();
     stream.spec.filters.push_back(std::move(filter));
     stream.spec.as_of = as_of;
-    stream.spec.max_rows = std::max(kPageRows / count, kLeastRows);
+    stream.rows_at_once = std::max(kPageRows / count, kLeastRows);
     stream.spec.max_bytes = std::max(kPageBytes / count, kLeastBytes);
   }
 }
@@ -32,6 +43,9 @@ absl::StatusOr<bool> StoredQuery::Fill(Stream& stream) {
   if (!stream.empty()) return true;
   stream.PutBack();
   if (stream.done) return true;
+  // The first row is at hand; whether there is a second may take long to say.
+  stream.spec.max_rows = searching_ && stream.found ? 1 : stream.rows_at_once;
+  stream.found = false;
   GRASPD_ASSIGN_OR_RETURN(auto page,
                           store_.Query(stream.spec, stream.started ? &stream.cursor : nullptr));
   stream.done = page.done;
@@ -55,18 +69,18 @@ StoredQuery::Stream* StoredQuery::Newest() {
   return newest;
 }
 
-// The next call goes on behind what was served.
+// The next call goes on behind what was served, and right before the row that comes then, if it is
+// known: to find it may have taken long.
 void StoredQuery::Stream::PutBack() {
   if (empty()) {
     if (ahead.filters.empty()) return;
     cursor = std::exchange(ahead, {});
     started = true;
-  } else if (next > 0) {
-    const storage::Row& last = rows[next - 1];  // moved from, but for what it is found by
+  } else {
     const uint64_t emitted = (started ? cursor.filters[0].emitted : 0) + next;
-    cursor.filters = {
-        {.emitted = emitted, .created_at = last.created_at, .id = last.id, .started = true}};
-    started = true;
+    cursor.filters = {PlaceBefore(rows[next])};
+    cursor.filters[0].emitted = emitted;
+    started = found = true;
   }
   done = done && empty();
   ahead = {};
@@ -85,11 +99,18 @@ absl::Status StoredQuery::Merge(uint64_t unix_now, Page& page) {
   size_t bytes = 0;
   for (Stream& stream : streams_) stream.spec.unix_now = unix_now;
   while (page.rows.size() < kPageRows && bytes < kPageBytes) {
-    // Only streams whose next row is known can be compared.
-    for (Stream& stream : streams_) {
-      GRASPD_ASSIGN_OR_RETURN(const bool known, Fill(stream));
-      if (!known) return absl::OkStatus();
+    // Only streams whose next row is known can be compared; first those that may take long.
+    for (const bool found : {false, true}) {
+      for (Stream& stream : streams_) {
+        if (stream.found != found) continue;
+        GRASPD_ASSIGN_OR_RETURN(const bool known, Fill(stream));
+        if (!known) {
+          searching_ = true;
+          return absl::OkStatus();
+        }
+      }
     }
+    searching_ = false;
     Stream* stream = Newest();
     if (!stream) {
       page.done = true;

@@ -15,7 +15,9 @@ namespace graspd::relay {
 ///
 /// Every filter is read with a cursor of its own and the streams are merged. Between pages nothing
 /// is open in the store, and no row is kept: what was read ahead of the other streams is read
-/// again, so that a client which asks much and reads little holds no memory. Threading:
+/// again, so that a client which asks much and reads little holds no memory. While one filter finds
+/// nothing for long, the others are not searched meanwhile, and begin again where they had found
+/// something. Threading:
 /// thread-compatible; Next blocks, so it runs on the reads pool.
 class StoredQuery {
  public:
@@ -36,6 +38,8 @@ class StoredQuery {
     storage::QuerySpec spec;
     storage::QueryCursor cursor;  // behind what was served
     bool started = false, done = false;
+    bool found = false;  // the next row is the first behind `cursor`
+    size_t rows_at_once = 0;
     std::vector<storage::Row> rows;  // of one call
     size_t next = 0;                 // of them, the first that was not served
     storage::QueryCursor ahead;      // behind `rows`
@@ -50,6 +54,7 @@ class StoredQuery {
   std::vector<Stream> streams_;
   nostr::EventId last_;  // the event served last: its copies from other filters come right after it
   bool any_served_ = false;
+  bool searching_ = false;  // the latest page ended because a filter had found nothing for long
 };
 
 }  // namespace graspd::relay

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -147,6 +148,43 @@ TEST_F(StoredQueryTest, APageEndsWhenTheStoreLooksForLongAndFindsNothing) {
     EXPECT_EQ(page->done, last);
   }
   EXPECT_EQ(store.queries, 4);  // the last page asked for both filters
+}
+
+// A store whose every call looks at few entries.
+class ImpatientStore final : public storage::testing::ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+  absl::StatusOr<storage::QueryPage> Query(const storage::QuerySpec& spec,
+                                           const storage::QueryCursor* resume) override {
+    ++queries[*spec.filters[0].kinds->begin()];
+    storage::QueryPage page;
+    if (spec.filters[0].kinds == std::vector<nostr::Kind>{1003} && --fruitless > 0) {
+      page.cursor.filters.resize(1);
+      return page;
+    }
+    return ForwardingStore::Query(spec, resume);
+  }
+  int fruitless = 0;
+  std::map<nostr::Kind, int> queries;
+};
+
+TEST_F(StoredQueryTest, WhileOneFilterIsSearchedForLongTheOthersAreNotSearchedAgain) {
+  Fill(30);
+  ImpatientStore store(*store_);
+  store.fruitless = 50;
+  const std::vector<Filter> filters = {Kind(1001, 10), Kind(1002, 10), Kind(1003, 10)};
+  StoredQuery query(store, filters, store.Position());
+  std::vector<std::string> out;
+  for (int pages = 0;; ++pages) {
+    ASSERT_LT(pages, 100);
+    auto page = query.Next(kNow);
+    ASSERT_TRUE(page.ok());
+    for (auto& row : page->rows) out.push_back(std::move(row.json));
+    if (page->done) break;
+  }
+  EXPECT_TRUE(out == Expected(filters));
+  EXPECT_GE(store.queries[1003], 50);
+  EXPECT_LE(store.queries[1001] + store.queries[1002], 12);
 }
 
 TEST_F(StoredQueryTest, WhatExpiresBetweenThePagesIsLeftOutReadAlreadyOrNot) {

@@ -17,6 +17,12 @@ constexpr int kMostFailures = 6;
 constexpr base::Duration kFirstPause = seconds(1), kLongestPause = seconds(16);
 constexpr base::Duration kSilence = seconds(30);
 
+std::string_view FaultOf(const nostr::Event& event, nostr::SignatureVerifier& verifier) {
+  if (nostr::ComputeId(event) != event.id) return "invalid: id is not the hash of the event";
+  if (!verifier.Verify(event)) return "invalid: bad signature";
+  return "";
+}
+
 }  // namespace
 
 // Kept alive by the connection; the target outlives both.
@@ -45,6 +51,12 @@ bool RelayTarget::HasRoom() const {
 }
 
 void RelayTarget::Submit(uint64_t ticket, nostr::Event event, const std::string& json) {
+  // A relay hangs up on who sends it many of these.
+  if (const std::string_view fault = FaultOf(event, verifier_); !fault.empty()) {
+    pending_.emplace(ticket, Pending{event.id, ""});
+    return thread_.Post(
+        [this, ticket, fault] { Settle(ticket, Verdict::kRefused, std::string(fault)); });
+  }
   Pending pending{event.id, nostr::ClientEventMessage(json)};
   pending_bytes_ += pending.message.size();
   pending_.emplace(ticket, std::move(pending));
@@ -101,8 +113,10 @@ void RelayTarget::OnOk(const nostr::RelayOk& ok) {
   const uint64_t ticket = sent->second;
   sent_.erase(sent);
   const std::string_view message = ok.message;
+  const bool judged =
+      ok.accepted || !(message.starts_with("rate-limited:") || message.starts_with("error:"));
+  if (judged) failures_ = 0;  // it gets on, even if it hangs up now and then
   if (ok.accepted) {
-    failures_ = 0;
     pause_ = kFirstPause;
     window_ = std::min(window_ + 1, kWindow);
     const bool known = message.starts_with("duplicate:");

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "net/dialer.h"
+#include "nostr/keys.h"
 #include "nostr/message.h"
 #include "nostr/relay_url.h"
 #include "services/transfer/target.h"
@@ -17,12 +18,12 @@ namespace graspd::transfer {
 
 /// Imports through a relay's port, as a client that sends EVENT and waits for OK.
 ///
-/// Up to 200 events or 4 MiB are on their way at a time, fewer after each `rate-limited:`, which is
-/// obeyed with a pause that doubles from 1 s to 16 s. A lost or silent connection (30 s) is made
-/// anew and what was not answered sent again; so is what got `error:`. After 6 failures in a row,
-/// or if the first dial fails, everything is answered kFailed, and so is what comes later.
-/// Threading: the thread it is given. Lifetime: Close() before destruction; dialer and thread
-/// outlive it.
+/// What is forged is refused here. Up to 200 events or 4 MiB are on their way at a time, fewer
+/// after each `rate-limited:`, which is obeyed with a pause that doubles from 1 s to 16 s. A lost
+/// or silent connection (30 s) is made anew and what was not answered sent again; so is what got
+/// `error:`. After 6 failures in a row, with no event judged in between, or if the first dial
+/// fails, everything is answered kFailed, and so is what comes later. Threading: the thread it is
+/// given. Lifetime: Close() before destruction; dialer and thread outlive it.
 class RelayTarget final : public Target {
  public:
   RelayTarget(nostr::RelayUrl url, net::Dialer& dialer, net::IoThread& thread);
@@ -64,6 +65,7 @@ class RelayTarget final : public Target {
 
   std::map<uint64_t, Pending> pending_;  // by ticket
   size_t pending_bytes_ = 0;
+  nostr::SignatureVerifier verifier_;
   std::multimap<nostr::EventId, uint64_t> sent_;  // by id: two of one id are answered in order
   std::deque<uint64_t> to_send_;
   size_t window_;

@@ -70,6 +70,8 @@ class PageBuilder {
       if (!added) return false;
       SetPlace(scan, at);
       ++at.emitted;
+      // Not on to the next match, which may be far.
+      if (page_.rows.size() >= spec_.max_rows && at.emitted < limit) return false;
     }
     return true;
   }
@@ -83,7 +85,6 @@ class PageBuilder {
 
   // False if the page is full; the first row always has room, so that every call gets on.
   absl::StatusOr<bool> AddRow(FilterScan& scan) {
-    if (!page_.rows.empty() && page_.rows.size() >= spec_.max_rows) return false;
     GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
     std::string json = row.Json();
     if (!page_.rows.empty() && bytes_ + json.size() > spec_.max_bytes) return false;

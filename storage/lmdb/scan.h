@@ -52,6 +52,7 @@ class FilterScan {
   [[nodiscard]] uint64_t created_at() const { return CreatedAtOf(place()); }
   [[nodiscard]] nostr::EventId id() const { return IdOf(place()); }
   [[nodiscard]] ChangeNumber change() const { return value_.change; }
+  [[nodiscard]] nostr::Kind kind() const { return value_.kind; }
   [[nodiscard]] bool expires() const { return value_.expires; }
   /// Its row, valid as long as the transaction, or until its next write.
   absl::StatusOr<RowView> Row();

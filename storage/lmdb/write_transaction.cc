@@ -37,8 +37,26 @@ absl::StatusOr<bool> LmdbWriteTransaction::Contains(const nostr::Address& addres
   return row.has_value();
 }
 
+absl::StatusOr<bool> LmdbWriteTransaction::AnyTagged(char letter, const std::string& value,
+                                                     std::span<const nostr::Kind> other_than,
+                                                     size_t max_events) const {
+  nostr::Filter filter;
+  filter.tags[letter] = {value};
+  ScanOptions options;
+  options.unix_now = unix_now_;
+  options.trusts_tag_hashes = true;
+  GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, filter, options));
+  for (uint64_t budget = max_events;;) {
+    GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
+    if (step != FilterScan::Step::kMatch) return false;
+    if (std::find(other_than.begin(), other_than.end(), scan.kind()) == other_than.end()) {
+      return true;
+    }
+  }
+}
+
 absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,
-                                        const std::function<bool(std::string_view)>& visit) const {
+                                        const std::function<bool(const Match&)>& visit) const {
   ScanOptions options;
   options.unix_now = unix_now_;
   GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, filter, options));
@@ -47,7 +65,8 @@ absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,
     GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
     if (step != FilterScan::Step::kMatch) break;
     GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
-    if (!visit(row.Json())) break;
+    const std::function<std::string()> json = [&row] { return row.Json(); };
+    if (!visit({row.kind, json})) break;
   }
   return absl::OkStatus();
 }

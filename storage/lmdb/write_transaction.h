@@ -24,8 +24,11 @@ class LmdbWriteTransaction final : public WriteTransaction {
 
   absl::StatusOr<std::optional<nostr::Kind>> FindKind(const nostr::EventId& id) const override;
   absl::StatusOr<bool> Contains(const nostr::Address& address) const override;
+  absl::StatusOr<bool> AnyTagged(char letter, const std::string& value,
+                                 std::span<const nostr::Kind> other_than,
+                                 size_t max_events) const override;
   absl::Status Scan(const nostr::Filter& filter,
-                    const std::function<bool(std::string_view json)>& visit) const override;
+                    const std::function<bool(const Match&)>& visit) const override;
 
   absl::StatusOr<std::optional<Stored>> Find(const nostr::EventId& id) const override;
   absl::StatusOr<std::optional<Stored>> FindAddress(const nostr::Address& address) const override;

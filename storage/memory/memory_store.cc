@@ -100,12 +100,28 @@ class MemoryTransaction final : public WriteTransaction {
     return kind.has_value();
   }
 
+  absl::StatusOr<bool> AnyTagged(char letter, const std::string& value,
+                                 std::span<const nostr::Kind> other_than,
+                                 size_t max_events) const override {
+    nostr::Filter filter;
+    filter.tags[letter] = {value};
+    filter.limit = max_events;
+    bool found = false;
+    const auto status = Scan(filter, [&](const Match& match) {
+      found = std::find(other_than.begin(), other_than.end(), match.kind) == other_than.end();
+      return !found;
+    });
+    if (!status.ok()) return status;
+    return found;
+  }
+
   absl::Status Scan(const nostr::Filter& filter,
-                    const std::function<bool(std::string_view)>& visit) const override {
+                    const std::function<bool(const Match&)>& visit) const override {
     uint64_t left = filter.limit.value_or(UINT64_MAX);
     if (left == 0) return absl::OkStatus();
     state_.Visit(filter, unix_now_, nullptr, [&](const StoredEvent& stored) {
-      return visit(stored.record->json) && --left > 0;
+      const std::function<std::string()> json = [&stored] { return stored.record->json; };
+      return visit({stored.record->event.kind, json}) && --left > 0;
     });
     return absl::OkStatus();
   }

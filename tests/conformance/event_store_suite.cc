@@ -219,9 +219,9 @@ TEST_P(EventStoreSuite, JudgeSeesTheParentInTheSameBatch) {
         const auto kind = view.FindKind(*parent);
         if (!kind.ok()) return kind.status();
         bool scanned = false;
-        const auto status =
-            view.Scan(ParseFilterOrDie("{\"ids\":[" + Quoted(*parent) + "]}"),
-                      [&](std::string_view json) { return scanned = !json.empty(); });
+        const auto status = view.Scan(
+            ParseFilterOrDie("{\"ids\":[" + Quoted(*parent) + "]}"),
+            [&](const ReadView::Match& match) { return scanned = !match.json().empty(); });
         if (!status.ok()) return status;
         EXPECT_EQ(kind->has_value(), scanned);
         return Judge::Verdict{*kind == 1621, "restricted: no parent"};
@@ -230,19 +230,44 @@ TEST_P(EventStoreSuite, JudgeSeesTheParentInTheSameBatch) {
   EXPECT_EQ(result.results[2].outcome, kRefused);
 }
 
+TEST_P(EventStoreSuite, JudgeFindsWhoTagsSomethingButForSomeKinds) {
+  const std::string value = Id(9).ToHex();
+  Write({MakeEvent(1, 1111, 100, {{"e", value}})});
+  for (int i = 0; i < 5; ++i) Write({MakeEvent(10 + i, 5, 200 + i, {{"e", value}})});
+  Write({MakeEvent(30, 1111, 300, {{"e", value}, {"expiration", std::to_string(kNow + 10)}})});
+  std::vector<bool> found;
+  Write({MakeEvent(4, 1, 50)},
+        TestJudge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
+          const nostr::Kind deletions[] = {5};
+          found = {view.AnyTagged('e', value, {}, 2).value(),
+                   view.AnyTagged('e', value, deletions, 5).value(),
+                   view.AnyTagged('e', value, deletions, 10).value(),
+                   view.AnyTagged('E', value, {}, 10).value(),
+                   view.AnyTagged('e', Id(8).ToHex(), {}, 10).value()};
+          return Judge::Verdict{};
+        }),
+        kNow + 20);
+  EXPECT_EQ(found, (std::vector<bool>{true, false, true, false, false}));
+}
+
 TEST_P(EventStoreSuite, JudgeScansNewestFirstUpToTheLimitAndUntilToldToStop) {
   Write({MakeEvent(1, 1, 100), MakeEvent(2, 1, 200), MakeEvent(3, 1, 300)});
   std::vector<size_t> seen;
   Write({MakeEvent(4, 1, 50)},
         TestJudge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
-          for (const auto& [filter, stop_after] : std::map<std::string, size_t>{
-                   {R"({"limit":2})", 9}, {R"({"limit":0})", 9}, {"{}", 1}}) {
+          struct Case {
+            const char* filter;
+            size_t stop_after;
+          };
+          for (const Case& c : {Case{R"({"limit":0})", 9}, {R"({"limit":2})", 9}, {"{}", 1}}) {
             size_t rows = 0;
             std::string first;
-            const auto status = view.Scan(ParseFilterOrDie(filter), [&](std::string_view json) {
-              if (rows == 0) first = json;
-              return ++rows < stop_after;
-            });
+            const auto status =
+                view.Scan(ParseFilterOrDie(c.filter), [&](const ReadView::Match& match) {
+                  EXPECT_EQ(match.kind, 1);
+                  if (rows == 0) first = match.json();
+                  return ++rows < c.stop_after;
+                });
             EXPECT_TRUE(status.ok());
             if (rows > 0) {
               EXPECT_EQ(first, nostr::EventJson(MakeEvent(3, 1, 300)));

@@ -171,6 +171,25 @@ TEST_F(TransferTest, AStoreThatADaemonHoldsIsImportedIntoThroughItsPort) {
   EXPECT_EQ(IdsIn(Export("store", "out")), IdsOf(events)) << "while the daemon runs";
 }
 
+// The relay would hang up on who sends it so many that are wrong, in either way.
+TEST_F(TransferTest, ManyRefusedLinesAreReportedEachAndWhatFollowsIsImported) {
+  const Graspd daemon(dir_, "daemon", {Store("store"), kOpen, kUnlimited, "--limits-event-tags=5"});
+  auto forged = MakeNotes(1000);
+  for (auto& event : forged) event.sig.bytes[40] ^= 1;
+  std::vector<nostr::Event> lines = forged;
+  for (int i = 0; i < 700; ++i) {
+    nostr::EventBuilder builder(1, 1000);
+    for (int tag = 0; tag < 6; ++tag) builder.Tag({"t", std::to_string(i)});
+    lines.push_back(builder.Sign(nostr::SecretKey::FromSeed("author")));
+  }
+  const auto honest = MakeNotes(1100);
+  lines.insert(lines.end(), honest.begin() + 1000, honest.end());
+  const Outcome outcome =
+      RunGraspd({"import", WriteFile("file", lines), "--url", daemon.relay_url()});
+  EXPECT_THAT(outcome.err, HasSubstr("1800 read, 100 stored, 0 known or older, 1700 refused"));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1701) << "a line for each";
+}
+
 TEST_F(TransferTest, ARestartOfTheDaemonInBetweenLosesNothing) {
   const std::vector<std::string> slow = {Store("store"), kOpen, "--limits-events-per-second=100",
                                          "--limits-events-burst=20"};
