@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <string>
 #include <vector>
@@ -187,10 +188,20 @@ TEST(ParseEvent, RefusesEveryPrefixOfAnEvent) {
 }
 
 TEST(ParseEvent, RefusesDeepNestingWithoutUsingUpTheStack) {
-  EXPECT_TRUE(ParseEvent(WithMember("\"x\":" + Nested(15))).ok());
-  EXPECT_FALSE(ParseEvent(WithMember("\"x\":" + Nested(16))).ok());
-  EXPECT_FALSE(ParseEvent(WithMember("\"x\":" + Nested(100'000))).ok());
-  EXPECT_FALSE(ParseEvent(std::string(1'000'000, '[')).ok());
+  const auto parse = [](void*) -> void* {
+    EXPECT_TRUE(ParseEvent(WithMember("\"x\":" + Nested(15))).ok());
+    EXPECT_FALSE(ParseEvent(WithMember("\"x\":" + Nested(16))).ok());
+    EXPECT_FALSE(ParseEvent(WithMember("\"x\":" + Nested(100'000))).ok());
+    EXPECT_FALSE(ParseEvent(std::string(1'000'000, '[')).ok());
+    return nullptr;
+  };
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  ASSERT_EQ(pthread_attr_setstacksize(&small, 256 * 1024), 0);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, &small, parse, nullptr), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&small);
 }
 
 TEST(ParseEvent, RefusesTextThatIsNotUnicode) {

@@ -219,8 +219,15 @@ TEST_F(DoorsTest, AnEventOutOfShapeIsRefusedWithItsId) {
   for (const std::string& field : {kind, time, tags}) {
     EXPECT_THAT(Answer(Changed(field, field + "," + field)), StartsWith(Refusal("invalid: ")));
   }
-  EXPECT_THAT(Answer(Changed("\"content\":", "\"content\":\"y\",\"content\":")),
-              StartsWith(Refusal("invalid: ")));
+  const std::pair<const char*, const char*> twice[] = {
+      {"\"content\":", "\"content\":\"y\",\"content\":"},
+      {"\"content\":\"x\"", "\"content\":\"x\",\"content\":\"y\""},
+      {"\"kind\":1", "\"kind\":1,\"kind\":2"},
+      {"\"kind\":1", "\"kind\":2,\"kind\":1"},
+  };
+  for (const auto& [field, both] : twice) {
+    EXPECT_THAT(Answer(Changed(field, both)), StartsWith(Refusal("invalid: "))) << both;
+  }
   const std::string other = "\"id\":\"" + std::string(64, 'a') + "\",";
   for (const std::string& before : {std::string("\"id\":"), std::string("\"sig\":")}) {
     EXPECT_THAT(Answer(Changed(before, other + before)), HasSubstr(",false,\"invalid: ")) << before;

@@ -1,5 +1,6 @@
 #include "services/relay/overload_guard.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -14,6 +15,7 @@ constexpr std::chrono::seconds kIdle{5};
 constexpr size_t kMuchUnread = 1 << 20;
 // What was freed counts as used until the allocator has given it back.
 constexpr int kChecksBetweenReturns = 5;
+constexpr size_t kCrowd = 500;  // of connections
 
 }  // namespace
 
@@ -43,10 +45,22 @@ void OverloadGuard::Check() {
     Report(before, now, memory, outbound);
     server_.RefuseNew(now >= OverloadLevel::kConnections);
   }
+  if (ManyHaveLeft()) return_memory_();
   if (now == OverloadLevel::kNone) return;
   if (checks_++ % kChecksBetweenReturns == 0) return_memory_();
   if (now >= OverloadLevel::kConnections) server_.CloseIdle(kIdle);
   if (now >= OverloadLevel::kQueues) server_.CutQueues(kMuchUnread);
+}
+
+// The allocator keeps what a crowd has freed, unless it is told. Once, when no more are leaving.
+bool OverloadGuard::ManyHaveLeft() {
+  const size_t before = std::exchange(connections_, server_.connection_count());
+  most_connections_ = std::max(most_connections_, connections_);
+  if (most_connections_ < kCrowd || connections_ > most_connections_ / 2 || connections_ < before) {
+    return false;
+  }
+  most_connections_ = connections_;
+  return true;
 }
 
 void OverloadGuard::Report(OverloadLevel before, OverloadLevel now, size_t memory,

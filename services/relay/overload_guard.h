@@ -35,6 +35,7 @@ class OverloadGuard {
   void Stop();
 
  private:
+  [[nodiscard]] bool ManyHaveLeft() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Report(OverloadLevel before, OverloadLevel now, size_t memory, size_t outbound) const;
 
   const Budget budget_;
@@ -46,6 +47,9 @@ class OverloadGuard {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Connections: the most since freed memory was returned, and at the latest check.
+  size_t most_connections_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t connections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace graspd::relay

@@ -15,7 +15,7 @@ constexpr size_t kMemory = 1000, kOutbound = 100;
 class FakeServer final : public net::WebSocketServer {
  public:
   std::vector<net::ListenAddress> addresses() const override { return {}; }
-  size_t connection_count() const override { return 0; }
+  size_t connection_count() const override { return connections; }
   size_t outbound_bytes() const override { return outbound; }
   void StopAccepting() override {}
   void CloseAll(uint16_t, std::string_view, base::Duration) override {}
@@ -23,7 +23,7 @@ class FakeServer final : public net::WebSocketServer {
   void CloseIdle(base::Duration) override { ++idle_rounds; }
   void CutQueues(size_t) override { ++queue_rounds; }
 
-  size_t outbound = 0;
+  size_t outbound = 0, connections = 0;
   bool refusing = false;
   int idle_rounds = 0, queue_rounds = 0;
 };
@@ -80,6 +80,21 @@ TEST_F(OverloadGuardTest, OnceStoppedItTouchesNothing) {
 TEST_F(OverloadGuardTest, FreedMemoryIsReturnedNowAndThenWhileItIsShort) {
   for (int i = 0; i < 11; ++i) CheckAt(850);
   EXPECT_EQ(returns_, 3);
+}
+
+TEST_F(OverloadGuardTest, WhatACrowdHasFreedIsReturnedOnceItHasLeft) {
+  for (const size_t connections : {600, 5000, 3000, 1000, 0}) {
+    server_.connections = connections;
+    CheckAt(100);
+    EXPECT_EQ(returns_, 0) << connections;
+  }
+  for (int i = 0; i < 3; ++i) CheckAt(100);
+  EXPECT_EQ(returns_, 1);
+  for (const size_t connections : {400, 0, 0}) {  // no crowd
+    server_.connections = connections;
+    CheckAt(100);
+  }
+  EXPECT_EQ(returns_, 1);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <ctime>
 
 #include "nostr/event_builder.h"
@@ -34,10 +33,6 @@ void RaiseDescriptorLimit() {
 }
 
 }  // namespace
-
-int Scaled(int full) {
-  return std::getenv("GRASPD_ADVERSARIAL_FULL") != nullptr ? full : full / 10;
-}
 
 Target::Target(const std::vector<std::string>& flags, const std::vector<std::string>& launcher) {
   RaiseDescriptorLimit();

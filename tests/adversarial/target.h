@@ -13,23 +13,24 @@
 
 namespace graspd::adversarial {
 
-/// `full`, or a tenth of it unless the environment asks for full size.
-[[nodiscard]] int Scaled(int full);
-
 /// What the daemon may use more in the end than in the beginning; and seconds by which an answer
 /// may be later on a busy machine, whatever the attack.
 #ifdef __SANITIZE_ADDRESS__
 inline constexpr double kMoreMemory = 512 << 20;  // what was freed stays for a while
 inline constexpr double kNoise = 1;
+inline constexpr int kShare = 10;
 #else
 inline constexpr double kMoreMemory = 32 << 20;
 inline constexpr double kNoise = 0.25;
+inline constexpr int kShare = 1;
 #endif
+/// The size of an attack: a tenth of `full` with a sanitizer.
+constexpr int Scaled(int full) { return full / kShare; }
 
 inline constexpr uint8_t kText = 0x81, kBinary = 0x82, kClose = 0x88, kPing = 0x89, kPong = 0x8a;
 
-/// A graspd with a store in memory that takes every valid event, without sync and without limits
-/// on one address or on rates.
+/// A graspd with a store in memory, unless the flags say another, that takes every valid event,
+/// without sync and without limits on one address or on rates.
 class Target {
  public:
   /// `launcher` is put before the command, as of `prlimit`.

@@ -377,6 +377,8 @@ TEST_P(LmdbOnSmallDisk, RefusesWritesWhenItIsFullUntilSpaceReturns) {
     EXPECT_EQ(CountAll(**store), stored + 1);
     EXPECT_TRUE((*store)->Health().ok());
   }
+  const absl::Status consistent = CheckConsistency(directory.path() + "/db");
+  EXPECT_TRUE(consistent.ok()) << consistent;
   const auto again = OpenStore(directory.path() + "/db");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_GT(CountAll(**again), 0u);

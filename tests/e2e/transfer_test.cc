@@ -235,10 +235,13 @@ TEST_F(TransferTest, AnExportUnderLoadHasEverythingThatWasAcknowledgedBefore) {
   ASSERT_TRUE(client.Await([](const auto& heard) { return heard.oks.size() >= 500; }));
   std::set<nostr::EventId> acknowledged;
   for (const auto& [id, ok] : client.heard().oks) acknowledged.insert(id);
-  const auto exported = IdsIn(Export("store", "out"));
+  const std::string file = Export("store", "out");
+  const auto exported = IdsIn(file);
   EXPECT_TRUE(
       std::includes(exported.begin(), exported.end(), acknowledged.begin(), acknowledged.end()));
   EXPECT_LT(acknowledged.size(), events.size()) << "there was no load any more";
+  EXPECT_EQ(Import("copy", file, {"--strict"}).exit_code, 0);
+  EXPECT_EQ(IdsIn(Export("copy", "again")), exported);
   ASSERT_TRUE(client.Await([&](const auto& heard) { return heard.oks.size() == events.size(); }));
   EXPECT_EQ(IdsIn(Export("store", "all")), IdsOf(events));
 }

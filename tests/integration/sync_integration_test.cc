@@ -98,6 +98,24 @@ TEST_F(SyncIntegrationTest, AFullComparisonFetchesNothingThatWasBroughtInVainBef
   EXPECT_EQ(after.received, before.received);
 }
 
+TEST_F(SyncIntegrationTest, RelaysThatStrangersNameAddNoSeriesToTheMetrics) {
+  const auto series = [this] {
+    const std::string text = ours_.metrics.Serialize();
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const auto before = series();
+  for (int i = 0; i < 500; ++i) {
+    std::vector<std::string> relays = {ours_.url()};
+    for (int n = 1; n < 20; ++n) {
+      relays.push_back("wss://r" + std::to_string(20 * i + n) + ".invalid");
+    }
+    ours_.Publish(Announcement("repo-" + std::to_string(i), relays));
+  }
+  ASSERT_TRUE(manager_->TriggerDiscovery(kPatience).ok());
+  EXPECT_GT(manager_->Candidates(kPatience).value().size(), 9000u);
+  EXPECT_EQ(series(), before);
+}
+
 // A store that something else happens to, once, right after a query.
 class InterruptedStore final : public storage::testing::ForwardingStore {
  public:
