@@ -165,6 +165,7 @@ TEST_F(DialerTest, ResolverThatNeverAnswersTimesOut) {
   auto handler = NewHandler();
   auto connection = Dial(dial, handler);
   EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
+  EXPECT_EQ(resolver.awaited, 0);
 }
 
 TEST_F(DialerTest, RefusedConnectionIsATcpFailure) {
@@ -436,6 +437,7 @@ TEST_F(DialerTest, CloseEndsADialInEveryPhase) {
   auto connection = Dial(DialOptions(Url("wss://slow.example")), handler);
   On(connection->thread(), [&] { return connection->Close(), 0; });
   EXPECT_EQ(handler->Closed().error, DialError::kNone);
+  EXPECT_EQ(resolver.awaited, 0);
 }
 
 // ---- the relay's document ----

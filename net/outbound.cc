@@ -71,11 +71,12 @@ Awaitable<std::optional<DialFailure>> Outbound::Resolve(Addresses& addresses) {
     co_return std::nullopt;
   }
   SetDeadline(options_.dns_timeout);
-  core_->resolver.Resolve(options_.url.host(), thread_, [self = shared_from_this()](auto answer) {
-    self->answer_ = std::move(answer);
-    self->wake_.cancel();
+  look_up_ = core_->resolver.Resolve(options_.url.host(), thread_, [this](Resolver::Answer answer) {
+    answer_ = std::move(answer);
+    wake_.cancel();
   });
   while (!answer_ && !timed_out_ && !closed_by_us_) co_await wake_.async_wait(kNoThrow);
+  look_up_.reset();
   if (!answer_ || timed_out_ || closed_by_us_) co_return Failed(DialError::kDns, "");
   if (!answer_->ok()) {
     const auto message = answer_->status().message();

@@ -121,7 +121,8 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
 
   SteadyTimer deadline_;
   std::optional<AddressSlots::Lease> slot_;
-  std::optional<absl::StatusOr<std::vector<IpAddress>>> answer_;  // of the resolver
+  std::unique_ptr<Resolver::LookUp> look_up_;
+  std::optional<Resolver::Answer> answer_;  // of the resolver
 };
 
 }  // namespace graspd::net

@@ -249,19 +249,32 @@ std::string ServerFrameHead(uint8_t first, uint64_t length) {
 
 // ---- FakeResolver and NetTest ----
 
-void FakeResolver::Resolve(std::string host, base::Executor& executor, Callback done) {
+std::unique_ptr<Resolver::LookUp> FakeResolver::Resolve(std::string host, base::Executor& executor,
+                                                        Callback done) {
+  struct Awaited final : LookUp {
+    Awaited(std::atomic<int>& c, Callback d)
+        : count(c), done(std::make_shared<Callback>(std::move(d))) {
+      ++count;
+    }
+    ~Awaited() override { --count; }
+    std::atomic<int>& count;
+    const std::shared_ptr<Callback> done;
+  };
   ++asked;
-  if (silent) return;
+  auto look_up = std::make_unique<Awaited>(awaited, std::move(done));
+  if (silent) return look_up;
   const auto found = names.find(host);
-  if (found == names.end() && !IpAddress::Parse(host).ok()) {
-    executor.Post([done = std::move(done)] { done(absl::NotFoundError("no such name")); });
-    return;
+  Answer answer = absl::NotFoundError("no such name");
+  if (found != names.end() || IpAddress::Parse(host).ok()) {
+    answer.emplace();
+    for (const auto& text : found == names.end() ? std::vector{host} : found->second) {
+      answer->push_back(IpAddress::Parse(text).value());
+    }
   }
-  std::vector<IpAddress> answer;
-  for (const auto& text : found == names.end() ? std::vector{host} : found->second) {
-    answer.push_back(IpAddress::Parse(text).value());
-  }
-  executor.Post([answer, done = std::move(done)] { done(answer); });
+  executor.Post([answer = std::move(answer), weak = std::weak_ptr(look_up->done)]() mutable {
+    if (const auto waiting = weak.lock()) (*waiting)(std::move(answer));
+  });
+  return look_up;
 }
 
 NetTest::NetTest()

@@ -129,9 +129,10 @@ class RecordingHandler final : public DialHandler {
 /// Answers every look-up from a table.
 class FakeResolver final : public Resolver {
  public:
-  void Resolve(std::string host, base::Executor& executor, Callback done) override;
+  std::unique_ptr<LookUp> Resolve(std::string host, base::Executor& executor,
+                                  Callback done) override;
   std::map<std::string, std::vector<std::string>> names;
-  std::atomic<int> asked{0};
+  std::atomic<int> asked{0}, awaited{0};
   bool silent = false;
 };
 
@@ -153,9 +154,9 @@ class NetTest : public ::testing::Test {
                                           std::shared_ptr<RecordingHandler> handler);
 
   base::Metrics metrics;
+  FakeResolver resolver;  // a dial that the threads end with has a look-up
   IoPool pool{2};
   WebSocketServerOptions options;
-  FakeResolver resolver;
   AddressGuard guard;
   DialerOptions dialer_options;
   std::unique_ptr<WebSocketServer> server;

@@ -188,6 +188,13 @@ absl::StatusOr<RelayUrl> RelayUrl::Parse(std::string_view text) {
 
 std::string RelayUrl::authority() const { return Authority(host_, port_, secure_); }
 
+std::string_view SiteOf(std::string_view host) {
+  const size_t last = host.rfind('.');
+  if (last == std::string_view::npos || last == 0) return host;
+  const size_t before = host.rfind('.', last - 1);
+  return before == std::string_view::npos ? host : host.substr(before + 1);
+}
+
 absl::StatusOr<HostPort> ParseHostPort(std::string_view url) {
   GRASPD_ASSIGN_OR_RETURN(Url parsed, ParseUrl(url));
   return HostPort{std::move(parsed.host), parsed.port};

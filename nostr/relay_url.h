@@ -46,6 +46,10 @@ class RelayUrl {
   bool secure_ = false, host_is_ip_ = false;
 };
 
+/// The last two labels of a host name ("example.com"), as far as can be told what belongs together:
+/// names below a domain that one has cost nothing.
+[[nodiscard]] std::string_view SiteOf(std::string_view host);
+
 /// Host and effective port of any ws, wss, http or https URL, canonical as above; how "this
 /// announcement lists our service" is decided (never by substring). Port 80 (443) is the default of
 /// ws and http (wss and https).

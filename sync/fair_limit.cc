@@ -20,12 +20,7 @@ void Decrement(Map& counts, const Key& key) {
 }  // namespace
 
 std::string SiteOf(const nostr::RelayUrl& url) {
-  if (url.host_is_ip()) return "(addresses)";
-  const std::string& host = url.host();
-  const size_t last = host.rfind('.');
-  if (last == std::string::npos || last == 0) return host;
-  const size_t before = host.rfind('.', last - 1);
-  return before == std::string::npos ? host : host.substr(before + 1);
+  return url.host_is_ip() ? "(addresses)" : std::string(nostr::SiteOf(url.host()));
 }
 
 bool FairLimit::MayTake(const nostr::PublicKey& author) const {

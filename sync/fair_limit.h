@@ -20,8 +20,7 @@ struct DialAccount {
   std::string site;
 };
 
-/// The last two labels of a name ("example.com"); all bare IP addresses are one site, because they
-/// cost nothing either.
+/// nostr::SiteOf the host; all bare IP addresses are one site, because they cost nothing either.
 [[nodiscard]] std::string SiteOf(const nostr::RelayUrl& url);
 
 /// A limit that nobody can use up alone: who has n of it gets more only while more than n are left.

@@ -40,8 +40,7 @@
 namespace graspd::daemon {
 namespace {
 
-constexpr size_t kReadThreads = 4, kScanThreads = 2, kResolverThreads = 16, kQueuedLookups = 256;
-constexpr size_t kQueuedReads = 4096;
+constexpr size_t kReadThreads = 4, kScanThreads = 2, kQueuedReads = 4096;
 constexpr auto kExpiryInterval = std::chrono::seconds(10);
 constexpr char kSecretHeader[] = "Graspd-Self";
 
@@ -126,6 +125,7 @@ struct Daemon::Parts {
   absl::Status ReadKey();
   void SampleStore();
   void SampleCpuQueues();
+  void SampleLookUps();
   absl::Status StartPolicy();
   absl::Status StartRelay();
   absl::Status StartSync();
@@ -161,7 +161,8 @@ struct Daemon::Parts {
   std::shared_ptr<storage::NegSets> neg_sets;
   std::unique_ptr<relay::RelayService> relay;
   std::unique_ptr<net::AddressGuard> guard;
-  std::unique_ptr<net::Resolver> resolver;
+  std::unique_ptr<net::SystemResolver> resolver;
+  std::vector<std::unique_ptr<base::Metrics::SampledGauge>> resolver_gauges;
   std::unique_ptr<net::Dialer> dialer;
   std::unique_ptr<sync::SyncManager> sync;
   std::unique_ptr<Health> health;
@@ -219,6 +220,18 @@ void Daemon::Parts::SampleCpuQueues() {
   sample("client_verify", Priority::kClientVerify);
   sample("sync_verify", Priority::kSyncVerify);
   sample("negentropy", Priority::kNegentropy);
+}
+
+void Daemon::Parts::SampleLookUps() {
+  using Load = net::SystemResolver::Load;
+  const auto sample = [&](const char* state, size_t Load::*field) {
+    resolver_gauges.push_back(metrics.Sample(
+        "graspd_dns_lookups", "Look-ups of names that wait or are under way.",
+        [this, field] { return double(resolver->load().*field); }, {{"state", state}}));
+  };
+  sample("queued", &Load::queued);
+  sample("awaited", &Load::awaited);
+  sample("abandoned", &Load::abandoned);
 }
 
 std::vector<net::IoThread*> Daemon::Parts::Loops() {
@@ -302,8 +315,8 @@ absl::Status Daemon::Parts::StartSync() {
     return absl::InvalidArgumentError(
         "sync needs the relay on a TCP port: relay.listen names only unix sockets");
   }
-  // As many as dials at a time: names whose servers are silent hold a thread for seconds.
-  resolver = net::MakeSystemResolver(kResolverThreads, kQueuedLookups);
+  resolver = std::make_unique<net::SystemResolver>();
+  SampleLookUps();
   net::DialerOptions dial;
   dial.allow_plaintext = settings.sync_allow_plaintext;
   dial.user_agent =

@@ -91,8 +91,7 @@ class RelayServiceTest : public testing::Test {
     options_.listen = {*net::ListenAddress::Parse("127.0.0.1:0")};
     options_.instance = "nonce";
     options_.secret_header = {"X-Test-Secret", "secret"};
-    resolver_ = net::MakeSystemResolver(1, 4);
-    dialer_ = net::MakeDialer(guard_, *resolver_, {});
+    dialer_ = net::MakeDialer(guard_, resolver_, {});
   }
   // Connections end before the threads that serve them.
   ~RelayServiceTest() override {
@@ -169,7 +168,7 @@ class RelayServiceTest : public testing::Test {
       nostr::Limits{});
   std::unique_ptr<RelayService> service_;
   net::AddressGuard guard_{{*net::Cidr::Parse("127.0.0.0/8")}};
-  std::unique_ptr<net::Resolver> resolver_;
+  net::SystemResolver resolver_;
   std::unique_ptr<net::Dialer> dialer_;
   std::vector<std::shared_ptr<TestClient>> clients_;
   std::vector<std::shared_ptr<net::DialledConnection>> connections_;

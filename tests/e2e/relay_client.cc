@@ -62,8 +62,8 @@ class RelayClient::Ear final : public net::DialHandler {
 struct RelayClient::Network {
   net::AddressGuard guard{{*net::Cidr::Parse("127.0.0.0/8")}};
   net::IoPool io{1};
-  std::unique_ptr<net::Resolver> resolver = net::MakeSystemResolver(1);
-  std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, *resolver, {});
+  net::SystemResolver resolver;
+  std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, resolver, {});
   std::shared_ptr<net::DialledConnection> connection;
 };
 

@@ -211,8 +211,8 @@ class SyncFixture : public ::testing::Test {
   TestRelay ours_{ingest::PolicyMode::kGrasp, "ours"};
   net::IoPool sync_io_{1};
   net::AddressGuard guard_{{net::Cidr::Parse("127.0.0.0/8").value()}};
-  std::unique_ptr<net::Resolver> resolver_ = net::MakeSystemResolver(1, 4);
-  std::unique_ptr<net::Dialer> dialer_ = net::MakeDialer(guard_, *resolver_, {});
+  net::SystemResolver resolver_;
+  std::unique_ptr<net::Dialer> dialer_ = net::MakeDialer(guard_, resolver_, {});
   std::unique_ptr<sync::SyncManager> manager_;
 };
 

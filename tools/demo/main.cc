@@ -46,8 +46,8 @@ struct Options {
 /// What a client on this machine needs to publish.
 struct ClientSide {
   net::AddressGuard guard{{*net::Cidr::Parse("127.0.0.0/8")}};
-  std::unique_ptr<net::Resolver> resolver = net::MakeSystemResolver(1);
-  std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, *resolver, {});
+  net::SystemResolver resolver;
+  std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, resolver, {});
   net::IoPool io{1};
 };
 
