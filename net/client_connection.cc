@@ -17,6 +17,7 @@
 #include "net/http_exchange.h"
 #include "net/outbound.h"
 #include "net/output_buffer.h"
+#include "net/relay_document.h"
 #include "net/websocket_handshake.h"
 
 namespace graspd::net {
@@ -51,10 +52,11 @@ class ClientConnection final : public Outbound, public DialledConnection {
   void PauseReading() override { paused_ = true; }
   void ResumeReading() override;
   void Close() override;
+  void FetchDocument(DocumentCallback done) override;
   IoThread& thread() override { return thread_; }
 
  private:
-  enum class Phase { kDialling, kOpen, kClosing, kGone };
+  enum class Phase { kDialling, kConnected, kOpen, kClosing, kGone };
   using Item = FrameParser::Item;
 
   Awaitable<void> Run(std::shared_ptr<ClientConnection> self);
@@ -67,6 +69,8 @@ class ClientConnection final : public Outbound, public DialledConnection {
   void Finish(DialFailure failure);
 
   ClientStream& stream() override { return stream_; }
+  void OnConnected() override;
+  void BeginDocument();
   void OnDeadline() override;
   [[nodiscard]] DialFailure Failed(DialError error, std::string_view detail) const override;
   void KeepAlive();
@@ -82,6 +86,7 @@ class ClientConnection final : public Outbound, public DialledConnection {
   }
 
   const std::shared_ptr<DialHandler> handler_;
+  DocumentCallback document_;  // wanted, once we are connected
   ClientStream stream_;
   FrameParser parser_;
   std::array<char, kSmallRead + FrameParser::kPadding> small_{};
@@ -144,7 +149,26 @@ void ClientConnection::Finish(DialFailure failure) {
   phase_ = Phase::kGone;
   CancelDeadline();
   CloseSocket();
+  if (document_) std::exchange(document_, nullptr)(NoDocument(failure));
   handler_->OnClosed(failure);
+}
+
+// ---- The relay's document ----
+
+void ClientConnection::FetchDocument(DocumentCallback done) {
+  if (phase_ == Phase::kGone) return done(NoDocument({DialError::kRemoteClosed, "has ended"}));
+  document_ = std::move(done);
+  if (phase_ != Phase::kDialling) BeginDocument();
+}
+
+void ClientConnection::OnConnected() {
+  phase_ = Phase::kConnected;
+  BeginDocument();
+}
+
+void ClientConnection::BeginDocument() {
+  if (!document_) return;
+  StartDocumentFetch(core_, options_, address_, std::exchange(document_, nullptr), thread_);
 }
 
 // ---- The handshake ----

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "net/client_connection.h"
 #include "net/outbound.h"
-#include "net/relay_document.h"
 
 namespace graspd::net {
 namespace {
@@ -17,10 +16,6 @@ class DialerImpl final : public Dialer {
   std::shared_ptr<DialledConnection> Dial(DialOptions options, std::shared_ptr<DialHandler> handler,
                                           IoThread& thread) override {
     return StartClientConnection(core_, std::move(options), std::move(handler), thread);
-  }
-
-  void FetchDocument(DialOptions options, DocumentCallback done, IoThread& thread) override {
-    StartDocumentFetch(core_, std::move(options), std::move(done), thread);
   }
 
  private:

@@ -76,6 +76,14 @@ class DialledConnection {
   virtual void ResumeReading() = 0;
   /// Ends the connection whatever its phase; OnClosed(kNone) follows, not before Close returns.
   virtual void Close() = 0;
+  using DocumentCallback = std::function<void(absl::StatusOr<std::string>)>;
+  /// Fetches the relay's information document (NIP-11) over HTTP from the same URL, on a connection
+  /// of its own to the very address that this one is connected to, as soon as it is; by the same
+  /// rules and with the same deadlines (upgrade_timeout for request and answer). At most once a
+  /// connection. `done` is called once, with at most 64 KiB of text. Errors: kUnavailable, naming
+  /// the phase, also if this connection ends before it has an address; kNotFound for a status other
+  /// than 200.
+  virtual void FetchDocument(DocumentCallback done) = 0;
   [[nodiscard]] virtual IoThread& thread() = 0;
 };
 
@@ -108,10 +116,12 @@ struct DialerOptions {
 
 /// The one place in graspd that opens outgoing connections.
 ///
-/// Resolves once; every address of the answer must pass the guard, else the name is refused;
-/// connects to the checked address (each gets its share of connect_timeout) with no second look-up
-/// and no redirect; wss verifies chain and name. Offers no compression. Four times message_bytes
-/// without a complete message end a connection, whatever they were.
+/// Resolves once, for the relay's document too; every address of the answer must pass the guard,
+/// else the name is refused; connects to the checked address (each gets its share of
+/// connect_timeout) with no second look-up and no redirect; wss verifies chain and name. A dial
+/// that ends, however it does, waits for no look-up any more. Offers no compression. Four times
+/// message_bytes without a complete message end a connection, whatever they were.
+///
 /// Threading: thread-safe. Lifetime: guard, resolver and I/O threads outlive it and its
 /// connections.
 class Dialer {
@@ -121,13 +131,6 @@ class Dialer {
   virtual std::shared_ptr<DialledConnection> Dial(DialOptions options,
                                                   std::shared_ptr<DialHandler> handler,
                                                   IoThread& thread) = 0;
-
-  using DocumentCallback = std::function<void(absl::StatusOr<std::string>)>;
-  /// Fetches the relay's information document (NIP-11) over HTTP from the same URL, by the same
-  /// rules and with the same deadlines (upgrade_timeout for request and answer). `done` is called
-  /// once, on `thread`, with at most 64 KiB of text. Errors: kUnavailable, naming the phase;
-  /// kNotFound for a status other than 200.
-  virtual void FetchDocument(DialOptions options, DocumentCallback done, IoThread& thread) = 0;
 };
 std::unique_ptr<Dialer> MakeDialer(const AddressGuard& guard, Resolver& resolver,
                                    DialerOptions options);

@@ -444,23 +444,51 @@ TEST_F(DialerTest, CloseEndsADialInEveryPhase) {
 
 class RelayDocumentTest : public DialerTest {
  protected:
-  absl::StatusOr<std::string> Fetch(DialOptions dial) {
-    auto promise = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
-    auto future = promise->get_future();
+  using Document = absl::StatusOr<std::string>;
+  /// Dials, and asks for the document at once.
+  Document Fetch(DialOptions dial) {
     if (!dialer) dialer = MakeDialer(guard, resolver, dialer_options);
-    dialer->FetchDocument(
-        std::move(dial), [promise](auto document) { promise->set_value(std::move(document)); },
-        pool.thread(0));
-    return Await(std::move(future));
+    IoThread& thread = pool.thread(0);
+    handler = NewHandler();
+    return Await(On(thread, [&] {
+      connection = dialer->Dial(std::move(dial), handler, thread);
+      return Ask();
+    }));
   }
-  /// What a server that answers `answer` and closes makes of it.
-  absl::StatusOr<std::string> FetchAnswer(std::string answer) {
-    RawServer remote([&](int fd) {
-      request = ReadHead(fd);
+  /// On the connection's thread.
+  std::future<Document> Ask() {
+    auto document = std::make_shared<std::promise<Document>>();
+    connection->FetchDocument([=](Document fetched) { document->set_value(std::move(fetched)); });
+    return document->get_future();
+  }
+  /// What a relay that answers `answer` and closes makes of it.
+  Document FetchAnswer(std::string answer) {
+    const auto relay = Relay([=, this](int fd, std::string head) {
+      request = std::move(head);
       WriteAll(fd, answer);
     });
-    return Fetch(To(remote));
+    Document document = Fetch(To(*relay));
+    Close();
+    return document;
   }
+  /// Takes connections, and has `serve` answer who wants the document.
+  static std::unique_ptr<RawServer> Relay(std::function<void(int fd, std::string head)> serve) {
+    return std::make_unique<RawServer>([serve = std::move(serve)](int fd) {
+      std::string head = ReadHead(fd);
+      const HttpRequest asked = ParseHead(head);
+      if (asked.Header("upgrade").empty()) return serve(fd, std::move(head));
+      WriteAll(fd, HeadOf(AnswerHandshake(asked)));
+      char c;
+      ::recv(fd, &c, 1, 0);  // the dialer ends it
+    });
+  }
+  void Close() {
+    On(connection->thread(), [&] { return connection->Close(), 0; });
+    handler->Closed();
+  }
+  static constexpr char kDocument[] = "HTTP/1.1 200 OK\r\n\r\n{}";
+  std::shared_ptr<RecordingHandler> handler;
+  std::shared_ptr<DialledConnection> connection;
   std::string request;
 };
 
@@ -495,15 +523,50 @@ TEST_F(RelayDocumentTest, TooLongIsRefused) {
 }
 
 TEST_F(RelayDocumentTest, SilenceTimesOut) {
-  RawServer remote([](int fd) {
-    ReadHead(fd);
-    ReadHead(fd);
-  });
-  auto dial = To(remote);
+  const auto relay = Relay([](int fd, const auto&) { ReadHead(fd); });
+  auto dial = To(*relay);
   dial.upgrade_timeout = std::chrono::milliseconds(50);
   const auto document = Fetch(std::move(dial));
   EXPECT_TRUE(absl::IsUnavailable(document.status())) << document.status();
   EXPECT_NE(document.status().message().find("timeout"), absl::string_view::npos);
+  Close();
+}
+
+TEST_F(RelayDocumentTest, ComesFromTheAddressThatIsConnectedWithoutAnotherLookUp) {
+  const auto relay = Relay([](int fd, const auto&) { WriteAll(fd, kDocument); });
+  resolver.names["two.example"] = {"127.0.0.9", "127.0.0.1"};  // nobody is at the first
+  const auto document =
+      Fetch(DialOptions(Url("ws://two.example:" + std::to_string(relay->address().port))));
+  EXPECT_TRUE(document.ok()) << document.status();
+  EXPECT_EQ(handler->Open().address, relay->address());
+  EXPECT_EQ(relay->accepted(), 2);
+  EXPECT_EQ(resolver.asked, 1);
+  Close();
+}
+
+TEST_F(RelayDocumentTest, MayBeAskedForWhenTheConnectionIsOpenButNotWhenItHasEnded) {
+  const auto relay = Relay([](int fd, const auto&) { WriteAll(fd, kDocument); });
+  handler = NewHandler();
+  connection = Dial(To(*relay), handler);
+  const auto fetch = [&] { return Await(On(connection->thread(), [&] { return Ask(); })); };
+  handler->Open();
+  EXPECT_TRUE(fetch().ok());
+  Close();
+  EXPECT_TRUE(absl::IsUnavailable(fetch().status()));
+  EXPECT_EQ(relay->accepted(), 2);
+}
+
+TEST_F(RelayDocumentTest, IsNotToBeHadOfWhatCannotBeConnectedTo) {
+  EXPECT_EQ(Fetch(DialOptions(Url("wss://nowhere.example"))).status(),
+            absl::UnavailableError("dns: no such name"));
+  SocketAddress nobody;
+  {
+    RawServer remote;
+    nobody = remote.address();
+  }
+  const auto document = Fetch(DialOptions(Url("ws://" + nobody.ToString())));
+  EXPECT_TRUE(absl::IsUnavailable(document.status())) << document.status();
+  EXPECT_EQ(document.status().message().find("tcp: "), 0u) << document.status();
 }
 
 TEST_F(RelayDocumentTest, ForbiddenAddressesAreNotAsked) {

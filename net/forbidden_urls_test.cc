@@ -52,12 +52,17 @@ TEST_F(ForbiddenUrlsTest, WhatMayNotBeDialledIsBlockedBeforeAnyConnection) {
 }
 
 TEST_F(ForbiddenUrlsTest, NorIsAnInformationDocumentFetchedFromIt) {
+  IoThread& thread = pool.thread(0);
   for (const auto& [url, reason] : urls_) {
     std::promise<absl::Status> answer;
-    careful_->FetchDocument(
-        DialOptions(url),
-        [&](const absl::StatusOr<std::string>& document) { answer.set_value(document.status()); },
-        pool.Next());
+    On(thread, [&, &dialled = url] {
+      auto connection =
+          careful_->Dial(DialOptions(dialled), std::make_shared<RecordingHandler>(), thread);
+      connection->FetchDocument([&](absl::StatusOr<std::string> document) {
+        answer.set_value(std::move(document).status());
+      });
+      return 0;
+    });
     EXPECT_EQ(Await(answer.get_future()), absl::UnavailableError("blocked: " + reason))
         << url.ToString();
   }

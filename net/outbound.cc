@@ -33,8 +33,13 @@ Outbound::Outbound(std::shared_ptr<DialerCore> core, DialOptions options, IoThre
 Awaitable<std::optional<DialFailure>> Outbound::Establish() {
   Addresses addresses;
   if (auto failure = co_await Resolve(addresses)) co_return failure;
+  co_return co_await EstablishAt(std::move(addresses));
+}
+
+Awaitable<std::optional<DialFailure>> Outbound::EstablishAt(Addresses addresses) {
   if (auto failure = CheckAddresses(addresses)) co_return failure;
   if (auto failure = co_await Connect(addresses)) co_return failure;
+  OnConnected();
   if (!options_.url.secure()) co_return std::nullopt;
   co_return co_await SecureWithTls();
 }

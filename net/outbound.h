@@ -90,10 +90,15 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   virtual ~Outbound() = default;
 
  protected:
+  using Addresses = std::vector<SocketAddress>;
   /// The phases, in order. Each ends with a failure or nullopt, and has its deadline.
   Awaitable<std::optional<DialFailure>> Establish();
+  /// The same from the guard on, for addresses that are known.
+  Awaitable<std::optional<DialFailure>> EstablishAt(Addresses addresses);
 
   virtual ClientStream& stream() = 0;
+  /// TCP is connected to address_.
+  virtual void OnConnected() {}
   /// The deadline of the present phase has passed. By default the phase fails with kTimeout.
   virtual void OnDeadline();
   void SetDeadline(base::Duration timeout);
@@ -110,7 +115,6 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   bool timed_out_ = false, closed_by_us_ = false;
 
  private:
-  using Addresses = std::vector<SocketAddress>;
   Awaitable<std::optional<DialFailure>> Resolve(Addresses& addresses);
   std::optional<DialFailure> CheckAddresses(const Addresses& addresses) const;
   std::optional<DialFailure> TakeSlot();

@@ -23,9 +23,10 @@ constexpr int kHttp11 = 11;
 /// deadline.
 class DocumentFetch final : public Outbound {
  public:
-  DocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
-                Dialer::DocumentCallback done, IoThread& thread)
+  DocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options, SocketAddress address,
+                DialledConnection::DocumentCallback done, IoThread& thread)
       : Outbound(std::move(core), std::move(options), thread),
+        known_(address),
         done_(std::move(done)),
         stream_(thread.impl().io.get_executor()) {}
 
@@ -52,7 +53,9 @@ class DocumentFetch final : public Outbound {
   }
 
   Awaitable<absl::StatusOr<std::string>> Fetch() {
-    if (const auto failure = co_await Establish()) co_return Unavailable(*failure);
+    if (const auto failure = co_await EstablishAt(Addresses(1, known_))) {
+      co_return NoDocument(*failure);
+    }
     SetDeadline(options_.upgrade_timeout);
 
     http::request<http::empty_body> request(http::verb::get, options_.url.target(), kHttp11);
@@ -61,7 +64,7 @@ class DocumentFetch final : public Outbound {
     request.set(http::field::user_agent, core_->options.user_agent);
     request.set(http::field::connection, "close");
     if (auto [error, bytes] = co_await http::async_write(stream_, request, kNoThrow); error) {
-      co_return Unavailable(Failed(DialError::kTcp, error.message()));
+      co_return NoDocument(Failed(DialError::kTcp, error.message()));
     }
     boost::beast::flat_buffer buffer(kMaxHeader + kMaxDocument);
     http::response_parser<http::string_body> parser;
@@ -71,30 +74,32 @@ class DocumentFetch final : public Outbound {
     // Where the end of the stream ends the body, TLS is often ended without a farewell.
     const bool ended =
         error == asio::ssl::error::stream_truncated && parser.is_header_done() && parser.need_eof();
-    if (error && !ended) co_return Unavailable(Failed(DialError::kHttp, error.message()));
+    if (error && !ended) co_return NoDocument(Failed(DialError::kHttp, error.message()));
     if (parser.get().result() != http::status::ok) {  // redirects are not followed
       co_return absl::NotFoundError("HTTP status " + std::to_string(parser.get().result_int()));
     }
     co_return std::move(parser.get().body());
   }
 
-  static absl::Status Unavailable(const DialFailure& failure) {
-    return absl::UnavailableError(std::string(DialErrorName(failure.error)) + ": " +
-                                  failure.detail);
-  }
-
   ClientStream& stream() override { return stream_; }
 
-  const Dialer::DocumentCallback done_;
+  const SocketAddress known_;
+  const DialledConnection::DocumentCallback done_;
   ClientStream stream_;
 };
 
 }  // namespace
 
 void StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
-                        Dialer::DocumentCallback done, IoThread& thread) {
-  MakeSharedOn<DocumentFetch>(thread, std::move(core), std::move(options), std::move(done), thread)
+                        SocketAddress address, DialledConnection::DocumentCallback done,
+                        IoThread& thread) {
+  MakeSharedOn<DocumentFetch>(thread, std::move(core), std::move(options), address, std::move(done),
+                              thread)
       ->Start();
+}
+
+absl::Status NoDocument(const DialFailure& failure) {
+  return absl::UnavailableError(std::string(DialErrorName(failure.error)) + ": " + failure.detail);
 }
 
 }  // namespace graspd::net

@@ -8,8 +8,12 @@ namespace graspd::net {
 
 struct DialerCore;
 
-/// Dialer::FetchDocument.
+/// DialledConnection::FetchDocument, from the address that the connection is connected to.
 void StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
-                        Dialer::DocumentCallback done, IoThread& thread);
+                        SocketAddress address, DialledConnection::DocumentCallback done,
+                        IoThread& thread);
+
+/// What is said instead of a document.
+absl::Status NoDocument(const DialFailure& failure);
 
 }  // namespace graspd::net

@@ -66,6 +66,7 @@ void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
   std::visit(
       base::Overloaded{
+          [this](FetchInformation&) { FetchDocument(); },
           [this](Subscribe& a) {
             connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
             const bool live = a.source == storage::Source::kLive;
@@ -96,6 +97,19 @@ void RemoteConnection::Carry(Action& action) {
           [](auto&) {},  // not for connections
       },
       action);
+}
+
+void RemoteConnection::FetchDocument() {
+  auto report = [weak = weak_from_this()](const absl::StatusOr<std::string>& document) {
+    const auto self = weak.lock();
+    if (!self) return;
+    auto information = document.ok() ? nostr::ParseRelayInformation(*document)
+                                     : absl::StatusOr<nostr::RelayInformation>(document.status());
+    self->Tell([id = self->id_, information = std::move(information)](RemoteListener& listener) {
+      listener.OnRemoteInformation(id, information);
+    });
+  };
+  connection_->FetchDocument(std::move(report));
 }
 
 void RemoteConnection::OnOpen(const net::DialSuccess& success) {

@@ -17,6 +17,7 @@
 #include "net/dialer.h"
 #include "nostr/keys.h"
 #include "nostr/message.h"
+#include "nostr/nip11.h"
 #include "sync/engine.h"
 
 namespace graspd::sync {
@@ -58,6 +59,8 @@ class RemoteListener {
   virtual void OnRemoteClosed(ConnectionId connection, const net::DialFailure& failure) = 0;
   virtual void OnRemoteNotes(ConnectionId connection, std::vector<RemoteNote> notes) = 0;
   virtual void OnRemoteJudged(ConnectionId connection, std::vector<Judged> judged) = 0;
+  virtual void OnRemoteInformation(ConnectionId connection,
+                                   const absl::StatusOr<nostr::RelayInformation>& information) = 0;
 };
 
 /// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is
@@ -96,7 +99,7 @@ class RemoteConnection final : public net::DialHandler,
                    std::shared_ptr<const nostr::SecretKey> key);
 
   void Start(net::Dialer& dialer, ingest::EventSink& sink, net::DialOptions options);
-  /// Carries out a Subscribe, Unsubscribe or Neg* action.
+  /// Carries out a FetchInformation, Subscribe, Unsubscribe or Neg* action.
   void Send(Action action);
   void HangUp();
 
@@ -114,6 +117,7 @@ class RemoteConnection final : public net::DialHandler,
   };
 
   void Carry(Action& action);
+  void FetchDocument();
   void OnEvent(nostr::RelayEvent& message);
   void OnNegMsg(nostr::RelayNegMsg& message);
   void Take(nostr::RelayEvent& message, Subscription& subscription);

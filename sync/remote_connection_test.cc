@@ -37,6 +37,8 @@ class FakeConnection final : public net::DialledConnection {
   void Close() override { closed = true; }
   net::IoThread& thread() override { return thread_; }
 
+  void FetchDocument(DocumentCallback done) override { document = std::move(done); }
+  DocumentCallback document;  // is wanted
   std::vector<std::string> sent;
   bool paused = false, was_paused = false, closed = false;
 
@@ -53,7 +55,6 @@ class FakeDialer final : public net::Dialer {
     connection = std::make_shared<FakeConnection>(thread);
     return connection;
   }
-  void FetchDocument(net::DialOptions, DocumentCallback, net::IoThread&) override {}
   std::shared_ptr<net::DialHandler> handler;
   std::shared_ptr<FakeConnection> connection;
 };
@@ -95,6 +96,11 @@ class Listener final : public RemoteListener {
       return std::holds_alternative<Note>(note);
     }));
   }
+  void OnRemoteInformation(ConnectionId,
+                           const absl::StatusOr<nostr::RelayInformation>& got) override {
+    information.push_back(got);
+  }
+  std::vector<absl::StatusOr<nostr::RelayInformation>> information;
   int opened = 0, closed = 0;
   size_t delivered_at_first_verdict = 0;
   std::vector<RemoteNote> notes;
@@ -377,6 +383,17 @@ TEST_F(RemoteConnectionTest, WithoutAKeyAChallengeStaysUnanswered) {
   const size_t before = dialer_.connection->sent.size();
   On([this] { dialer_.handler->OnText(nostr::AuthChallengeMessage("abc")); });
   EXPECT_THAT(dialer_.connection->sent, SizeIs(before));
+}
+
+TEST_F(RemoteConnectionTest, WhatTheRelaySaysOfItselfIsFetchedAndReported) {
+  const auto answer = [this](absl::StatusOr<std::string> document) {
+    Send(FetchInformation{testing::Url("wss://a.example"), {7}});
+    On([&] { dialer_.connection->document(std::move(document)); });
+    return listener_->information.back();
+  };
+  EXPECT_TRUE(answer(R"({"limitation":{"auth_required":true}})")->auth_required);
+  EXPECT_FALSE(answer("no JSON").ok());
+  EXPECT_TRUE(absl::IsNotFound(answer(absl::NotFoundError("HTTP status 404")).status()));
 }
 
 TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {

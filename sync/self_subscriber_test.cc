@@ -38,6 +38,7 @@ class FakeRelay final : public net::Dialer {
     void Close() override {
       relay_.Note([&] { ++relay_.closed; });
     }
+    void FetchDocument(DocumentCallback) override {}
     net::IoThread& thread() override { return thread_; }
 
    private:
@@ -54,7 +55,6 @@ class FakeRelay final : public net::Dialer {
     });
     return std::make_shared<Connection>(*this, thread);
   }
-  void FetchDocument(net::DialOptions, DocumentCallback, net::IoThread&) override {}
 
   template <typename Change>
   void Note(Change change) {

@@ -195,7 +195,8 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     Settle();
   }
 
-  void OnInformation(ConnectionId id, const absl::StatusOr<nostr::RelayInformation>& information) {
+  void OnRemoteInformation(ConnectionId id,
+                           const absl::StatusOr<nostr::RelayInformation>& information) override {
     if (stopped_) return;
     engine_.OnInformation(Now(), id, information);
     Settle();
@@ -315,43 +316,29 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 };
 
 void SyncManager::Core::Carry(Action action) {
-  std::visit(
-      base::Overloaded{
-          [this](Dial& a) {
-            base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
-            auto connection = std::make_shared<RemoteConnection>(
-                a.connection, d_.io.Next(), d_.sync_thread, weak_from_this(), d_.clock, key_);
-            connections_.emplace(a.connection, connection);
-            net::DialOptions options(a.remote);
-            options.outbound_bytes = kOutboundBytes;
-            connection->Start(d_.dialer, d_.sink, std::move(options));
-          },
-          [this](FetchInformation& a) {
-            d_.dialer.FetchDocument(
-                net::DialOptions(a.remote),
-                [weak = weak_from_this(), &sync_thread = d_.sync_thread,
-                 id = a.connection](absl::StatusOr<std::string> document) {
-                  auto information =
-                      document.ok() ? nostr::ParseRelayInformation(*document)
-                                    : absl::StatusOr<nostr::RelayInformation>(document.status());
-                  sync_thread.Post([weak, id, information = std::move(information)] {
-                    if (auto self = weak.lock()) self->OnInformation(id, information);
-                  });
-                },
-                d_.io.Next());
-          },
-          [this](HangUp& a) {
-            const auto found = connections_.find(a.connection);
-            if (found == connections_.end()) return;
-            found->second->HangUp();
-            connections_.erase(found);
-          },
-          [this](ReconcileStart& a) { pool_->Start(a.job, a.filter, a.frame_bytes); },
-          [this](ReconcileContinue& a) { pool_->Continue(a.job, std::move(a.reply)); },
-          [this](ReconcileDrop& a) { pool_->Drop(a.job); },
-          [this](auto& a) { SendTo(std::move(a)); },
-      },
-      action);
+  std::visit(base::Overloaded{
+                 [this](Dial& a) {
+                   base::LogDebug("sync", "dialling", {{"remote", a.remote.ToString()}});
+                   auto connection = std::make_shared<RemoteConnection>(
+                       a.connection, d_.io.Next(), d_.sync_thread, weak_from_this(), d_.clock,
+                       key_);
+                   connections_.emplace(a.connection, connection);
+                   net::DialOptions options(a.remote);
+                   options.outbound_bytes = kOutboundBytes;
+                   connection->Start(d_.dialer, d_.sink, std::move(options));
+                 },
+                 [this](HangUp& a) {
+                   const auto found = connections_.find(a.connection);
+                   if (found == connections_.end()) return;
+                   found->second->HangUp();
+                   connections_.erase(found);
+                 },
+                 [this](ReconcileStart& a) { pool_->Start(a.job, a.filter, a.frame_bytes); },
+                 [this](ReconcileContinue& a) { pool_->Continue(a.job, std::move(a.reply)); },
+                 [this](ReconcileDrop& a) { pool_->Drop(a.job); },
+                 [this](auto& a) { SendTo(std::move(a)); },
+             },
+             action);
 }
 
 // Runs of deliveries go to the engine as one span: they are nearly everything during a catch-up.
