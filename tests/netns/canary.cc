@@ -140,7 +140,7 @@ Canary::Canary() {
     throw std::runtime_error("cannot make mounts private");
   }
   Cover("/etc/resolv.conf", dir_ / "resolv.conf",
-        std::string("nameserver ") + kNameServer + "\nsearch .\noptions timeout:1 attempts:1\n");
+        std::string("nameserver ") + kNameServer + "\nsearch .\noptions timeout:30 attempts:1\n");
   Cover("/etc/hosts", dir_ / "hosts", "");
   Cover("/etc/nsswitch.conf", dir_ / "nsswitch.conf", "hosts: files dns\n");
   Run({"ip", "link", "set", "lo", "up"});

@@ -23,6 +23,7 @@ using e2e::AdminClient;
 using e2e::Eventually;
 using e2e::RelayClient;
 using nostr::Event;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -332,6 +333,32 @@ TEST_F(SsrfTest, AFloodOfBlackHolesDoesNotDelayAnHonestRelay) {
   // second.
   EXPECT_LE(canary_->Packets("black_hole"), 60u * 2 * 4);
   ExpectNothingForbidden();
+}
+
+// Each of these look-ups goes on for half a minute, long after its dial has been given up.
+TEST_F(SsrfTest, AFloodOfNamesWithoutAnswersDoesNotDelayAnHonestRelay) {
+  constexpr size_t kNames = 100, kLookUps = 16;  // more than dials of one site at a time
+  Start();
+  std::vector<std::string> names;
+  std::vector<Event> flood;
+  for (size_t i = 0; i < kNames; ++i) {
+    names.push_back("name" + std::to_string(i) + ".silent.test");
+    canary_->SetName(names.back(), {{.silent = true}});
+    flood.push_back(Announcement(names.back(), {"ws://" + names.back()}));
+  }
+  relay_->Publish(flood);
+  ASSERT_TRUE(Eventually([&] {
+    size_t asked = 0;
+    for (const auto& name : names) asked += canary_->Asked(name);
+    return asked >= kLookUps;
+  }));
+  EXPECT_THAT(e2e::HttpGet(ours_->ops(), "/metrics").body,
+              ContainsRegex("graspd_dns_lookups.state=\"abandoned\". [1-9]"));
+
+  const auto& clock = base::SystemClock::Instance();
+  const auto before = clock.Now();
+  EXPECT_TRUE(Arrives(PublishHonestIssue()));
+  EXPECT_LT(clock.Now() - before, std::chrono::seconds(5));
 }
 
 }  // namespace
