@@ -73,7 +73,7 @@ class World {
       ++connected_;
       engine_.OnConnected(now_, dial->connection, {});
     } else if (const auto* fetch = std::get_if<FetchInformation>(&action)) {
-      engine_.OnInformation(now_, fetch->connection, absl::UnavailableError("none"));
+      engine_.OnInformation(now_, fetch->connection, absl::UnavailableError("none"), "");
     } else if (const auto* start = std::get_if<ReconcileStart>(&action)) {
       engine_.OnReconcileStep(now_, start->job, ReconcileStep());
     } else if (std::holds_alternative<Subscribe>(action)) {

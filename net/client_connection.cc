@@ -25,7 +25,6 @@ namespace {
 
 namespace http = boost::beast::http;
 
-constexpr size_t kMaxInstance = 128;
 constexpr size_t kMaxAnswerHead = 16 * 1024;
 constexpr int kHttp11 = 11;
 constexpr uint16_t kNormalClosure = 1000, kNoCode = 1005;
@@ -86,7 +85,8 @@ class ClientConnection final : public Outbound, public DialledConnection {
   }
 
   const std::shared_ptr<DialHandler> handler_;
-  DocumentCallback document_;  // wanted, once we are connected
+  DocumentCallback document_;      // wanted, once we are connected
+  std::weak_ptr<Outbound> fetch_;  // of the document
   ClientStream stream_;
   FrameParser parser_;
   std::array<char, kSmallRead + FrameParser::kPadding> small_{};
@@ -150,6 +150,7 @@ void ClientConnection::Finish(DialFailure failure) {
   CancelDeadline();
   CloseSocket();
   if (document_) std::exchange(document_, nullptr)(NoDocument(failure));
+  if (const auto fetch = fetch_.lock()) fetch->Abandon();
   handler_->OnClosed(failure);
 }
 
@@ -168,7 +169,8 @@ void ClientConnection::OnConnected() {
 
 void ClientConnection::BeginDocument() {
   if (!document_) return;
-  StartDocumentFetch(core_, options_, address_, std::exchange(document_, nullptr), thread_);
+  fetch_ =
+      StartDocumentFetch(core_, options_, address_, std::exchange(document_, nullptr), thread_);
 }
 
 // ---- The handshake ----
@@ -212,7 +214,7 @@ Awaitable<std::optional<DialFailure>> ClientConnection::Upgrade(std::string& beh
   last_ping_ = last_heard_;
   phase_ = Phase::kOpen;
   SetDeadline(KeepAlivePeriod());
-  const auto instance = answer["Graspd-Instance"];
+  const auto instance = answer[kInstanceHeader];
   handler_->OnOpen(
       {.address = address_,
        .instance = Printable({instance.data(), std::min(instance.size(), kMaxInstance)})});

@@ -60,6 +60,12 @@ class DialHandler {
   virtual void OnClosed(const DialFailure& failure) = 0;
 };
 
+/// What a relay says of itself (NIP-11). A plain value.
+struct RelayDocument {
+  std::string text;      // at most 64 KiB
+  std::string instance;  // value of the response header "Graspd-Instance", at most 128 bytes
+};
+
 /// A connection we opened. Threading: its thread only (thread()). Letting go of it does not close
 /// it.
 class DialledConnection {
@@ -76,13 +82,12 @@ class DialledConnection {
   virtual void ResumeReading() = 0;
   /// Ends the connection whatever its phase; OnClosed(kNone) follows, not before Close returns.
   virtual void Close() = 0;
-  using DocumentCallback = std::function<void(absl::StatusOr<std::string>)>;
+  using DocumentCallback = std::function<void(absl::StatusOr<RelayDocument>)>;
   /// Fetches the relay's information document (NIP-11) over HTTP from the same URL, on a connection
   /// of its own to the very address that this one is connected to, as soon as it is; by the same
   /// rules and with the same deadlines (upgrade_timeout for request and answer). At most once a
-  /// connection. `done` is called once, with at most 64 KiB of text. Errors: kUnavailable, naming
-  /// the phase, also if this connection ends before it has an address; kNotFound for a status other
-  /// than 200.
+  /// connection, with which it ends. `done` is called once. Errors: kUnavailable, naming the phase,
+  /// also if this connection ends before it has an address; kNotFound for a status other than 200.
   virtual void FetchDocument(DocumentCallback done) = 0;
   [[nodiscard]] virtual IoThread& thread() = 0;
 };

@@ -444,7 +444,7 @@ TEST_F(DialerTest, CloseEndsADialInEveryPhase) {
 
 class RelayDocumentTest : public DialerTest {
  protected:
-  using Document = absl::StatusOr<std::string>;
+  using Document = absl::StatusOr<RelayDocument>;
   /// Dials, and asks for the document at once.
   Document Fetch(DialOptions dial) {
     if (!dialer) dialer = MakeDialer(guard, resolver, dialer_options);
@@ -493,10 +493,12 @@ class RelayDocumentTest : public DialerTest {
 };
 
 TEST_F(RelayDocumentTest, IsAskedForByItsTypeAndReturned) {
-  const auto document =
-      FetchAnswer("HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"name\":\"here\"}");
+  const auto document = FetchAnswer(
+      "HTTP/1.1 200 OK\r\nGraspd-Instance: n-1\r\nContent-Length: 15\r\n\r\n"
+      "{\"name\":\"here\"}");
   ASSERT_TRUE(document.ok()) << document.status();
-  EXPECT_EQ(*document, R"({"name":"here"})");
+  EXPECT_EQ(document->text, R"({"name":"here"})");
+  EXPECT_EQ(document->instance, "n-1");
   EXPECT_TRUE(request.starts_with("GET / HTTP/1.1\r\n")) << request;
   EXPECT_NE(request.find("Accept: application/nostr+json\r\n"), std::string::npos) << request;
 }
@@ -504,7 +506,7 @@ TEST_F(RelayDocumentTest, IsAskedForByItsTypeAndReturned) {
 TEST_F(RelayDocumentTest, MayEndWithTheStream) {
   const auto document = FetchAnswer("HTTP/1.1 200 OK\r\n\r\n{}");
   ASSERT_TRUE(document.ok()) << document.status();
-  EXPECT_EQ(*document, "{}");
+  EXPECT_EQ(document->text, "{}");
 }
 
 TEST_F(RelayDocumentTest, RedirectsAreNotFollowed) {
@@ -554,6 +556,21 @@ TEST_F(RelayDocumentTest, MayBeAskedForWhenTheConnectionIsOpenButNotWhenItHasEnd
   Close();
   EXPECT_TRUE(absl::IsUnavailable(fetch().status()));
   EXPECT_EQ(relay->accepted(), 2);
+}
+
+TEST_F(RelayDocumentTest, EndsWithTheConnection) {
+  std::promise<void> asked;
+  const auto relay = Relay([&asked](int fd, const auto&) {
+    asked.set_value();
+    ReadHead(fd);  // silent, until the other side ends it
+  });
+  handler = NewHandler();
+  connection = Dial(To(*relay), handler);
+  handler->Open();
+  auto document = On(connection->thread(), [&] { return Ask(); });
+  asked.get_future().wait();
+  Close();
+  EXPECT_TRUE(absl::IsUnavailable(Await(std::move(document)).status()));
 }
 
 TEST_F(RelayDocumentTest, IsNotToBeHadOfWhatCannotBeConnectedTo) {

@@ -58,7 +58,7 @@ TEST_F(ForbiddenUrlsTest, NorIsAnInformationDocumentFetchedFromIt) {
     On(thread, [&, &dialled = url] {
       auto connection =
           careful_->Dial(DialOptions(dialled), std::make_shared<RecordingHandler>(), thread);
-      connection->FetchDocument([&](absl::StatusOr<std::string> document) {
+      connection->FetchDocument([&](absl::StatusOr<RelayDocument> document) {
         answer.set_value(std::move(document).status());
       });
       return 0;

@@ -67,6 +67,10 @@ class ClientStream {
   std::optional<Tls> tls_;
 };
 
+/// The header by which graspd says which process it is, and how much of it is read.
+inline constexpr char kInstanceHeader[] = "Graspd-Instance";
+inline constexpr size_t kMaxInstance = 128;
+
 /// For people, on one line, however hostile: what remotes and libraries say ends up in logs.
 std::string Printable(std::string_view text);
 
@@ -88,6 +92,12 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
  public:
   Outbound(std::shared_ptr<DialerCore> core, DialOptions options, IoThread& thread);
   virtual ~Outbound() = default;
+
+  /// The phase under way fails at once.
+  void Abandon() {
+    closed_by_us_ = true;
+    CloseSocket();
+  }
 
  protected:
   using Addresses = std::vector<SocketAddress>;

@@ -41,7 +41,7 @@ class DocumentFetch final : public Outbound {
 
  private:
   Awaitable<void> Run(std::shared_ptr<DocumentFetch> self) {
-    absl::StatusOr<std::string> document = absl::UnavailableError("");
+    absl::StatusOr<RelayDocument> document = absl::UnavailableError("");
     try {
       document = co_await Fetch();
     } catch (const std::exception& e) {  // out of memory
@@ -52,7 +52,7 @@ class DocumentFetch final : public Outbound {
     self->done_(std::move(document));
   }
 
-  Awaitable<absl::StatusOr<std::string>> Fetch() {
+  Awaitable<absl::StatusOr<RelayDocument>> Fetch() {
     if (const auto failure = co_await EstablishAt(Addresses(1, known_))) {
       co_return NoDocument(*failure);
     }
@@ -78,7 +78,9 @@ class DocumentFetch final : public Outbound {
     if (parser.get().result() != http::status::ok) {  // redirects are not followed
       co_return absl::NotFoundError("HTTP status " + std::to_string(parser.get().result_int()));
     }
-    co_return std::move(parser.get().body());
+    const auto instance = parser.get()[kInstanceHeader];
+    co_return RelayDocument{std::move(parser.get().body()),
+                            Printable({instance.data(), std::min(instance.size(), kMaxInstance)})};
   }
 
   ClientStream& stream() override { return stream_; }
@@ -90,12 +92,14 @@ class DocumentFetch final : public Outbound {
 
 }  // namespace
 
-void StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
-                        SocketAddress address, DialledConnection::DocumentCallback done,
-                        IoThread& thread) {
-  MakeSharedOn<DocumentFetch>(thread, std::move(core), std::move(options), address, std::move(done),
-                              thread)
-      ->Start();
+std::weak_ptr<Outbound> StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
+                                           SocketAddress address,
+                                           DialledConnection::DocumentCallback done,
+                                           IoThread& thread) {
+  const auto fetch = MakeSharedOn<DocumentFetch>(thread, std::move(core), std::move(options),
+                                                 address, std::move(done), thread);
+  fetch->Start();
+  return fetch;
 }
 
 absl::Status NoDocument(const DialFailure& failure) {

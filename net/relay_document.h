@@ -8,10 +8,14 @@ namespace graspd::net {
 
 struct DialerCore;
 
-/// DialledConnection::FetchDocument, from the address that the connection is connected to.
-void StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
-                        SocketAddress address, DialledConnection::DocumentCallback done,
-                        IoThread& thread);
+class Outbound;
+
+/// DialledConnection::FetchDocument, from the address that the connection is connected to. What is
+/// returned is there while the fetch goes on.
+std::weak_ptr<Outbound> StartDocumentFetch(std::shared_ptr<DialerCore> core, DialOptions options,
+                                           SocketAddress address,
+                                           DialledConnection::DocumentCallback done,
+                                           IoThread& thread);
 
 /// What is said instead of a document.
 absl::Status NoDocument(const DialFailure& failure);

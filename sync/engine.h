@@ -207,8 +207,10 @@ class SyncEngine {
 
   // Connections. Inputs for a connection that is no longer the remote's present one are ignored.
   void OnConnected(const Instant& now, ConnectionId connection, const net::DialSuccess& success);
+  /// `instance`: as in DialSuccess, from the answer with the document.
   void OnInformation(const Instant& now, ConnectionId connection,
-                     const absl::StatusOr<nostr::RelayInformation>& information);
+                     const absl::StatusOr<nostr::RelayInformation>& information,
+                     const std::string& instance);
   void OnDisconnected(const Instant& now, ConnectionId connection, const net::DialFailure& failure);
   void OnDelivered(const Instant& now, ConnectionId connection, std::span<const Delivered> events);
   void OnJudged(const Instant& now, ConnectionId connection, std::span<const Judged> events);
@@ -293,6 +295,7 @@ class SyncEngine {
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
   [[nodiscard]] Remote* FindTwin(const Remote& remote) const;
+  bool LeaveIfOurselves(const Instant& now, Remote& remote);
   bool LeaveNewAlias(const Instant& now, Remote& remote);
   void LeaveCheckedAlias(const Instant& now, Remote& remote);
   void LeaveAsAlias(const Instant& now, Remote& remote, const Remote& twin, base::Duration wait);

@@ -23,6 +23,19 @@ SyncEngine::Remote* SyncEngine::FindTwin(const Remote& remote) const {
   return found == remotes_.end() ? nullptr : found->second.get();
 }
 
+// True if it is this process.
+bool SyncEngine::LeaveIfOurselves(const Instant& now, Remote& remote) {
+  if (options_.instance.empty() || remote.instance != options_.instance) return false;
+  RecordCandidate(now, remote.url.ToString(), CandidateSnapshot::Decision::kSelf,
+                  "answers as ourselves");
+  AbandonJobs(now, remote, "is ourselves");
+  Disconnect(now, remote);
+  SetState(now, remote, RemoteState::kBlocked, "is ourselves under another name");
+  PumpDials(now);
+  PumpJobs(now);
+  return true;
+}
+
 // True if the connection just made is left at once. One that was left before is caught up with
 // first.
 bool SyncEngine::LeaveNewAlias(const Instant& now, Remote& remote) {
@@ -49,6 +62,7 @@ void SyncEngine::LeaveAsAlias(const Instant& now, Remote& remote, const Remote& 
   const std::string what = "is " + twin.url.ToString() + " under another name";
   remote.alias_of = twin.url;
   RecordCandidate(now, remote.url.ToString(), CandidateSnapshot::Decision::kAlias, what);
+  AbandonJobs(now, remote, what);
   Disconnect(now, remote);
   SetState(now, remote, RemoteState::kBlocked, what);
   remote.next_attempt = now.steady + wait;

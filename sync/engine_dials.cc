@@ -138,14 +138,7 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   remote->address = success.address.ToString();
   remote->ip = success.address.ip;
   remote->instance = success.instance;
-  if (!options_.instance.empty() && success.instance == options_.instance) {
-    RecordCandidate(now, remote->url.ToString(), Decision::kSelf, "answers as ourselves");
-    Disconnect(now, *remote);
-    SetState(now, *remote, RemoteState::kBlocked, "is ourselves under another name");
-    PumpDials(now);
-    return;
-  }
-  if (LeaveNewAlias(now, *remote)) return;
+  if (LeaveIfOurselves(now, *remote) || LeaveNewAlias(now, *remote)) return;
   if (const auto known = candidates_.find(remote->url.ToString());
       known != candidates_.end() && known->second.decision != Decision::kAccepted) {
     RecordCandidate(now, known->first, Decision::kAccepted, "may be dialled by now");
@@ -167,10 +160,16 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
 }
 
 void SyncEngine::OnInformation(const Instant& now, ConnectionId connection,
-                               const absl::StatusOr<nostr::RelayInformation>& information) {
+                               const absl::StatusOr<nostr::RelayInformation>& information,
+                               const std::string& instance) {
   Remote* remote = Find(connection);
   if (!remote) return;
   remote->information_on_its_way = false;
+  // Some proxies do not pass on the headers of an upgrade.
+  if (remote->instance.empty() && !instance.empty()) {
+    remote->instance = instance;
+    if (LeaveIfOurselves(now, *remote) || LeaveNewAlias(now, *remote)) return;
+  }
   if (information.ok()) {
     remote->limits = LimitsOf(*information);
     remote->says_auth_required = information->auth_required;

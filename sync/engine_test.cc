@@ -121,6 +121,23 @@ TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByTheInstanceAndLeft) {
   EXPECT_EQ(sim.State(kB), RemoteState::kLive);
 }
 
+// Behind a proxy that strips the header from the upgrade.
+TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByItsDocumentToo) {
+  options_.instance = "nonce-of-this-process";
+  for (const auto takes : {Simulation::kLatency, base::Duration(seconds(8))}) {
+    auto& sim = Begin();
+    sim.At(kA).relay.behaviour.document_instance = options_.instance;
+    sim.At(kA).information_takes = takes;
+    sim.Start();
+    sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+    sim.RunFor(hours(1));
+    EXPECT_THAT(sim.At(kA).dials, SizeIs(1));
+    EXPECT_EQ(sim.open_connections(), 0u);
+    EXPECT_EQ(sim.State(kA), RemoteState::kBlocked);
+    EXPECT_EQ(sim.Candidate(kA)->decision, Decision::kSelf);
+  }
+}
+
 // ---- one relay by several names ----------------------------------------------------------------
 
 class AliasTest : public SyncEngineTest {

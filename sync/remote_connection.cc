@@ -100,13 +100,14 @@ void RemoteConnection::Carry(Action& action) {
 }
 
 void RemoteConnection::FetchDocument() {
-  auto report = [weak = weak_from_this()](const absl::StatusOr<std::string>& document) {
+  auto report = [weak = weak_from_this()](const absl::StatusOr<net::RelayDocument>& document) {
     const auto self = weak.lock();
     if (!self) return;
-    auto information = document.ok() ? nostr::ParseRelayInformation(*document)
+    auto information = document.ok() ? nostr::ParseRelayInformation(document->text)
                                      : absl::StatusOr<nostr::RelayInformation>(document.status());
-    self->Tell([id = self->id_, information = std::move(information)](RemoteListener& listener) {
-      listener.OnRemoteInformation(id, information);
+    self->Tell([id = self->id_, information = std::move(information),
+                instance = document.ok() ? document->instance : ""](RemoteListener& listener) {
+      listener.OnRemoteInformation(id, information, instance);
     });
   };
   connection_->FetchDocument(std::move(report));

@@ -60,7 +60,8 @@ class RemoteListener {
   virtual void OnRemoteNotes(ConnectionId connection, std::vector<RemoteNote> notes) = 0;
   virtual void OnRemoteJudged(ConnectionId connection, std::vector<Judged> judged) = 0;
   virtual void OnRemoteInformation(ConnectionId connection,
-                                   const absl::StatusOr<nostr::RelayInformation>& information) = 0;
+                                   const absl::StatusOr<nostr::RelayInformation>& information,
+                                   const std::string& instance) = 0;
 };
 
 /// One WebSocket connection to a remote relay: speaks NIP-01 and NIP-77, checks that each event is

@@ -96,10 +96,12 @@ class Listener final : public RemoteListener {
       return std::holds_alternative<Note>(note);
     }));
   }
-  void OnRemoteInformation(ConnectionId,
-                           const absl::StatusOr<nostr::RelayInformation>& got) override {
+  void OnRemoteInformation(ConnectionId, const absl::StatusOr<nostr::RelayInformation>& got,
+                           const std::string& by) override {
     information.push_back(got);
+    instance = by;
   }
+  std::string instance;
   std::vector<absl::StatusOr<nostr::RelayInformation>> information;
   int opened = 0, closed = 0;
   size_t delivered_at_first_verdict = 0;
@@ -386,13 +388,15 @@ TEST_F(RemoteConnectionTest, WithoutAKeyAChallengeStaysUnanswered) {
 }
 
 TEST_F(RemoteConnectionTest, WhatTheRelaySaysOfItselfIsFetchedAndReported) {
-  const auto answer = [this](absl::StatusOr<std::string> document) {
+  const auto answer = [this](absl::StatusOr<net::RelayDocument> document) {
     Send(FetchInformation{testing::Url("wss://a.example"), {7}});
     On([&] { dialer_.connection->document(std::move(document)); });
     return listener_->information.back();
   };
-  EXPECT_TRUE(answer(R"({"limitation":{"auth_required":true}})")->auth_required);
-  EXPECT_FALSE(answer("no JSON").ok());
+  EXPECT_TRUE(
+      answer(net::RelayDocument{R"({"limitation":{"auth_required":true}})", "n"})->auth_required);
+  EXPECT_EQ(listener_->instance, "n");
+  EXPECT_FALSE(answer(net::RelayDocument{"no JSON", ""}).ok());
   EXPECT_TRUE(absl::IsNotFound(answer(absl::NotFoundError("HTTP status 404")).status()));
 }
 

@@ -196,9 +196,10 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   }
 
   void OnRemoteInformation(ConnectionId id,
-                           const absl::StatusOr<nostr::RelayInformation>& information) override {
+                           const absl::StatusOr<nostr::RelayInformation>& information,
+                           const std::string& instance) override {
     if (stopped_) return;
-    engine_.OnInformation(Now(), id, information);
+    engine_.OnInformation(Now(), id, information, instance);
     Settle();
   }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -110,8 +111,8 @@ TEST_F(NegTest, WhatWaitsIsChargedAlsoOnceItWasReplaced) {
     EXPECT_GT(*meters_.filter_bytes, 900'000);
     EXPECT_THAT(Ask(open, 1), ElementsAre(StartsWith(R"(["NEG-ERR","a","rate-limited: )")));
   }
-  Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
-  EXPECT_EQ(*meters_.filter_bytes, 0);
+  Ask(R"(["COUNT","c",{}])", 1);                                // behind everything else
+  while (*meters_.filter_bytes > 0) std::this_thread::yield();  // its own goes with its task
   NegAnswer(Ask(open, 1).at(0));
 }
 

@@ -43,8 +43,9 @@ class FakeRelay {
     std::set<nostr::EventId> forged;  // delivered with a wrong signature
     bool answers_requests = true;     // else neither events nor EOSE
     size_t rate_limited_requests =
-        0;                 // so many REQs are answered CLOSED rate-limited, then no more
-    std::string instance;  // header of its upgrade response
+        0;                          // so many REQs are answered CLOSED rate-limited, then no more
+    std::string instance;           // header of its upgrade response
+    std::string document_instance;  // the same of its document's
     /// Nothing: who asks gets no answer.
     std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED

@@ -225,7 +225,7 @@ void Fleet::Carry(Node& node, Action& action) {
             After(std::chrono::milliseconds(random_.Below(3000)),
                   [this, &node, life = node.life, id = a.connection] {
                     if (node.life != life || !node.engine) return;
-                    node.engine->OnInformation(NowAt(node), id, nostr::RelayInformation());
+                    node.engine->OnInformation(NowAt(node), id, nostr::RelayInformation(), "");
                     Settle(node);
                   });
           },

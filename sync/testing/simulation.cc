@@ -115,8 +115,9 @@ void Simulation::Carry(Action& action) {
             const Site& site = At(a.remote.ToString());
             const auto& information = site.relay.behaviour.information;
             if (!information) return;
-            After(site.information_takes, [this, id = a.connection, information = *information] {
-              engine.OnInformation(now(), id, information);
+            After(site.information_takes, [this, id = a.connection, information = *information,
+                                           instance = site.relay.behaviour.document_instance] {
+              engine.OnInformation(now(), id, information, instance);
             });
           },
           [this](ReconcileStart& a) {

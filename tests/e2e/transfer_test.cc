@@ -177,7 +177,7 @@ TEST_F(TransferTest, ManyRefusedLinesAreReportedEachAndWhatFollowsIsImported) {
   auto forged = MakeNotes(1000);
   for (auto& event : forged) event.sig.bytes[40] ^= 1;
   std::vector<nostr::Event> lines = forged;
-  for (int i = 0; i < 700; ++i) {
+  for (int i = 0; i < 300; ++i) {
     nostr::EventBuilder builder(1, 1000);
     for (int tag = 0; tag < 6; ++tag) builder.Tag({"t", std::to_string(i)});
     lines.push_back(builder.Sign(nostr::SecretKey::FromSeed("author")));
@@ -186,8 +186,10 @@ TEST_F(TransferTest, ManyRefusedLinesAreReportedEachAndWhatFollowsIsImported) {
   lines.insert(lines.end(), honest.begin() + 1000, honest.end());
   const Outcome outcome =
       RunGraspd({"import", WriteFile("file", lines), "--url", daemon.relay_url()});
-  EXPECT_THAT(outcome.err, HasSubstr("1800 read, 100 stored, 0 known or older, 1700 refused"));
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1701) << "a line for each";
+  // What is sent again after it has hung up all the same may be known by then.
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("1400 read"), HasSubstr(", 1300 refused")));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1301) << "a line for each";
+  EXPECT_EQ(AllStored(daemon.relay_url()), IdsOf({honest.begin() + 1000, honest.end()}));
 }
 
 TEST_F(TransferTest, ARestartOfTheDaemonInBetweenLosesNothing) {
