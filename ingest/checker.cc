@@ -25,8 +25,8 @@ constexpr std::array<Answer, kCheckRefusals> kAnswers = {{
     {"too_many_tags", Code::kInvalid, ""},
     {"too_far_ahead", Code::kInvalid, ""},
     {"auth_kind", Code::kInvalid, "invalid: kind 22242 belongs in an AUTH message"},
-    {"wrong_id", Code::kInvalid, "invalid: id is not the hash of the event", true},
-    {"bad_signature", Code::kInvalid, "invalid: bad signature", true},
+    {"wrong_id", Code::kInvalid, nostr::kWrongIdMessage, true},
+    {"bad_signature", Code::kInvalid, nostr::kBadSignatureMessage, true},
     {"protected", Code::kRefused, "restricted: a protected event comes from its author only"},
     {"reposts_protected", Code::kRefused, "blocked: a repost must not hold a protected event"},
 }};

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/executor.h"
 #include "nostr/event.h"
@@ -61,8 +62,10 @@ class Submitter {
   /// Hands in one event whose shape is right. Always taken; but who goes on when credits() is 0
   /// would grow the queue without bound, so it must first stop reading its socket. Who hands in a
   /// protected event (NIP-70) as kDirect has authenticated its author; a remote's is refused.
-  virtual void Submit(nostr::Event event, storage::Source source,
-                      Lookup lookup = Lookup::kNeeded) = 0;
+  void Submit(nostr::Event event, storage::Source source) {
+    Submit(std::move(event), source, Lookup::kNeeded);
+  }
+  virtual void Submit(nostr::Event event, storage::Source source, Lookup lookup) = 0;
   /// How many more events may be in flight; rises again before each callback. Never 0 while nothing
   /// of this submitter is in flight, so whoever waits for credits will be called back.
   [[nodiscard]] virtual size_t credits() const = 0;

@@ -93,6 +93,11 @@ bool VerifySignature(const Event& event) {
   return VerifySchnorr(event.pubkey, event.id.bytes, event.sig);
 }
 
+std::string_view ForgeryOf(const Event& event) {
+  if (ComputeId(event) != event.id) return kWrongIdMessage;
+  return VerifySignature(event) ? "" : kBadSignatureMessage;
+}
+
 struct SignatureVerifier::Slot {
   PublicKey key;
   std::optional<secp256k1_xonly_pubkey> parsed;  // of `key`; nothing: never used

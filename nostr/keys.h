@@ -26,6 +26,12 @@ using Digest = std::array<uint8_t, 32>;
 /// VerifySchnorr of the event's id. Does not check the id itself: compare ComputeId() first.
 [[nodiscard]] bool VerifySignature(const Event& event);
 
+/// What is said of an event whose id or signature is wrong.
+inline constexpr char kWrongIdMessage[] = "invalid: id is not the hash of the event";
+inline constexpr char kBadSignatureMessage[] = "invalid: bad signature";
+/// The one of these that is true of `event`, "" if it is genuine. About 50 us of CPU.
+[[nodiscard]] std::string_view ForgeryOf(const Event& event);
+
 /// VerifySignature for whoever verifies many events: remembers the keys of authors in the form in
 /// which they are used, which saves a square root, a tenth of the work, when an author comes again.
 ///

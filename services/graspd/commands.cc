@@ -56,64 +56,50 @@ void ConfigureLog(const Settings& settings) {
                      settings.log_format.value_or(base::LogFormat::kText));
 }
 
-/// The line that tells on a terminal how far an export is. Thread-compatible.
-class ExportProgress {
+/// What a transfer tells on stderr: on a terminal how far it is, everywhere how it ended.
+/// Thread-safe.
+class TransferReport {
  public:
-  void Update(uint64_t events) {
+  explicit TransferReport(std::string_view command) : command_(command) {}
+
+  /// May be called as often as one likes.
+  void Progress(uint64_t events, const std::string& done) {
+    const base::MutexLock lock(mutex_);
     const auto now = base::SystemClock::Instance().Now();
-    if (!terminal_ || now - shown_ < kProgressInterval) return;
+    if (!terminal_ || now - shown_ < kProgressInterval / 2) return;
     shown_ = now;
-    std::fprintf(stderr, "%s%s", kClearLine, Line(events).c_str());
+    std::fprintf(stderr, "%s%s", kClearLine, Line(events, done).c_str());
     std::fflush(stderr);
   }
-  void Summary(uint64_t events) {
-    Say(fmt::format("{}export: {}", terminal_ ? kClearLine : "", Line(events)));
+  void Refused(const std::string& place, const std::string& id, const std::string& reason) {
+    const base::MutexLock lock(mutex_);
+    Say(fmt::format("{}{}: {}: {}", Clear(), place, id, reason));
+  }
+  void Summary(uint64_t events, const std::string& done) {
+    const base::MutexLock lock(mutex_);
+    Say(fmt::format("{}{}: {}", Clear(), command_, Line(events, done)));
   }
 
  private:
-  [[nodiscard]] std::string Line(uint64_t events) const {
+  [[nodiscard]] const char* Clear() const { return terminal_ ? kClearLine : ""; }
+  [[nodiscard]] std::string Line(uint64_t events, const std::string& done) const {
     const std::chrono::duration<double> passed = base::SystemClock::Instance().Now() - started_;
-    return fmt::format("{} events in {:.1f} s ({:.0f}/s)", events, passed.count(),
+    return fmt::format("{} in {:.1f} s ({:.0f}/s)", done, passed.count(),
                        static_cast<double>(events) / std::max(passed.count(), 0.001));
   }
 
+  const std::string command_;
   const bool terminal_ = isatty(STDERR_FILENO) != 0;
   const base::SteadyTime started_ = base::SystemClock::Instance().Now();
-  base::SteadyTime shown_ = started_;
-};
-
-/// What an import tells while it goes on. Thread-safe.
-class ImportReport {
- public:
-  ImportReport() : started_(base::SystemClock::Instance().Now()) {}
-
-  void Refused(const std::string& place, const std::string& id, const std::string& reason) {
-    base::MutexLock lock(mutex_);
-    Say(fmt::format("{}{}: {}: {}", terminal_ ? kClearLine : "", place, id, reason));
-  }
-  void Progress(const transfer::Importer::Counts& counts) {
-    if (!terminal_) return;
-    base::MutexLock lock(mutex_);
-    std::fprintf(stderr, "%s%s", kClearLine, Line(counts).c_str());
-    std::fflush(stderr);
-  }
-  void Summary(const transfer::Importer::Counts& counts) {
-    base::MutexLock lock(mutex_);
-    Say(fmt::format("{}import: {}", terminal_ ? kClearLine : "", Line(counts)));
-  }
-
- private:
-  [[nodiscard]] std::string Line(const transfer::Importer::Counts& counts) const {
-    const std::chrono::duration<double> passed = base::SystemClock::Instance().Now() - started_;
-    return fmt::format("{} read, {} stored, {} known or older, {} refused in {:.1f} s ({:.0f}/s)",
-                       counts.read, counts.stored, counts.known, counts.refused, passed.count(),
-                       static_cast<double>(counts.read) / std::max(passed.count(), 0.001));
-  }
-
-  const bool terminal_ = isatty(STDERR_FILENO) != 0;
-  const base::SteadyTime started_;
   base::Mutex mutex_;
+  base::SteadyTime shown_ ABSL_GUARDED_BY(mutex_) = started_;
 };
+
+std::string Done(uint64_t exported) { return fmt::format("{} events", exported); }
+std::string Done(const transfer::Importer::Counts& counts) {
+  return fmt::format("{} read, {} stored, {} known or older, {} refused", counts.read,
+                     counts.stored, counts.known, counts.refused);
+}
 
 /// The thread of an import, and how main's waits for its end.
 class ImportRun {
@@ -144,7 +130,8 @@ class ImportRun {
         signals_.Release();  // a second one ends us at once
         thread().Post([this] { importer_->Stop(); });
       }
-      report_.Progress(importer_->counts());
+      const auto counts = importer_->counts();
+      report_.Progress(counts.read, Done(counts));
     }
     return *end;
   }
@@ -157,7 +144,7 @@ class ImportRun {
 
   int Conclude(const absl::Status& status) {
     const auto counts = importer_ ? importer_->counts() : transfer::Importer::Counts();
-    if (importer_) report_.Summary(counts);
+    if (importer_) report_.Summary(counts.read, Done(counts));
     if (!status.ok()) return Fail("import", status);
     return request_.strict && counts.refused > 0 ? 1 : 0;
   }
@@ -170,7 +157,7 @@ class ImportRun {
 
   const ImportRequest& request_;
   Signals& signals_;
-  ImportReport report_;
+  TransferReport report_{"import"};
   base::Mutex mutex_;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);
   std::optional<transfer::Importer> importer_;
@@ -236,21 +223,21 @@ int RunExport(const Invocation& invocation, Signals& signals) {
   if (!writer.ok()) return Fail("export", writer.status());
 
   uint64_t events = 0;
-  ExportProgress progress;
+  TransferReport report("export");
   transfer::Exporter exporter(**store, invocation.export_request.filter,
                               base::SystemClock::Instance().UnixNow(),
                               [&](std::string_view json) -> absl::Status {
                                 if (++events % kEventsPerSignalCheck == 0) {
                                   if (signals.Wait(milliseconds(0)))
                                     return absl::CancelledError("interrupted");
-                                  progress.Update(events);
+                                  report.Progress(events, Done(events));
                                 }
                                 return writer->Write(json);
                               });
   absl::Status status = exporter.Run();
   if (status.ok()) status = writer->Finish();
   if (!status.ok()) return Fail("export", status);
-  progress.Summary(exporter.events());
+  report.Summary(exporter.events(), Done(exporter.events()));
   return 0;
 }
 

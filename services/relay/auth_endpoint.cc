@@ -5,16 +5,6 @@
 #include "nostr/keys.h"
 
 namespace graspd::relay {
-namespace {
-
-std::string_view RefuseForged(const nostr::Event& event) {
-  if (nostr::ComputeId(event) != event.id) return "invalid: id is not the hash of the event";
-  if (!nostr::VerifySignature(event)) return "invalid: bad signature";
-  return "";
-}
-
-}  // namespace
-
 // Looked at by the task as well, hence immutable.
 struct AuthEndpoint::Check {
   AuthEndpoint* const endpoint;
@@ -40,7 +30,7 @@ void AuthEndpoint::Authenticate(nostr::Event event) {
                    [weak = std::weak_ptr<const Check>(check_), &executor = executor_] {
                      const auto check = weak.lock();
                      if (!check) return;
-                     executor.Post([weak, refusal = RefuseForged(check->event)] {
+                     executor.Post([weak, refusal = nostr::ForgeryOf(check->event)] {
                        if (const auto alive = weak.lock()) alive->endpoint->OnChecked(refusal);
                      });
                    });

@@ -5,6 +5,8 @@
 #include <variant>
 #include <vector>
 
+#include "nostr/keys.h"
+
 namespace graspd::transfer {
 namespace {
 
@@ -16,12 +18,6 @@ constexpr size_t kOutboundBytes = 64u << 20;  // never reached: kPendingBytes an
 constexpr int kMostFailures = 6;
 constexpr base::Duration kFirstPause = seconds(1), kLongestPause = seconds(16);
 constexpr base::Duration kSilence = seconds(30);
-
-std::string_view FaultOf(const nostr::Event& event, nostr::SignatureVerifier& verifier) {
-  if (nostr::ComputeId(event) != event.id) return "invalid: id is not the hash of the event";
-  if (!verifier.Verify(event)) return "invalid: bad signature";
-  return "";
-}
 
 }  // namespace
 
@@ -52,10 +48,10 @@ bool RelayTarget::HasRoom() const {
 
 void RelayTarget::Submit(uint64_t ticket, nostr::Event event, const std::string& json) {
   // A relay hangs up on who sends it many of these.
-  if (const std::string_view fault = FaultOf(event, verifier_); !fault.empty()) {
+  if (const std::string_view forgery = nostr::ForgeryOf(event); !forgery.empty()) {
     pending_.emplace(ticket, Pending{event.id, ""});
     return thread_.Post(
-        [this, ticket, fault] { Settle(ticket, Verdict::kRefused, std::string(fault)); });
+        [this, ticket, forgery] { Settle(ticket, Verdict::kRefused, std::string(forgery)); });
   }
   Pending pending{event.id, nostr::ClientEventMessage(json)};
   pending_bytes_ += pending.message.size();

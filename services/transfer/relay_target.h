@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "net/dialer.h"
-#include "nostr/keys.h"
 #include "nostr/message.h"
 #include "nostr/relay_url.h"
 #include "services/transfer/target.h"
@@ -65,7 +64,6 @@ class RelayTarget final : public Target {
 
   std::map<uint64_t, Pending> pending_;  // by ticket
   size_t pending_bytes_ = 0;
-  nostr::SignatureVerifier verifier_;
   std::multimap<nostr::EventId, uint64_t> sent_;  // by id: two of one id are answered in order
   std::deque<uint64_t> to_send_;
   size_t window_;

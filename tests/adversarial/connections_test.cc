@@ -166,7 +166,7 @@ TEST(ConnectionsTest, SlowHandshakesAreCutAndHoldUpNobody) {
     RelayClient(target.relay_url()).Subscribe("new", {{.limit = 0}});
     times.push_back(std::chrono::duration<double>(Now() - begin).count());
   }
-  EXPECT_LT(*std::min_element(times.begin(), times.end()), 1);
+  EXPECT_LT(*std::min_element(times.begin(), times.end()), kNoise);
   RelayClient(target.relay_url()).Publish({event});
   EXPECT_TRUE(e2e::HasStored(target.relay_url(), event.id));
   for (size_t i = 0; i < slow.size(); ++i) {
@@ -220,7 +220,8 @@ TEST(ConnectionsTest, WithFewDescriptorsOperatorsAreStillServedAndNothingSpins) 
   const base::SteadyTime begin = Now();
   EXPECT_TRUE(many.front()->Ended());  // when its handshake has taken too long
   const double seconds = std::chrono::duration<double>(Now() - begin).count();
-  EXPECT_LT(target.Metric("process_cpu_seconds_total") - cpu, 0.2 * std::max(seconds, 1.0));
+  EXPECT_LT(target.Metric("process_cpu_seconds_total") - cpu,
+            0.2 * std::max(seconds, 1.0) * kNoise);
   many.clear();
   EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") == 0; }));
   target.ExpectHealthy();

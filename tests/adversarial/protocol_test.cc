@@ -19,11 +19,7 @@ namespace {
 using net::RawClient;
 using namespace std::string_view_literals;
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr double kPromptly = 10, kAtOnce = 1;  // seconds
-#else
-constexpr double kPromptly = 1, kAtOnce = 0.05;
-#endif
+constexpr double kPromptly = 2 * kNoise, kAtOnce = 0.2 * kNoise;  // seconds
 
 std::string Frame(uint8_t first, std::string_view payload) {
   return RawClient::ClientFrame(first, payload);
