@@ -1,7 +1,6 @@
 #include "storage/lmdb/pending.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <tuple>
 #include <utility>
@@ -63,12 +62,6 @@ const IndexEntry* Pending::Run::LowerBound(const nostr::EventId& id) const {
     }
   }
   return entries.data() + low;
-}
-
-bool IndexEntry::operator<(const IndexEntry& other) const {
-  if (index != other.index) return index < other.index;
-  if (prefix != other.prefix) return prefix < other.prefix;
-  return std::memcmp(place.data(), other.place.data(), place.size()) < 0;
 }
 
 std::vector<IndexEntry> IndexEntriesOf(const nostr::Event& event, ChangeNumber change,

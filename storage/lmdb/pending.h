@@ -34,7 +34,14 @@ struct IndexEntry {
 
   [[nodiscard]] std::string_view place_view() const { return {place.data(), place.size()}; }
   [[nodiscard]] IndexValue value() const { return {ChangeNumber(change), kind, expires}; }
-  bool operator<(const IndexEntry& other) const;
+  bool operator<(const IndexEntry& other) const {
+    if (index != other.index) return index < other.index;
+    if (prefix != other.prefix) return prefix < other.prefix;
+    // Most differ in the time, or in the first bytes of the id.
+    const uint64_t first = GetUint64(place_view()), others_first = GetUint64(other.place_view());
+    if (first != others_first) return first < others_first;
+    return place_view() < other.place_view();
+  }
 };
 
 /// The index entries of one event.
