@@ -14,6 +14,7 @@
 
 #include "net/forbidden_urls.h"
 #include "net/sockaddr.h"
+#include "net/websocket_handshake.h"
 #include "nostr/relay_url.h"
 
 namespace graspd::netns {
@@ -45,6 +46,7 @@ table inet canary {
     ip daddr 25.4.0.0/24 counter name ourselves accept
     ip daddr 25.5.0.0/24 counter name crowded accept
     ip daddr 25.6.0.0/24 counter name redirecting accept
+    ip daddr 25.7.0.0/24 accept
     counter name forbidden
   }
   chain count {
@@ -57,6 +59,7 @@ table inet canary {
     ip daddr { 25.1.0.53, 25.3.0.0/16 } accept
     ip daddr { 25.2.0.0/24, 25.5.0.0/24 } tcp dport 80 redirect to :HONEST
     ip daddr 25.4.0.0/24 meta l4proto tcp redirect to :7334
+    ip daddr 25.7.0.0/24 tcp dport 80 redirect to :NAMELESS
 REDIRECTORS
     meta l4proto tcp redirect to :TRAP
   }
@@ -159,10 +162,12 @@ Canary::Canary() {
         "    ip daddr " + std::string(kRedirecting) + std::to_string(code) +
         " tcp dport 80 redirect to :" + std::to_string(redirectors_.back()->address().port) + "\n";
   }
+  nameless_ = std::make_unique<net::RawServer>([this](int fd) { ServeNameless(fd); });
   std::string rules = Replaced(kFirewall, "GROUP", kGraspdsGroup);
   rules = Replaced(rules, "REDIRECTORS\n", redirectors);
   rules = Replaced(rules, ":HONEST", ":" + std::to_string(kHonestPort));
   rules = Replaced(rules, ":TRAP", ":" + std::to_string(kTrapPort));
+  rules = Replaced(rules, ":NAMELESS", ":" + std::to_string(nameless_->address().port));
   std::ofstream(dir_ / "firewall") << rules;
   Run({"nft", "-f", dir_ / "firewall"});
 
@@ -200,6 +205,24 @@ void Canary::Catch() {
     }
     close(fd);
   }
+}
+
+// Has nothing to say of itself, and nothing stored.
+void Canary::ServeNameless(int fd) {
+  const net::HttpRequest request = net::ParseHead(net::ReadHead(fd));
+  if (!net::WantsWebSocket(request)) {
+    net::WriteAll(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    return;
+  }
+  const int open = ++nameless_open_;
+  for (int most = nameless_at_most_; most < open;) {
+    nameless_at_most_.compare_exchange_weak(most, open);
+  }
+  net::WriteAll(fd, net::HeadOf(net::AnswerHandshake(request)));
+  char dropped[4096];
+  while (recv(fd, dropped, sizeof dropped, 0) > 0) {
+  }
+  --nameless_open_;
 }
 
 void Canary::SetName(const std::string& name, std::vector<NameAnswer> in_turn) {

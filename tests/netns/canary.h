@@ -25,6 +25,7 @@ inline constexpr char kBlackHole[] = "25.3.";  // 25.3.0.0/16: packets vanish
 inline constexpr char kOurselves[] =
     "25.4.0.1";                                 // 25.4.0.0/24: our own relay, as by a load balancer
 inline constexpr char kCrowded[] = "25.5.0.1";  // the same honest relay, by another address
+inline constexpr char kNameless[] = "25.7.0.1";    // port 80: a relay that does not say which it is
 inline constexpr char kRedirecting[] = "25.6.0.";  // 25.6.0.{1,2,7,8}: redirects with 30{1,2,7,8}
 
 /// The network namespace, its firewall, name server and servers. One a process: the thread that
@@ -51,6 +52,9 @@ class Canary {
   /// ws:// anywhere, because the honest relay has no certificate.
   /// Logs into `dir`.
   std::unique_ptr<e2e::Graspd> StartGraspd(const e2e::TempDir& dir, std::vector<std::string> flags);
+  /// WebSockets that the nameless relay has open, and the most that it had.
+  [[nodiscard]] int nameless_open() const { return nameless_open_; }
+  [[nodiscard]] int nameless_at_most() const { return nameless_at_most_; }
   /// The honest relay: an open graspd.
   [[nodiscard]] e2e::Graspd& honest() { return *honest_; }
 
@@ -58,6 +62,7 @@ class Canary {
   Canary();
   NameAnswer Resolve(const std::string& name, uint16_t type);
   void Catch();
+  void ServeNameless(int fd);
 
   const e2e::TempDir dir_;
   mutable base::Mutex mutex_;
@@ -68,6 +73,8 @@ class Canary {
   std::thread trap_thread_;
   std::unique_ptr<NameServer> name_server_;
   std::vector<std::unique_ptr<net::RawServer>> redirectors_;
+  std::atomic<int> nameless_open_{0}, nameless_at_most_{0};
+  std::unique_ptr<net::RawServer> nameless_;
   std::unique_ptr<e2e::Graspd> honest_;
 };
 

@@ -275,8 +275,7 @@ TEST_F(SsrfTest, OurselvesUnderManyNamesAreTriedOnceEach) {
   ExpectNothingForbidden();
 }
 
-// A relay that says which it is: one name is followed, each other one tried once and left. What
-// does not say so has four connections to an address at most (net/address_slots_test.cc).
+// A relay that says which it is: one name is followed, each other one tried once and left.
 TEST_F(SsrfTest, ManyNamesOfOneRelayAreOneConnection) {
   constexpr size_t kNames = 12;
   Start();
@@ -302,6 +301,25 @@ TEST_F(SsrfTest, ManyNamesOfOneRelayAreOneConnection) {
   })) << connected()
       << " connected, " << left() << " left";
   EXPECT_LE(canary_->Packets("crowded"), 2 * kNames) << "a connection and a document of each";
+}
+
+TEST_F(SsrfTest, ManyNamesOfOneAddressAreFourConnections) {
+  constexpr int kNames = 12, kAllowed = 4;
+  Start();
+  for (int i = 0; i < kNames; ++i) {
+    const std::string name = "nameless" + std::to_string(i) + ".test";
+    canary_->SetName(name, {{.addresses = {kNameless}}});
+    Announce(name, {"ws://" + name});
+  }
+  EXPECT_TRUE(Eventually([&] {
+    const auto candidates = Admin().Candidates();
+    const auto waiting = std::count_if(candidates.begin(), candidates.end(), [](const auto& entry) {
+      return entry.second.reason() == "ADDRESS_LIMIT";
+    });
+    return waiting == kNames - kAllowed && canary_->nameless_open() == kAllowed;
+  })) << canary_->nameless_open()
+      << " open";
+  EXPECT_EQ(canary_->nameless_at_most(), kAllowed);
 }
 
 TEST_F(SsrfTest, AFloodOfBlackHolesDoesNotDelayAnHonestRelay) {
