@@ -146,6 +146,8 @@ void ClientConnection::OnDeadline() {
 }
 
 void ClientConnection::Finish(DialFailure failure) {
+  const bool was_open = phase_ == Phase::kOpen || phase_ == Phase::kClosing;
+  if (was_open && !paused_) failure.silence = Now() - last_heard_;
   phase_ = Phase::kGone;
   CancelDeadline();
   CloseSocket();

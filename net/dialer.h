@@ -38,9 +38,10 @@ enum class DialError : uint8_t {
 /// Why a connection ended. A plain value.
 struct DialFailure {
   DialError error = DialError::kNone;
-  std::string detail;       // for people, at most 256 bytes, no control characters
-  int http_status = 0;      // kHttp
-  uint16_t close_code = 0;  // kRemoteClosed with a Close frame
+  std::string detail;        // for people, at most 256 bytes, no control characters
+  int http_status = 0;       // kHttp
+  uint16_t close_code = 0;   // kRemoteClosed with a Close frame
+  base::Duration silence{};  // of an open connection: since its last bytes came
 };
 
 /// What the upgrade told us. A plain value.

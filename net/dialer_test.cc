@@ -211,7 +211,9 @@ TEST_F(DialerTest, PeerThatFallsSilentTimesOut) {
   const auto other_end = *connections.Pop();
   On(other_end->thread(), [&] { return other_end->PauseReading(), 0; });  // answers no ping now
   On(connection->thread(), [&] { return connection->SendText("unread"); });
-  EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
+  const DialFailure failure = handler->Closed();
+  EXPECT_EQ(failure.error, DialError::kTimeout);
+  EXPECT_GE(failure.silence, dial.pong_timeout);
 }
 
 TEST_F(DialerTest, CloseOfTheRemoteIsReportedWithItsCode) {

@@ -12,6 +12,12 @@ EventBuilder& EventBuilder::Tag(std::initializer_list<std::string_view> elements
   return *this;
 }
 
+EventBuilder& EventBuilder::Tag(std::span<const std::string> elements) {
+  for (const auto& element : elements) draft_.tags.AddElement(element);
+  draft_.tags.EndTag();
+  return *this;
+}
+
 EventBuilder& EventBuilder::Content(std::string_view content) {
   draft_.content = content;
   return *this;

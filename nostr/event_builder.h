@@ -1,6 +1,8 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "nostr/event.h"
@@ -15,6 +17,7 @@ class EventBuilder {
  public:
   EventBuilder(Kind kind, uint64_t created_at);
   EventBuilder& Tag(std::initializer_list<std::string_view> elements);
+  EventBuilder& Tag(std::span<const std::string> elements);
   EventBuilder& Content(std::string_view content);
   /// The finished event; the builder can go on and sign further variants.
   [[nodiscard]] Event Sign(const SecretKey& key) const;

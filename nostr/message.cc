@@ -2,6 +2,7 @@
 #include "nostr/message.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "base/hex.h"
@@ -193,8 +194,8 @@ std::string_view WholePlainText(std::string_view text, size_t at, size_t max_byt
   return end < text.size() && text[end] == '"' ? plain : std::string_view();
 }
 
-// The value of "id" in the object that stands in the outermost array.
-std::string ClaimedId(std::string_view text) {
+// What follows the colon of that key in the object that stands in the outermost array; or nothing.
+std::string_view ClaimedValue(std::string_view text, std::string_view key) {
   int depth = 0;
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
@@ -202,14 +203,31 @@ std::string ClaimedId(std::string_view text) {
     if (c == ']' || c == '}') --depth;
     if (c != '"') continue;
     const size_t end = StringEnd(text, at);
-    const bool is_id = depth == 2 && text.substr(at, end - at) == "\"id";
+    const bool is_key = depth == 2 && text.substr(at + 1, end - at - 1) == key;
     const size_t colon = SkipSpace(text, end + 1);
-    if (is_id && colon < text.size() && text[colon] == ':') {
-      return std::string(PlainText(text, SkipSpace(text, colon + 1), kMaxClaimedIdBytes));
+    if (is_key && colon < text.size() && text[colon] == ':') {
+      return text.substr(std::min(SkipSpace(text, colon + 1), text.size()));
     }
     at = end;
   }
   return {};
+}
+
+std::string ClaimedId(std::string_view text) {
+  return std::string(PlainText(ClaimedValue(text, "id"), 0, kMaxClaimedIdBytes));
+}
+
+// What the event seems to be. False if it has no id, hence is none by anybody's rules.
+bool ReadClaims(std::string_view text, RelayUnreadable& out) {
+  const auto id = EventId::FromHex(ClaimedId(text));
+  if (!id) return false;
+  out.id = *id;
+  const std::string_view time = ClaimedValue(text, "created_at");
+  uint64_t seconds = 0;
+  if (std::from_chars(time.data(), time.data() + time.size(), seconds).ec == std::errc()) {
+    out.created_at = seconds;
+  }
+  return true;
 }
 
 // The first two strings of the outermost array.
@@ -299,7 +317,9 @@ absl::Status ReadRelayBody(ArrayWalk& walk, std::string_view type, RelayMessage&
   if (type == "EVENT") {
     auto& message = out.emplace<RelayEvent>();
     GRASPD_RETURN_IF_ERROR(NextString(walk, kSubscription, message.subscription));
-    return NextEvent(walk, message.event);
+    absl::Status status = NextEvent(walk, message.event);
+    if (!status.ok()) out = RelayUnreadable{std::move(message.subscription), {}, std::nullopt};
+    return status;
   }
   if (type == "OK") return ReadOk(walk, out.emplace<RelayOk>());
   if (type == "EOSE") {
@@ -352,6 +372,8 @@ RelayMessage ParseRelayMessage(std::string_view text) {
   RelayMessage message;
   const absl::Status status = ReadRelayMessage(text, message);
   if (status.ok()) return message;
+  auto* const unreadable = std::get_if<RelayUnreadable>(&message);
+  if (unreadable && ReadClaims(text, *unreadable)) return message;
   return RelayMalformed{std::string(View(status.message()))};
 }
 

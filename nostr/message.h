@@ -4,6 +4,7 @@
 // Writing appends ready text: the hot ones take the stored JSON as it is.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -105,12 +106,20 @@ struct RelayNegErr {
   std::string subscription;
   std::string reason;
 };
+/// An EVENT that belongs to a subscription but is none by our rules; what it seems to be, for
+/// relays are not equally strict.
+struct RelayUnreadable {
+  std::string subscription;
+  EventId id;
+  std::optional<uint64_t> created_at;
+};
 /// Anything else; `reason` is for a log line and a strike.
 struct RelayMalformed {
   std::string reason;
 };
-using RelayMessage = std::variant<RelayEvent, RelayOk, RelayEose, RelayClosed, RelayNotice,
-                                  RelayAuth, RelayCount, RelayNegMsg, RelayNegErr, RelayMalformed>;
+using RelayMessage =
+    std::variant<RelayEvent, RelayOk, RelayEose, RelayClosed, RelayNotice, RelayAuth, RelayCount,
+                 RelayNegMsg, RelayNegErr, RelayUnreadable, RelayMalformed>;
 RelayMessage ParseRelayMessage(std::string_view text);
 
 // ---- writing -------------------------------------------------------------------------------

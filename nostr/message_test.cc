@@ -273,6 +273,26 @@ TEST(ParseRelayMessage, ReportsEverythingElseAsMalformed) {
   }
 }
 
+// What other relays may take, and strangers write.
+TEST(ParseRelayMessage, SaysWhatAnEventSeemsToBeThatIsNoneByOurRules) {
+  const std::string id = AnEvent().id.ToHex();
+  const std::string good = EventJson(AnEvent());
+  const auto with = [&](const std::string& what, const std::string& by) {
+    std::string event = good;
+    event.replace(event.find(what), what.size(), by);
+    return EventMessagePrefix("s") + event + "]";
+  };
+  for (const auto& text : {with(R"([["t","x"]])", "[[]]"), with(R"("kind":1)", R"("kind":65536)"),
+                           with(R"("sig":")", R"("sig":"0)")}) {
+    const auto unreadable = Relay<RelayUnreadable>(text);
+    EXPECT_EQ(unreadable.subscription, "s");
+    EXPECT_EQ(unreadable.id, AnEvent().id);
+    EXPECT_EQ(unreadable.created_at, AnEvent().created_at);
+  }
+  EXPECT_EQ(Relay<RelayUnreadable>(with(R"("created_at":)", R"("created_at":-)")).created_at,
+            std::nullopt);
+}
+
 TEST(ParseMessages, BearAnyDamage) {
   const std::string event = EventJson(AnEvent());
   const std::vector<std::string> messages = {

@@ -12,6 +12,7 @@ CatchUpJob::CatchUpJob(uint64_t id, nostr::Filter filter, bool try_negentropy, c
       pages_since_(pages_since),
       neg_subscription_("neg-" + std::to_string(id)),
       limits_(limits),
+      requests_(limits.requests),
       ids_per_req_(limits.ids_per_request),
       page_size_(std::min(kPageSize, limits.page)) {
   if (!try_negentropy) support_ = NegentropySupport::kNo;
@@ -114,7 +115,7 @@ void CatchUpJob::CloseNegentropy(Actions& out) {
 // ---- fetching what is missing ----------------------------------------------------------------
 
 void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
-  while (!pending_.empty() && fetches_.size() < limits_.requests) {
+  while (!pending_.empty() && fetches_.size() < requests_) {
     Fetch fetch;
     nostr::Filter filter;
     filter.ids.emplace();
@@ -209,6 +210,10 @@ void CatchUpJob::EndPage(base::SteadyTime now, Actions& out) {
     phase_ = Phase::kDone;
     return;
   }
+  if (page_oldest_ == UINT64_MAX) {
+    Abort("a page brings only events that cannot be read", out);
+    return;
+  }
   if (pages_ >= kMaxPages) {
     Abort("gave up after " + std::to_string(pages_) + " pages", out);
     return;
@@ -264,8 +269,29 @@ void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,
   const auto fetch = fetches_.find(subscription);
   if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
   ++fetch->second.delivered;
+  refusals_ = 0;
   Progress(now, std::chrono::seconds(1));
   ++fetched;
+}
+
+void CatchUpJob::OnUnreadable(base::SteadyTime now, std::string_view subscription,
+                              const nostr::EventId& id, std::optional<uint64_t> created_at,
+                              Actions& out) {
+  if (phase_ == Phase::kPages && subscription == page_subscription_) {
+    // Without a time it does not tell how far the page goes.
+    if (created_at) {
+      OnPageEvent(now, id, *created_at, out);
+    } else {
+      ++page_events_;
+    }
+    return;
+  }
+  const auto fetch = fetches_.find(subscription);
+  if (fetch == fetches_.end() || fetch->second.outstanding.erase(id) == 0) return;
+  ++fetch->second.delivered;
+  Progress(now, std::chrono::seconds(1));
+  given_up.push_back(id);
+  ++missing;
 }
 
 void CatchUpJob::OnPageEvent(base::SteadyTime now, const nostr::EventId& id, uint64_t created_at,
@@ -306,9 +332,26 @@ void CatchUpJob::OnClosed(base::SteadyTime now, std::string_view subscription,
   } else if (phase_ == Phase::kPages && subscription == page_subscription_) {
     Abort("remote closed the subscription: " + std::string(reason.substr(0, 200)), out);
   } else if (const auto fetch = fetches_.find(subscription); fetch != fetches_.end()) {
-    error = reason.substr(0, 256);
-    EndFetch(now, fetch, out);
+    OnFetchRefused(now, fetch, reason, out);
   }
+}
+
+// Most often these are too many at a time.
+void CatchUpJob::OnFetchRefused(base::SteadyTime now, Fetches::iterator fetch,
+                                std::string_view reason, Actions& out) {
+  for (const auto& [id, attempts] : fetch->second.outstanding) {
+    pending_.push_back({id, attempts - 1});
+  }
+  fetches_.erase(fetch);
+  error = reason.substr(0, 256);
+  const bool was_alone = fetches_.empty() && requests_ == 1;
+  requests_ = std::max<size_t>(requests_ / 2, 1);
+  if (was_alone && ++refusals_ >= kRefusals) {
+    Abort("remote closed the subscription: " + std::string(reason.substr(0, 200)), out);
+    return;
+  }
+  PumpFetches(now, out);
+  FinishIfIdle();
 }
 
 bool CatchUpJob::Owns(std::string_view subscription) const {

@@ -67,6 +67,9 @@ class CatchUpJob {
   static constexpr size_t kReqsInFlight = 4;
   static constexpr size_t kPendingIds = 20'000;
   static constexpr int kAttempts = 3;
+  /// Who refuses requests gets fewer at a time, and who refuses so many that came alone, one after
+  /// the other, fails the job. A refusal is no attempt.
+  static constexpr int kRefusals = 2;
   /// Who does not deliver so many of the ids that it has named, and that were asked for, and more
   /// than it does deliver, is read by pages instead.
   static constexpr size_t kGhosts = 10'000;
@@ -108,6 +111,9 @@ class CatchUpJob {
   void OnNegIgnored(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
   void OnEvent(base::SteadyTime now, std::string_view subscription, const nostr::EventId& id,
                uint64_t created_at, Actions& out);
+  /// An event that cannot be read, and is not asked for again; what it seems to be.
+  void OnUnreadable(base::SteadyTime now, std::string_view subscription, const nostr::EventId& id,
+                    std::optional<uint64_t> created_at, Actions& out);
   void OnEose(base::SteadyTime now, std::string_view subscription, Actions& out);
   void OnClosed(base::SteadyTime now, std::string_view subscription, std::string_view reason,
                 Actions& out);
@@ -155,7 +161,8 @@ class CatchUpJob {
   std::string error;
   /// Reconciliation with this remote is of no use (kGhosts).
   bool invents_ids = false;
-  /// Ids that were asked for kAttempts times in vain. The owner may take them out.
+  /// Ids that were asked for kAttempts times in vain, or brought something unreadable. The owner
+  /// may take them out.
   std::vector<nostr::EventId> given_up;
 
  private:
@@ -176,6 +183,8 @@ class CatchUpJob {
   void EndPage(base::SteadyTime now, Actions& out);
   void PumpFetches(base::SteadyTime now, Actions& out);
   void EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions& out);
+  void OnFetchRefused(base::SteadyTime now, Fetches::iterator fetch, std::string_view reason,
+                      Actions& out);
   void ContinueIfRoom(Actions& out);
   void FinishIfIdle();
   void CloseNegentropy(Actions& out);
@@ -188,6 +197,7 @@ class CatchUpJob {
   std::optional<uint64_t> pages_since_;
   const std::string neg_subscription_;
   const Limits limits_;
+  size_t requests_;  // at a time; fewer for a remote that refuses so many
   Phase phase_ = Phase::kNew;
   NegentropySupport support_ = NegentropySupport::kUnknown;
   base::SteadyTime last_progress_{};
@@ -200,6 +210,7 @@ class CatchUpJob {
   std::deque<Wanted> pending_;
   Fetches fetches_;
   uint64_t in_vain_ = 0;  // ids asked for and not delivered, once for each time
+  int refusals_ = 0;      // of one that came alone, in a row
   size_t ids_per_req_;    // fewer for a remote that serves fewer than it is asked for
 
   // Pages.

@@ -84,6 +84,9 @@ class CatchUp : public ::testing::Test {
               [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
               [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
               [](Authenticated&) {},
+              [this](Unreadable& r) {
+                job_->OnUnreadable(now_, r.subscription, r.id, r.created_at, actions_);
+              },
               [](BadMessage&) {},
           },
           reply);
@@ -240,6 +243,16 @@ TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
   Run();
   EXPECT_EQ(MissingHere(), 0u);
   EXPECT_EQ(job_->missing, 0u);
+}
+
+// A refusal is no answer: the ids are not given up, and less is asked at a time.
+TEST_F(CatchUp, ARelayThatRefusesRequestsFailsTheJobAndNothingIsGivenUp) {
+  for (int i = 0; i < 2000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.blocks = [](const auto& filters) { return filters[0].ids.has_value(); };
+  Run();
+  EXPECT_TRUE(job_->failed());
+  EXPECT_THAT(job_->given_up, ::testing::IsEmpty());
+  EXPECT_LE(requests_.size(), CatchUpJob::kReqsInFlight + 2);
 }
 
 TEST_F(CatchUp, ARelayThatReconcilesButNeverDeliversDoesNotHoldItsSlot) {

@@ -79,6 +79,8 @@ void SyncEngine::SetState(const Instant& now, Remote& remote, RemoteState state,
                           std::string_view reason) {
   remote.state_reason = reason.substr(0, kReasonBytes);
   if (remote.state == state) return;
+  --remotes_by_state_[static_cast<size_t>(remote.state)];
+  ++remotes_by_state_[static_cast<size_t>(state)];
   remote.state = state;
   ++state_version_;
   remote.state_since = now.unix_seconds;
@@ -105,6 +107,7 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
   remote.blocked_subscriptions.clear();
+  remote.unanswered.clear();
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
@@ -135,16 +138,55 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
 // Live subscriptions first and catch-up behind them, so that nothing falls in between.
 void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
                        storage::Source source, std::optional<uint64_t> pages_since) {
-  for (auto& subscription : diff.close) Emit(Unsubscribe{*remote.connection, subscription});
+  for (auto& subscription : diff.close) {
+    remote.unanswered.erase(subscription);
+    Emit(Unsubscribe{*remote.connection, subscription});
+  }
   for (auto& open : diff.open) {
+    remote.unanswered[open.subscription] = now.steady;
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});
   }
   for (auto& filter : diff.catch_up) {
     QueueJob(now, remote, std::move(filter), source, pages_since);
   }
+  if (!remote.unanswered.empty() && !remote.timers.contains(Timer::Type::kLive)) {
+    Arm(now.steady + options_.live_patience, Timer::Type::kLive, remote);
+  }
   if (remote.plan.leaves_out()) remote.followed.End(now.unix_seconds);
   PumpJobs(now);
+  SettleState(now, remote);
+}
+
+// Some relays drop what is too much for them without a word, or with a NOTICE that nobody knows.
+void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
+  if (!remote.connected() || remote.unanswered.empty()) return;
+  const bool we_do_not_read = remote.unjudged > 0;
+  auto next = now.steady + options_.live_patience;
+  std::optional<std::string> given_up;
+  for (auto at = remote.unanswered.begin(); at != remote.unanswered.end() && !we_do_not_read;) {
+    const auto until = at->second + options_.live_patience;
+    if (now.steady >= until) {
+      given_up = at->first;
+      at = remote.unanswered.erase(at);
+    } else {
+      next = std::min(next, until);
+      ++at;
+    }
+  }
+  if (!remote.unanswered.empty()) Arm(next, Timer::Type::kLive, remote);
+  if (given_up) NoteUnfollowed(now, remote, *given_up, "no EOSE came");
+}
+
+// What a live subscription asks for is not followed: a gap, which a repair tries to close.
+void SyncEngine::NoteUnfollowed(const Instant& now, Remote& remote, std::string_view subscription,
+                                std::string_view reason) {
+  remote.followed.End(now.unix_seconds);
+  if (!std::exchange(remote.closed_subscription, true)) {
+    base::LogWarn(
+        "sync", "remote does not serve a live subscription",
+        {{"remote", remote.url.ToString()}, {"subscription", subscription}, {"reason", reason}});
+  }
   SettleState(now, remote);
 }
 
@@ -207,7 +249,8 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
         break;
       case ingest::Code::kInvalid:
         ++remote->counts.invalid;
-        RememberUndelivered(now, *remote, event.id);
+        // What is dated ahead is good later.
+        if (event.created_at <= now.unix_seconds) RememberUndelivered(now, *remote, event.id);
         forged += event.forged ? 1 : 0;
         break;
       case ingest::Code::kDeleted:
@@ -264,6 +307,19 @@ void SyncEngine::OnBadMessages(const Instant& now, ConnectionId connection, uint
          "sent too much that nobody asked for, or that makes no sense");
 }
 
+void SyncEngine::OnUnreadable(const Instant& now, ConnectionId connection,
+                              std::string_view subscription, const nostr::EventId& id,
+                              std::optional<uint64_t> created_at) {
+  Remote* remote = Find(connection);
+  if (!remote) return;
+  ++remote->counts.invalid;
+  const Job* job = JobOf(*remote, subscription);
+  if (!job) return;
+  WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
+    run.OnUnreadable(now.steady, subscription, id, created_at, out);
+  });
+}
+
 void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
                           std::string_view subscription, std::string_view reason) {
   Remote* remote = Find(connection);
@@ -284,6 +340,9 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   }
   // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
   if (!remote->plan.IsOpen(subscription)) return;
+  if (const auto asked = remote->unanswered.find(subscription); asked != remote->unanswered.end()) {
+    remote->unanswered.erase(asked);
+  }
   if (reason.starts_with("blocked:")) {
     // Some relays say so of single filters.
     remote->blocked_subscriptions.emplace(subscription);
@@ -292,13 +351,7 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
       return;
     }
   }
-  remote->followed.End(now.unix_seconds);
-  if (!std::exchange(remote->closed_subscription, true)) {
-    base::LogWarn(
-        "sync", "remote closed a live subscription",
-        {{"remote", remote->url.ToString()}, {"subscription", subscription}, {"reason", reason}});
-  }
-  SettleState(now, *remote);
+  NoteUnfollowed(now, *remote, subscription, reason);
 }
 
 void SyncEngine::OnNotice(const Instant& now, ConnectionId connection, std::string_view text) {
@@ -345,11 +398,20 @@ void SyncEngine::OnTimer(const Instant& now) {
       case Timer::Type::kDialQueue:
         PumpDials(now);
         break;
+      case Timer::Type::kAdmission:
+        admission_due_ = false;
+        last_admission_ = now.steady;
+        if (AdmitOneMore(now)) ScheduleAdmission(now);
+        PumpDials(now);
+        break;
       case Timer::Type::kUpdate:
         if (remote && remote->dirty) UpdateScope(now, *remote);
         break;
       case Timer::Type::kJobs:
         if (remote) CheckJobs(now, *remote);
+        break;
+      case Timer::Type::kLive:
+        if (remote) CheckLive(now, *remote);
         break;
       case Timer::Type::kRepair:
         if (remote && remote->connected() && remote->state == RemoteState::kLiveWithGaps) {
@@ -407,6 +469,7 @@ void SyncEngine::DialWaiting(const Instant& now) {
     }
   }
   PumpDials(now);
+  ScheduleAdmission(now);
 }
 
 }  // namespace graspd::sync

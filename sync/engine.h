@@ -1,6 +1,7 @@
 // The decisions of proactive sync (GRASP-02), free of I/O.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -142,7 +143,8 @@ struct EngineOptions {
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
   size_t queued_jobs_per_remote = 20'000;
   size_t job_history = 256;
-  size_t claims_per_remote = 200'000;  // forgotten ones may be fetched for another filter again
+  /// Forgotten ones may be fetched for another filter again.
+  size_t claims_per_remote = 200'000, claims_in_total = 2'000'000;
   base::Duration rate_limit_cooldown = std::chrono::seconds(65);
   base::Duration negentropy_retry = std::chrono::hours(24);  // after a remote refused NIP-77
   uint32_t broken_reconciliations = 3;  // by the end of a connection, before it was live: a refusal
@@ -154,10 +156,17 @@ struct EngineOptions {
   /// with what relays commonly allow. What it said holds for so long.
   base::Duration information_patience = std::chrono::seconds(2);
   base::Duration information_lifetime = std::chrono::hours(24);
+  /// Of a remote that is no longer named, it is remembered for so long how it behaved, and when it
+  /// may be dialled again; of so many at most, then of the latest. Who is named again and again is
+  /// dialled ever later.
+  base::Duration former_remembered = std::chrono::hours(24);
+  size_t former_remotes = 10'000;
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
   base::Duration declined_retry = std::chrono::hours(24);  // after the relay said to leave it alone
   /// A remote that seems to be another by a second name is left, and compared with after so long.
   base::Duration alias_first_check = std::chrono::hours(1), alias_check = std::chrono::hours(24);
+  /// A live subscription is followed once its EOSE has come; without one for so long it is a gap.
+  base::Duration live_patience = std::chrono::seconds(45);
   base::Duration repair_after = std::chrono::seconds(65);  // a gap is tried again, doubling to
   base::Duration repair_at_most = std::chrono::hours(1);   // this
   /// Connections answer NIP-42 challenges. Then who refuses with "auth-required:" is asked again
@@ -218,6 +227,9 @@ class SyncEngine {
   /// Strays, events of a subscription that its filters do not select, are counted and no more.
   void OnBadMessages(const Instant& now, ConnectionId connection, uint64_t count,
                      bool strays = false);
+  /// An event that cannot be read; what it seems to be.
+  void OnUnreadable(const Instant& now, ConnectionId connection, std::string_view subscription,
+                    const nostr::EventId& id, std::optional<uint64_t> created_at);
   void OnEose(const Instant& now, ConnectionId connection, std::string_view subscription);
   void OnClosed(const Instant& now, ConnectionId connection, std::string_view subscription,
                 std::string_view reason);
@@ -260,10 +272,15 @@ class SyncEngine {
   [[nodiscard]] uint64_t state_version() const { return state_version_; }
   /// Events that comparisons have brought although live subscriptions should have, all in all.
   [[nodiscard]] uint64_t gaps() const { return gaps_; }
+  /// By RemoteState.
+  [[nodiscard]] const std::array<uint32_t, kRemoteStates>& remotes_by_state() const {
+    return remotes_by_state_;
+  }
 
  private:
   struct Remote;
   struct Job;
+  struct Conduct;
   struct Timer {
     enum class Type {
       kDial,
@@ -271,7 +288,9 @@ class SyncEngine {
       kAuthentication,
       kUpdate,
       kJobs,
+      kLive,
       kDialQueue,
+      kAdmission,
       kRepair,
       kDaily
     } type;
@@ -290,7 +309,10 @@ class SyncEngine {
   void Remove(const Instant& now, Remote& remote, std::string_view reason);
   [[nodiscard]] DialAccount PlaceAccount(const nostr::RelayUrl& url, RemoteOrigin origin) const;
   bool MakeRoomFor(const Instant& now, const DialAccount& newcomer);
-  void AdmitOneMore(const Instant& now);
+  void ScheduleAdmission(const Instant& now);
+  bool AdmitOneMore(const Instant& now);
+  void Remember(const Instant& now, const Remote& remote);
+  bool Recall(const Instant& now, Remote& remote);
   void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
@@ -327,6 +349,9 @@ class SyncEngine {
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
   void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
              storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
+  void CheckLive(const Instant& now, Remote& remote);
+  void NoteUnfollowed(const Instant& now, Remote& remote, std::string_view subscription,
+                      std::string_view reason);
   void ScheduleDaily(const Instant& now, Remote& remote);
   static bool IsRateLimitText(std::string_view text);
   static bool IsAuthRequired(std::string_view reason);
@@ -340,10 +365,12 @@ class SyncEngine {
   void PumpJobs(const Instant& now);
   void FillSlots(const Instant& now);
   bool TakeSlotBack(const Instant& now);
+  [[nodiscard]] Remote* NextInTurn(const std::function<bool(const Remote&)>& wants);
   [[nodiscard]] bool MayStartJob(const Instant& now, const Remote& remote) const;
-  bool StartJob(const Instant& now, Remote& remote);
+  void StartJob(const Instant& now, Remote& remote);
   void Suspend(Remote& remote, Job& job, std::string_view reason);
   void RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id);
+  void ForgetClaims(Remote& remote);
   void ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step);
   void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);
   void DeferJob(const Instant& now, Remote& remote, Job& job);
@@ -375,7 +402,13 @@ class SyncEngine {
   std::map<nostr::RelayUrl, std::unique_ptr<Remote>> remotes_;
   std::map<ConnectionId, nostr::RelayUrl> connections_;
   std::map<std::string, CandidateSnapshot> candidates_;
+  size_t invalid_candidates_ = 0;
   std::set<nostr::RelayUrl> paused_;  // also those not known as remotes
+  std::map<nostr::RelayUrl, Conduct> former_;
+  std::deque<std::pair<base::SteadyTime, nostr::RelayUrl>> former_since_;  // the same, oldest first
+  bool admission_due_ = false;                                             // its timer is armed
+  base::SteadyTime last_admission_{};
+  std::optional<nostr::RelayUrl> last_considered_;  // turns are fair
   std::deque<nostr::RelayUrl> dial_queue_;
   // Of the changes under way: no place is made for who has as many with it, or more.
   size_t hopeless_share_ = SIZE_MAX;
@@ -392,13 +425,15 @@ class SyncEngine {
   base::SteadyTime dial_timer_{};    // the latest kDialQueue timer
   std::map<uint64_t, std::unique_ptr<Job>> jobs_;  // queued and running
   std::deque<JobSnapshot> finished_jobs_;          // newest first, at most job_history
-  size_t running_jobs_ = 0;
-  std::optional<nostr::RelayUrl> last_served_;  // got the latest job slot: turns are fair
+  std::set<uint64_t> running_jobs_;                // of them, those that have a slot
+  std::optional<nostr::RelayUrl> last_served_;     // got the latest job slot: turns are fair
   uint64_t next_connection_ = 1, next_job_ = 1, next_run_ = 1, next_remote_ = 1;
   Timers timers_;  // at most one of each type per remote
   std::vector<Action> actions_;
   uint64_t state_version_ = 0;
+  std::array<uint32_t, kRemoteStates> remotes_by_state_{};
   uint64_t gaps_ = 0;
+  size_t claims_ = 0;  // of all remotes
 };
 
 }  // namespace graspd::sync

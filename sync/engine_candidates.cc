@@ -12,6 +12,8 @@ namespace {
 using nostr::RelayUrl;
 using Decision = CandidateSnapshot::Decision;
 
+constexpr size_t kMostConsidered = 10'000;  // relays at once, when a place is free
+
 }  // namespace
 
 void SyncEngine::Load(const nostr::Event& event) { index_.Add(event); }
@@ -95,8 +97,15 @@ void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin 
   places_.Take(place);
   remote.state_since = now.unix_seconds;
   ++state_version_;
+  ++remotes_by_state_[static_cast<size_t>(remote.state)];
+  const bool must_wait = Recall(now, remote);
   if (paused_.contains(url)) {
     SetState(now, remote, RemoteState::kPaused, "paused by the operator");
+  } else if (must_wait) {
+    const auto wait = remote.next_attempt - now.steady;
+    SetState(now, remote, remote.waits_as, "it was a remote before");
+    remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);
+    Arm(remote.next_attempt, Timer::Type::kDial, remote);
   } else if (started_) {
     QueueDial(remote);
   } else {
@@ -168,7 +177,12 @@ void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Dec
   auto found = candidates_.find(url);
   if (found == candidates_.end()) {
     // Full: the list keeps what it has, so that a flood cannot push out what was there before it.
+    // What can never be dialled gets half of it.
     if (candidates_.size() >= options_.max_candidates) return;
+    if (decision == Decision::kInvalid && ++invalid_candidates_ > options_.max_candidates / 2) {
+      --invalid_candidates_;
+      return;
+    }
     found =
         candidates_
             .emplace(url,
@@ -188,7 +202,7 @@ void SyncEngine::RecordUnusable(const Instant& now, const std::vector<UnusableRe
 void SyncEngine::Forget(const Instant& now, Remote& remote) {
   candidates_.erase(remote.url.ToString());
   Remove(now, remote, "the remote is no longer named by any announcement");
-  AdmitOneMore(now);
+  ScheduleAdmission(now);
   PumpDials(now);
   PumpJobs(now);
 }
@@ -196,35 +210,83 @@ void SyncEngine::Forget(const Instant& now, Remote& remote) {
 // `remote` is gone afterwards.
 void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view reason) {
   base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
+  Remember(now, remote);
   AbandonJobs(now, remote, reason);
   ReleaseAliases(now, remote, base::Duration(0));
   Disconnect(now, remote);
   std::erase(dial_queue_, remote.url);
   for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
   places_.Return(remote.place);
+  --remotes_by_state_[static_cast<size_t>(remote.state)];
   remotes_.erase(RelayUrl(remote.url));
   ++state_version_;
 }
 
-// A place has become free: it goes to one of those for whom there was none, whether the list of
-// candidates had room for it or not, and to who has the fewest places.
-void SyncEngine::AdmitOneMore(const Instant& now) {
-  if (remotes_.size() + 1 < options_.max_remotes) return;  // then nobody waits
-  std::optional<RelayUrl> next;
-  size_t least = SIZE_MAX;
-  for (const auto& url : index_.Relays()) {
-    if (least == 0) break;
+void SyncEngine::Remember(const Instant& now, const Remote& remote) {
+  while (!former_since_.empty() &&
+         (former_since_.size() >= options_.former_remotes ||
+          now.steady - former_since_.front().first >= options_.former_remembered)) {
+    const auto& [since, url] = former_since_.front();
+    const auto oldest = former_.find(url);
+    if (oldest != former_.end() && oldest->second.forgotten_at == since) former_.erase(oldest);
+    former_since_.pop_front();
+  }
+  Conduct conduct = remote;
+  if (remote.connection) conduct.health.Left();
+  const bool is_left = remote.state == RemoteState::kBlocked || remote.state == RemoteState::kDead;
+  conduct.waits_as = is_left ? remote.state : RemoteState::kBackoff;
+  conduct.forgotten_at = now.steady;
+  // It may be named again at once, by who corrects a mistake; to do so time and again is none.
+  if (++conduct.times_forgotten > 1) {
+    const auto doublings = std::min<uint32_t>(conduct.times_forgotten - 2, 20);
+    const auto wait =
+        std::min(options_.health.first_backoff * (1u << doublings), options_.health.max_backoff);
+    conduct.next_attempt = std::max(conduct.next_attempt, now.steady + wait);
+  }
+  former_since_.emplace_back(now.steady, remote.url);
+  former_.insert_or_assign(remote.url, conduct);
+}
+
+// True if it must not be dialled yet.
+bool SyncEngine::Recall(const Instant& now, Remote& remote) {
+  const auto found = former_.find(remote.url);
+  if (found == former_.end()) return false;
+  static_cast<Conduct&>(remote) = found->second;
+  former_.erase(found);
+  return remote.next_attempt > now.steady;
+}
+
+// Some may wait for a place: one has become free, or could be made. Not more often than once a
+// second, because to find out who gets it takes a look at all.
+void SyncEngine::ScheduleAdmission(const Instant& now) {
+  if (admission_due_ || remotes_.size() + 1 < options_.max_remotes) return;  // then nobody waits
+  admission_due_ = true;
+  timers_.emplace(std::max(now.steady, last_admission_ + std::chrono::seconds(1)),
+                  Timer{Timer::Type::kAdmission, std::nullopt});
+}
+
+// One of those for whom there was no place gets one, whether the list of candidates had room for it
+// or not: who has the fewest places, and of those the next in turn. False if there is none.
+bool SyncEngine::AdmitOneMore(const Instant& now) {
+  hopeless_share_ = SIZE_MAX;
+  std::optional<RelayUrl> next, last_seen;
+  size_t least = SIZE_MAX, seen = 0;
+  index_.AnyRelay(last_considered_, [&](const RelayUrl& url) {
+    last_seen = url;
+    if (++seen >= kMostConsidered) return true;
+    if (Find(url)) return false;
     const auto known = candidates_.find(url.ToString());
-    if (Find(url) ||
-        (known != candidates_.end() && known->second.decision != Decision::kOverLimit)) {
-      continue;
-    }
+    if (known != candidates_.end() && known->second.decision != Decision::kOverLimit) return false;
     const size_t used = places_.UsedBy(PlaceAccount(url, RemoteOrigin::kDiscovered));
-    if (used >= least) continue;
+    if (used >= least) return false;
     least = used;
     next = url;
-  }
-  if (next) Consider(now, *next, RemoteOrigin::kDiscovered);
+    return least == 0;
+  });
+  last_considered_ = next ? next : last_seen;
+  if (!next) return false;
+  Consider(now, *next, RemoteOrigin::kDiscovered);
+  return Find(*next) != nullptr;
 }
 
 }  // namespace graspd::sync

@@ -120,6 +120,7 @@ void SyncEngine::ForgetConnection(const Instant& now, Remote& remote) {
   remote.connection.reset();
   remote.is_open = false;
   remote.dirty = remote.awaits_information = false;
+  remote.unanswered.clear();
   remote.changes = {};
   remote.followed.End(now.unix_seconds);
 }
@@ -204,7 +205,10 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
     if (ReachedNobody(failure.error)) ForgiveNewDial(*remote);
   }
   // Nothing was missing up to now only if everything had been caught up.
-  if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
+  if (remote->state == RemoteState::kLive) {
+    remote->last_contact =
+        now.unix_seconds - std::min(now.unix_seconds, WholeSeconds(failure.silence));
+  }
   connections_.erase(connection);
   ForgetConnection(now, *remote);
   NoteBrokenReconciliation(now, *remote);
@@ -238,6 +242,7 @@ void SyncEngine::BackOff(const Instant& now, Remote& remote, base::Duration wait
   remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);
   Arm(remote.next_attempt, Timer::Type::kDial, remote);
   ReleaseAliases(now, remote, wait);
+  if (remote.connected_at == 0) ScheduleAdmission(now);  // another may have its place
   PumpDials(now);
   PumpJobs(now);
 }

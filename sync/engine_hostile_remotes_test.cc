@@ -105,6 +105,23 @@ TEST_F(SyncEngineTest, EventsBeyondOurLimitsAreNoOffenceAndFetchedOnceADay) {
   EXPECT_EQ(sim.Remote(kA)->counts.invalid, 50u);
 }
 
+TEST_F(SyncEngineTest, WhatIsDatedAheadIsFetchedAgainUntilItsTimeHasCome) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.drops_after = minutes(10);
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  const auto issue = Issue({kRepo}, UnixNow() + 1800, "by a clock that is fast");
+  site.relay.Store(issue);
+  sim.judge = [&](const nostr::Event& event) {
+    return event.created_at > UnixNow() + 900 ? ingest::Code::kInvalid : ingest::Code::kStored;
+  };
+  sim.Start();
+  sim.RunFor(minutes(9));
+  EXPECT_EQ(sim.Remote(kA)->counts.invalid, 1u);
+  sim.RunFor(minutes(30));
+  EXPECT_TRUE(sim.Has(issue.id));
+}
+
 // ---- reconciliation --------------------------------------------------------------------------
 
 TEST_F(SyncEngineTest, EndlessReconciliationIsGivenUpForPages) {
@@ -243,19 +260,13 @@ TEST_F(SyncEngineTest, WhoDripsHoldsASlotForMinutesOnly) {
 TEST_F(SyncEngineTest, RemotesThatAreNeverDoneDoNotKeepTheSlots) {
   options_.jobs_in_total = 3;
   auto& sim = Begin();
-  const auto about = [](const nostr::Address& repo, int n) {
-    return nostr::EventBuilder(nostr::kComment, kLongAgo + n)
-        .Tag({"a", repo.ToString()})
-        .Tag({"A", repo.ToString()})
-        .Sign(nostr::SecretKey::FromSeed("author"));
-  };
   std::vector<std::string> relays = {kA, Host(1), Host(2)};
   for (const auto& url : relays) {
     auto& site = sim.At(url);
     site.drip = std::chrono::milliseconds(800);
-    for (int n = 0; n < 700; ++n) site.relay.Store(about(kRepo, n));
+    for (int n = 0; n < 700; ++n) site.relay.Store(About(kRepo, n));
   }
-  const auto wanted = about(kRepo, -1);
+  const auto wanted = About(kRepo, -1);
   sim.At(kB).relay.Store(wanted);
   sim.StoredBefore(Announcement(kRepo, kLongAgo, relays));
   sim.Start();
@@ -268,6 +279,28 @@ TEST_F(SyncEngineTest, RemotesThatAreNeverDoneDoNotKeepTheSlots) {
   // And what the others have goes on coming.
   sim.RunFor(minutes(20));
   EXPECT_TRUE(sim.HasAllOf(kA));
+}
+
+// Each brings an event now and then, for ever.
+TEST_F(SyncEngineTest, ManySlowRemotesTakeTurnsWithTheOneThatComesLast) {
+  constexpr int kSlow = 5;
+  constexpr char kLast[] = "wss://z.example";
+  options_.jobs_in_total = 3;
+  auto& sim = Begin();
+  std::vector<std::string> relays = {kLast};
+  for (int i = 0; i < kSlow; ++i) {
+    relays.push_back(Host(i));
+    auto& site = sim.At(Host(i));
+    site.drip = std::chrono::milliseconds(800);
+    for (int n = 0; n < 10'000; ++n) site.relay.Store(About(kRepo, n, Host(i)));
+  }
+  const auto wanted = About(kRepo, 0, kLast);
+  sim.At(kLast).relay.Store(wanted);
+  sim.At(kLast).dial_time = seconds(10);  // comes when the slots are taken
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, relays));
+  sim.Start();
+  sim.RunFor(minutes(10));
+  EXPECT_TRUE(sim.Has(wanted.id));
 }
 
 // ---- authentication --------------------------------------------------------------------------

@@ -27,42 +27,44 @@ uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter 
 // those that keep others waiting: neither many jobs nor long ones can hold the others.
 void SyncEngine::PumpJobs(const Instant& now) {
   do FillSlots(now);
-  while (running_jobs_ >= options_.jobs_in_total && TakeSlotBack(now));
+  while (running_jobs_.size() >= options_.jobs_in_total && TakeSlotBack(now));
 }
 
 // If a remote with nothing running waits, it gets the slot of the job that has run for longest and
 // has had its time; that goes behind the others of its remote. What it has fetched stays.
 bool SyncEngine::TakeSlotBack(const Instant& now) {
-  const auto waits = std::find_if(remotes_.begin(), remotes_.end(), [&](const auto& entry) {
-    return entry.second->running.empty() && MayStartJob(now, *entry.second);
-  });
-  if (waits == remotes_.end()) return false;
   Job* longest = nullptr;
-  for (const auto& [id, job] : jobs_) {
-    if (job->run && (!longest || job->slot_since < longest->slot_since)) longest = job.get();
+  for (const uint64_t id : running_jobs_) {
+    Job* const job = jobs_.at(id).get();
+    if (!longest || job->slot_since < longest->slot_since) longest = job;
   }
   if (!longest || now.steady - longest->slot_since < options_.job_slice) return false;
+  Remote* const waits = NextInTurn(
+      [&](const Remote& remote) { return remote.running.empty() && MayStartJob(now, remote); });
+  if (!waits) return false;
   Remote& remote = *Find(longest->remote);
   Suspend(remote, *longest, "others wait");
   remote.waiting.push_back(longest->id);
-  last_served_ = waits->first;
-  StartJob(now, *waits->second);
+  StartJob(now, *waits);
   return true;
 }
 
 void SyncEngine::FillSlots(const Instant& now) {
-  if (remotes_.empty()) return;
-  auto turn = last_served_ ? remotes_.upper_bound(*last_served_) : remotes_.begin();
-  for (size_t idle = 0; idle < remotes_.size() && running_jobs_ < options_.jobs_in_total;) {
-    if (turn == remotes_.end()) turn = remotes_.begin();
-    if (StartJob(now, *turn->second)) {
-      last_served_ = turn->first;
-      idle = 0;
-    } else {
-      ++idle;
-    }
-    ++turn;
+  while (running_jobs_.size() < options_.jobs_in_total) {
+    Remote* const next = NextInTurn([&](const Remote& remote) { return MayStartJob(now, remote); });
+    if (!next) return;
+    StartJob(now, *next);
   }
+}
+
+// The first behind the one served last, in a circle, for which that holds.
+SyncEngine::Remote* SyncEngine::NextInTurn(const std::function<bool(const Remote&)>& wants) {
+  auto turn = last_served_ ? remotes_.upper_bound(*last_served_) : remotes_.begin();
+  for (size_t i = 0; i < remotes_.size(); ++i, ++turn) {
+    if (turn == remotes_.end()) turn = remotes_.begin();
+    if (wants(*turn->second)) return turn->second.get();
+  }
+  return nullptr;
 }
 
 bool SyncEngine::MayStartJob(const Instant& now, const Remote& remote) const {
@@ -75,12 +77,13 @@ bool SyncEngine::MayStartJob(const Instant& now, const Remote& remote) const {
   return remote.method != SyncMethod::kUnknown || remote.running.empty();
 }
 
-bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
-  if (!MayStartJob(now, remote)) return false;
+// Of one that may.
+void SyncEngine::StartJob(const Instant& now, Remote& remote) {
+  last_served_ = remote.url;
   const uint64_t id = remote.waiting.front();
   remote.waiting.pop_front();
   remote.running.insert(id);
-  ++running_jobs_;
+  running_jobs_.insert(id);
   Job& job = *jobs_.at(id);
   job.started_at = now.unix_seconds;
   job.slot_since = now.steady;
@@ -95,7 +98,6 @@ bool SyncEngine::StartJob(const Instant& now, Remote& remote) {
   if (!remote.timers.contains(Timer::Type::kJobs)) {
     Arm(now.steady + CatchUpJob::kProgressTimeout, Timer::Type::kJobs, remote);
   }
-  return true;
 }
 
 // Back to the head of the queue. The next run has other subscription names, so that what this one
@@ -120,7 +122,7 @@ void SyncEngine::Suspend(Remote& remote, Job& job, std::string_view reason) {
   job.run->Abort(std::string(reason), actions);
   Perform(remote, job, std::move(actions));
   Emit(ReconcileDrop{job.id});
-  --running_jobs_;
+  running_jobs_.erase(job.id);
   remote.running.erase(job.id);
   job.filter = std::move(remaining);
   job.pages_since = job.run->pages_since();
@@ -153,6 +155,12 @@ void SyncEngine::LeaveOutUndelivered(const Instant& now, Remote& remote, Reconci
   std::erase_if(step.wanted, [&](const auto& id) { return remote.undelivered.contains(id); });
 }
 
+void SyncEngine::ForgetClaims(Remote& remote) {
+  claims_ -= remote.claims.size();
+  remote.claimed = {};
+  remote.claims = {};
+}
+
 // Several filters commonly select the same event (a comment by both e and E): the first job to want
 // it fetches it. If that job fails, the remote owes a catch-up anyway.
 void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) {
@@ -160,9 +168,11 @@ void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) 
     const auto [at, fresh] = remote.claimed.try_emplace(id, job);
     if (!fresh) return at->second != job;
     remote.claims.push_back(id);
-    if (remote.claims.size() > options_.claims_per_remote) {
+    if (remote.claims.size() > options_.claims_per_remote || claims_ >= options_.claims_in_total) {
       remote.claimed.erase(remote.claims.front());
       remote.claims.pop_front();
+    } else {
+      ++claims_;
     }
     return false;
   });
@@ -247,7 +257,7 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
                         std::string_view error) {
   if (job.run) {
     Emit(ReconcileDrop{job.id});
-    --running_jobs_;
+    running_jobs_.erase(job.id);
   }
   if (state == JobState::kFailed) {
     remote.failed_job = true;
@@ -292,7 +302,7 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
     jobs_.erase(id);
   }
   remote.waiting.clear();
-  remote.ForgetClaims();
+  ForgetClaims(remote);
 }
 
 // The state that follows from what is still to do.
@@ -305,9 +315,15 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
     SetState(now, remote, RemoteState::kSyncing);
     return;
   }
-  // Live means stored, not only delivered.
+  // Live means stored, not only delivered; and followed, which the remote has to confirm.
   if (remote.unjudged > 0 && remote.state == RemoteState::kSyncing) return;
-  remote.ForgetClaims();
+  const bool was_live =
+      remote.state == RemoteState::kLive || remote.state == RemoteState::kLiveWithGaps;
+  if (!remote.unanswered.empty() && !remote.closed_subscription && !was_live) {
+    SetState(now, remote, RemoteState::kSyncing);
+    return;
+  }
+  ForgetClaims(remote);
   LogGaps(remote);
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
     SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
@@ -330,7 +346,7 @@ std::string SyncEngine::GapReason(const Remote& remote) const {
             : remote.auth_error.empty() ? std::string()
                                         : ": " + remote.auth_error);
   }
-  if (remote.closed_subscription) return "the remote closed a live subscription";
+  if (remote.closed_subscription) return "the remote does not serve a live subscription";
   if (remote.failed_job) return "a catch-up did not succeed";
   return "the remote allows too few subscriptions to follow everything";
 }
@@ -386,6 +402,11 @@ void SyncEngine::OnEose(const Instant& now, ConnectionId connection,
                         std::string_view subscription) {
   Remote* remote = Find(connection);
   if (!remote) return;
+  if (const auto asked = remote->unanswered.find(subscription); asked != remote->unanswered.end()) {
+    remote->unanswered.erase(asked);
+    if (remote->unanswered.empty()) SettleState(now, *remote);
+    return;
+  }
   const Job* job = JobOf(*remote, subscription);
   if (!job) return;
   WithJob(now, *remote, job->id, [&](CatchUpJob& run, CatchUpJob::Actions& out) {

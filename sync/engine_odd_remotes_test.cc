@@ -292,6 +292,52 @@ TEST_F(SyncEngineTest, NegentropyIsTriedAgainADayAfterARefusal) {
   EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kNegentropy);
 }
 
+// Relays are not equally strict: a stranger publishes there what we cannot read.
+TEST_F(SyncEngineTest, WhatOnlyWeCannotReadDoesNotPartUsFromALaxRelay) {
+  for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {
+    auto& sim = Begin();
+    auto& relay = sim.At(kA).relay;
+    relay.behaviour.negentropy = negentropy;
+    std::vector<nostr::Event> good;
+    for (int i = 0; i < 1500; ++i) {
+      const auto event = About(kRepo, i);
+      relay.Store(event);
+      if (i < 100) {
+        good.push_back(event);
+      } else {
+        relay.behaviour.unreadable.insert(event.id);  // more than a page, and newer
+      }
+    }
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(minutes(1));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+    for (const auto& event : good) EXPECT_TRUE(sim.Has(event.id));
+    const size_t served = relay.events_served();
+    sim.GoDown(kA);
+    sim.ComeUp(kA);
+    sim.RunFor(minutes(1));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_EQ(relay.events_served(), served) << "asked for again";
+  }
+}
+
+// We slept, or the way to it was cut without a word: the connection ended before we noticed.
+TEST_F(SyncEngineTest, PagesAfterAReconnectBeginWhereTheRemoteWasLastHeard) {
+  auto& sim = Begin();
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(hours(3));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  const auto issue = Issue({kRepo}, UnixNow() - 3600, "when nobody listened");
+  sim.At(kA).relay.Store(issue);
+  sim.GoDown(kA, /*silence=*/hours(2));
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(1));
+  EXPECT_TRUE(sim.Has(issue.id));
+}
+
 // ---- what a relay says of itself -------------------------------------------------------------
 
 TEST_F(SyncEngineTest, ARelayWithFewSubscriptionsGetsNoMoreThanItAllows) {
@@ -313,6 +359,56 @@ TEST_F(SyncEngineTest, ARelayWithFewSubscriptionsGetsNoMoreThanItAllows) {
   EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
   EXPECT_TRUE(sim.HasAllOf(kA));
   EXPECT_LE(sim.Remote(kA)->subscriptions, 4u);
+}
+
+TEST_F(SyncEngineTest, ARelayThatSaysNothingOfItsFewSubscriptionsIsAskedForLessAtATime) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.information.reset();
+  behaviour.subscriptions = 5;  // two are the live ones
+  for (int i = 0; i < 5000; ++i) sim.At(kA).relay.Store(About(kRepo, i));
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_TRUE(sim.HasAllOf(kA));
+}
+
+// It may refuse for an hour; what it has was never asked for in vain.
+TEST_F(SyncEngineTest, WhatARelayRefusesToServeIsAskedForAgainSoon) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.blocks = [](const auto& filters) { return filters[0].ids.has_value(); };
+  const auto issue = Issue({kRepo}, kLongAgo, "an issue");
+  sim.At(kA).relay.Store(issue);
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(minutes(1));
+  EXPECT_FALSE(sim.Has(issue.id));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  behaviour.blocks = nullptr;
+  sim.RunFor(minutes(2));
+  EXPECT_TRUE(sim.Has(issue.id));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+TEST_F(SyncEngineTest, ALiveSubscriptionThatIsDroppedIsOpenedAgain) {
+  for (const char* notice : {"", "rate-limited: slow down", "ERROR: too many concurrent REQs"}) {
+    SCOPED_TRACE(notice);
+    auto& sim = Begin();
+    auto& behaviour = sim.At(kA).relay.behaviour;
+    behaviour.live_dropped = 1;
+    behaviour.says_of_dropped = notice;
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(seconds(30));
+    EXPECT_NE(sim.State(kA), RemoteState::kLive) << "not everything is followed";
+    sim.RunFor(minutes(4));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+    const auto issue = Issue({kRepo}, UnixNow(), "live");
+    sim.Publish(kA, issue);
+    sim.RunFor(seconds(1));
+    EXPECT_TRUE(sim.Has(issue.id));
+  }
 }
 
 // The day after, its document having come too late for the first connection's packing.

@@ -68,9 +68,23 @@ class FollowedTimes {
   std::deque<std::pair<uint64_t, uint64_t>> past_;
 };
 
-struct SyncEngine::Remote {
+/// How a remote behaves, as far as that must outlast its being named: to be forgotten and named
+/// again must not win it, or cost it, anything.
+struct SyncEngine::Conduct {
+  explicit Conduct(const HealthOptions& options) : health(options) {}
+  RelayHealthTracker health;
+  base::SteadyTime next_attempt{};
+  double offences = 0;  // points, as of then
+  base::SteadyTime offences_at{};
+  base::SteadyTime no_negentropy_until{};
+  RemoteState waits_as = RemoteState::kBackoff;
+  uint32_t times_forgotten = 0;
+  base::SteadyTime forgotten_at{};  // the latest time
+};
+
+struct SyncEngine::Remote : Conduct {
   Remote(nostr::RelayUrl u, RemoteOrigin o, const HealthOptions& health_options)
-      : url(std::move(u)), origin(o), health(health_options) {}
+      : Conduct(health_options), url(std::move(u)), origin(o) {}
 
   [[nodiscard]] bool connected() const { return connection && is_open; }
   [[nodiscard]] bool rate_limited(base::SteadyTime now) const { return now < rate_limited_until; }
@@ -89,8 +103,6 @@ struct SyncEngine::Remote {
   bool is_open = false;
   bool in_dial_queue = false;
   DialAccount payer;  // of the dial under way
-  RelayHealthTracker health;
-  base::SteadyTime next_attempt{};
   std::string address;
   net::IpAddress ip;                        // of the latest connection
   std::string instance;                     // what it called itself then
@@ -113,16 +125,15 @@ struct SyncEngine::Remote {
   bool auth_refusal = false;  // something was refused for want of it
   std::string auth_error;     // why it failed
 
-  double offences = 0;  // points, as of then
-  base::SteadyTime offences_at{};
-
   // What is asked of it.
   SubscriptionPlan plan;
   bool dirty = false;  // an update is scheduled
   ScopeDelta changes;  // that it will make
   base::Duration coalesce{};
   base::SteadyTime last_update{};
-  bool closed_subscription = false;                          // the remote ended a live subscription
+  // Live subscriptions that the remote has not answered yet, and since when.
+  std::map<std::string, base::SteadyTime, std::less<>> unanswered;
+  bool closed_subscription = false;  // the remote ended a live subscription, or did not take it
   std::set<std::string, std::less<>> blocked_subscriptions;  // those it ended with "blocked:"
   base::Duration repair_wait{};                              // before the next try to close a gap
   base::SteadyTime last_repair{};
@@ -141,8 +152,7 @@ struct SyncEngine::Remote {
   storage::Source round_source = storage::Source::kStartup;  // of the latest comparison of all
   uint64_t gaps_of_round = 0;
   nostr::EventId last_gap;
-  bool full_round = false;  // the jobs under way cover everything the remote has for us
-  base::SteadyTime no_negentropy_until{};
+  bool full_round = false;              // the jobs under way cover everything the remote has for us
   uint32_t broken_reconciliations = 0;  // by the end of the connection, since it was live
   // Asked for in vain, not to be asked for again until then; oldest first.
   std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;
@@ -151,10 +161,6 @@ struct SyncEngine::Remote {
   // ones, until all jobs have ended: what was delivered may not be stored yet.
   absl::flat_hash_map<nostr::EventId, uint64_t, std::hash<nostr::EventId>> claimed;
   std::deque<nostr::EventId> claims;  // the same, oldest first
-  void ForgetClaims() {
-    claimed.clear();
-    claims.clear();
-  }
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t last_event_at = 0, last_full_reconcile_at = 0;
   RemoteCounts counts;

@@ -186,10 +186,14 @@ void SubscriptionPlan::Displace(GroupId group) {
   req_of_.erase(at);
 }
 
-void SubscriptionPlan::PlaceLeftOut(Touched& touched) {
+// What came while they had no place has not been heard of.
+void SubscriptionPlan::PlaceLeftOut(Touched& touched, std::vector<Filter>& catch_up) {
   for (const GroupId group : std::exchange(left_out_, {})) {
     Place(group);
-    if (const auto req = req_of_.find(group); req != req_of_.end()) touched.insert(req->second);
+    const auto req = req_of_.find(group);
+    if (req == req_of_.end()) continue;
+    touched.insert(req->second);
+    AppendFiltersOf(group, catch_up);
   }
 }
 
@@ -243,11 +247,12 @@ SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
   const auto new_roots = Adapt(roots_, LayerId::kRoots, delta.roots, touched);
   AppendInChunks(new_repos, GroupValues(LayerId::kRepos), diff.catch_up);
   AppendInChunks(new_roots, GroupValues(LayerId::kRoots), diff.catch_up);
-  if (!touched.empty()) PlaceLeftOut(touched);
+  if (!touched.empty()) PlaceLeftOut(touched, diff.catch_up);
   if (IsSparse()) {
     for (const auto& [id, req] : reqs_) touched.insert(id);
     PackAnew();
     for (const auto& [id, req] : reqs_) touched.insert(id);
+    AppendAllFilters(diff.catch_up);  // for the moments between two REQs
   }
   for (const ReqId id : touched) {
     const auto req = reqs_.find(id);
@@ -271,14 +276,17 @@ SubscriptionPlan::Diff SubscriptionPlan::OpenAll() const {
   Diff diff;
   for (const auto& [id, req] : reqs_) diff.open.push_back(OpenReq(id));
   diff.catch_up.push_back(AnnouncementFilter());
-  const auto catch_up = [&diff, this](const auto& groups) {
-    for (const auto& [group, values] : groups) {
-      for (auto& filter : FiltersOf(group)) diff.catch_up.push_back(std::move(filter));
-    }
-  };
-  catch_up(repos_.groups);
-  catch_up(roots_.groups);
+  AppendAllFilters(diff.catch_up);
   return diff;
+}
+
+void SubscriptionPlan::AppendFiltersOf(GroupId group, std::vector<Filter>& out) const {
+  for (auto& filter : FiltersOf(group)) out.push_back(std::move(filter));
+}
+
+void SubscriptionPlan::AppendAllFilters(std::vector<Filter>& out) const {
+  for (const auto& [group, values] : repos_.groups) AppendFiltersOf(group, out);
+  for (const auto& [group, values] : roots_.groups) AppendFiltersOf(group, out);
 }
 
 std::vector<Filter> SubscriptionPlan::FiltersOf(GroupId group) const {

@@ -53,7 +53,8 @@ class SubscriptionPlan {
     };
     std::vector<Open> open;
     std::vector<std::string> close;
-    /// What has to be caught up: the filters of what is new here, at most 100 values each.
+    /// What has to be caught up: the filters of what is new here, of what was not followed until
+    /// now, and of everything when it is packed anew; at most 100 values each.
     std::vector<nostr::Filter> catch_up;
     [[nodiscard]] bool empty() const { return open.empty() && close.empty() && catch_up.empty(); }
   };
@@ -112,9 +113,11 @@ class SubscriptionPlan {
   GroupId GroupWithRoom(Layer<Value>& layer, LayerId id);
   void Place(GroupId group);
   void Displace(GroupId group);
-  void PlaceLeftOut(Touched& touched);
+  void PlaceLeftOut(Touched& touched, std::vector<nostr::Filter>& catch_up);
   [[nodiscard]] bool IsSparse() const;
   void PackAnew();
+  void AppendFiltersOf(GroupId group, std::vector<nostr::Filter>& out) const;
+  void AppendAllFilters(std::vector<nostr::Filter>& out) const;
   [[nodiscard]] std::vector<nostr::Filter> FiltersOf(GroupId group) const;
   [[nodiscard]] Diff::Open OpenReq(ReqId id) const;
 

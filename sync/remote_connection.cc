@@ -129,7 +129,7 @@ void RemoteConnection::OnText(std::string_view message) {
   std::visit(
       base::Overloaded{
           [this](nostr::RelayEvent& m) { OnEvent(m); },
-          [this](nostr::RelayEose& m) { NoteOf(m.subscription, Eose{m.subscription}); },
+          [this](nostr::RelayEose& m) { OnEose(m.subscription); },
           [this](nostr::RelayClosed& m) {
             NoteOf(m.subscription, Closed{m.subscription, m.message.substr(0, kTextBytes)});
             subscriptions_.erase(m.subscription);
@@ -146,6 +146,7 @@ void RemoteConnection::OnText(std::string_view message) {
           [this](nostr::RelayOk& m) { OnOk(m); },
           [this](nostr::RelayAuth& m) { OnChallenge(m.challenge); },
           [this](nostr::RelayCount&) { Chatter(); },
+          [this](nostr::RelayUnreadable& m) { OnUnreadable(m); },
           [this](nostr::RelayMalformed&) { Strike(); },
       },
       parsed);
@@ -238,6 +239,24 @@ void RemoteConnection::Take(nostr::RelayEvent& message, Subscription& subscripti
   submitter_->Submit(std::move(message.event), subscription.source,
                      looked_up ? ingest::Lookup::kDone : ingest::Lookup::kNeeded);
   UpdateReading();
+}
+
+// Counts like one that was taken, so that no more may come than was asked for.
+void RemoteConnection::OnUnreadable(nostr::RelayUnreadable& message) {
+  const auto found = subscriptions_.find(message.subscription);
+  if (found == subscriptions_.end() && FindClosed(message.subscription)) return OnUnwanted();
+  if (found == subscriptions_.end() || found->second.filters.empty()) return Strike();
+  size_t& may_bring = found->second.may_bring;
+  if (may_bring == 0) return Strike();
+  if (may_bring != SIZE_MAX) --may_bring;
+  OnUnwanted();
+  Note(Unreadable{std::move(message.subscription), message.id, message.created_at});
+}
+
+void RemoteConnection::OnEose(const std::string& subscription) {
+  const auto found = subscriptions_.find(subscription);
+  if (found != subscriptions_.end() && std::exchange(found->second.ended, true)) return Chatter();
+  NoteOf(subscription, Eose{subscription});
 }
 
 void RemoteConnection::OnStray(const std::string& subscription) {

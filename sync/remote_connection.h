@@ -44,12 +44,19 @@ struct Authenticated {
   bool accepted;
   std::string message;
 };
+/// An event of a subscription that cannot be read, and therefore not be had from this remote. No
+/// offence: the remote took it.
+struct Unreadable {
+  std::string subscription;
+  nostr::EventId id;
+  std::optional<uint64_t> created_at;
+};
 /// What a remote should not have sent. A stray, which some relays send honestly, is no offence.
 struct BadMessage {
   bool stray = false;
 };
-using RemoteNote =
-    std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal, Authenticated, BadMessage>;
+using RemoteNote = std::variant<Delivered, Eose, Closed, Notice, NegReply, NegRefusal,
+                                Authenticated, Unreadable, BadMessage>;
 
 /// Receives what connections report, on the sync thread.
 class RemoteListener {
@@ -114,12 +121,15 @@ class RemoteConnection final : public net::DialHandler,
     storage::Source source = storage::Source::kLive;
     size_t may_bring = SIZE_MAX;  // events
     uint64_t strays = 0;
+    bool ended = false;  // by EOSE
     bool awaits_neg_msg = false;
   };
 
   void Carry(Action& action);
   void FetchDocument();
   void OnEvent(nostr::RelayEvent& message);
+  void OnUnreadable(nostr::RelayUnreadable& message);
+  void OnEose(const std::string& subscription);
   void OnNegMsg(nostr::RelayNegMsg& message);
   void Take(nostr::RelayEvent& message, Subscription& subscription);
   /// An event of that subscription, dropped.

@@ -148,6 +148,9 @@ class RemoteConnectionTest : public ::testing::Test {
     connection_->Send(std::move(action));
     Turn();
   }
+  void Say(const std::string& text) {
+    On([&] { dialer_.handler->OnText(text); });
+  }
   void Hear(const std::string& subscription, const nostr::Event& event) {
     On([this, text = nostr::EventMessagePrefix(subscription) + nostr::EventJson(event) + "]"] {
       dialer_.handler->OnText(text);
@@ -400,13 +403,40 @@ TEST_F(RemoteConnectionTest, WhatTheRelaySaysOfItselfIsFetchedAndReported) {
   EXPECT_TRUE(absl::IsNotFound(answer(absl::NotFoundError("HTTP status 404")).status()));
 }
 
-TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {
+// Relays are not equally strict, and strangers write what they store.
+TEST_F(RemoteConnectionTest, AnEventThatCannotBeReadIsReportedAndNoOffence) {
+  const auto id = NextIssue().id;
+  const std::string event = R"({"id":")" + id.ToHex() + R"(","created_at":1700,"tags":[[]]})";
+  Say(R"(["EVENT","live",)" + event + "]");
+  ASSERT_EQ(listener_->Count<Unreadable>(), 1u);
+  const auto& note = std::get<Unreadable>(listener_->notes.back());
+  EXPECT_EQ(note.subscription, "live");
+  EXPECT_EQ(note.id, id);
+  EXPECT_EQ(note.created_at, 1700u);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+  Say(R"(["EVENT","of nobody",)" + event + "]");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
+}
+
+TEST_F(RemoteConnectionTest, ASubscriptionEndsOnce) {
   On([this] {
-    for (size_t i = 0; i < RemoteConnection::kNotesInFlight; ++i) {
+    for (size_t i = 0; i <= RemoteConnection::kChatter; ++i) {
       dialer_.handler->OnText(R"(["EOSE","live"])");
     }
   });
-  EXPECT_EQ(listener_->Count<Eose>(), RemoteConnection::kNotesInFlight);
+  EXPECT_EQ(listener_->Count<Eose>(), 1u);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+  Say(R"(["EOSE","live"])");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
+}
+
+TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {
+  On([this] {
+    for (size_t i = 0; i < RemoteConnection::kNotesInFlight; ++i) {
+      dialer_.handler->OnText(R"(["EOSE","of nobody"])");
+    }
+  });
+  EXPECT_EQ(listener_->Count<BadMessage>(), RemoteConnection::kNotesInFlight);
   EXPECT_TRUE(dialer_.connection->was_paused);
   Turn();
   EXPECT_FALSE(dialer_.connection->paused);

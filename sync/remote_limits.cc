@@ -8,6 +8,7 @@ namespace graspd::sync {
 namespace {
 
 constexpr uint64_t kSubscriptions = 20, kFilters = 10, kMessageBytes = 128 * 1024;
+constexpr uint64_t kMostSubscriptions = 200;  // what all may send together is bounded, too
 // Enough to keep us busy while the answers of one that is far away are on their way; more would
 // only wait there.
 constexpr uint64_t kRequests = 24, kJobs = 3;
@@ -26,7 +27,8 @@ size_t RemoteLimits::NegentropyFrame(const nostr::Filter& filter) const {
 }
 
 RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
-  const uint64_t subscriptions = information.max_subscriptions.value_or(kSubscriptions);
+  const uint64_t subscriptions =
+      std::min(information.max_subscriptions.value_or(kSubscriptions), kMostSubscriptions);
   const uint64_t requests = std::clamp<uint64_t>(subscriptions / 3, 1, kRequests);
   const uint64_t bytes =
       std::min(information.max_message_length.value_or(kMessageBytes), kMessageBytes);
@@ -37,7 +39,8 @@ RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
   limits.jobs = std::min(requests, kJobs);
   limits.job.requests = requests / limits.jobs;
   limits.job.ids_per_request = std::clamp<size_t>(bytes / kBytesPerId, 1, CatchUpJob::kIdsPerReq);
-  limits.job.page = information.max_limit.value_or(CatchUpJob::kLargePageSize);
+  limits.job.page = std::clamp<uint64_t>(information.max_limit.value_or(CatchUpJob::kLargePageSize),
+                                         1, CatchUpJob::kLargePageSize);
   return limits;
 }
 

@@ -236,6 +236,13 @@ std::vector<RelayUrl> RepoIndex::Relays() const {
   return relays;
 }
 
+bool RepoIndex::AnyRelay(const std::optional<RelayUrl>& after,
+                         const std::function<bool(const RelayUrl&)>& wanted) const {
+  const auto begin = after ? repos_of_.upper_bound(*after) : repos_of_.begin();
+  const auto holds = [&](const auto& entry) { return wanted(entry.first); };
+  return std::any_of(begin, repos_of_.end(), holds) || std::any_of(repos_of_.begin(), begin, holds);
+}
+
 size_t RepoIndex::ReferencesTo(const RelayUrl& relay) const {
   const auto found = repos_of_.find(relay);
   return found == repos_of_.end() ? 0 : found->second.size();

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +57,10 @@ class RepoIndex {
   Affected Remove(const nostr::EventId& id);
 
   [[nodiscard]] std::vector<nostr::RelayUrl> Relays() const;
+  /// Whether `wanted` holds for one of them, asked in a circle that begins behind `after`. Stops at
+  /// the first.
+  bool AnyRelay(const std::optional<nostr::RelayUrl>& after,
+                const std::function<bool(const nostr::RelayUrl&)>& wanted) const;
   /// How many announcements name the relay.
   [[nodiscard]] size_t ReferencesTo(const nostr::RelayUrl& relay) const;
   /// Whether `wanted` holds for one of the authors of the announcements that name the relay. Stops

@@ -365,6 +365,9 @@ void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> n
             [&](NegReply& n) { engine_.OnNegMsg(now, id, n.subscription, std::move(n.bytes)); },
             [&](NegRefusal& n) { engine_.OnNegErr(now, id, n.subscription, n.reason); },
             [&](Authenticated& n) { engine_.OnAuthenticated(now, id, n.accepted, n.message); },
+            [&](Unreadable& n) {
+              engine_.OnUnreadable(now, id, n.subscription, n.id, n.created_at);
+            },
             [&](BadMessage& n) { engine_.OnBadMessages(now, id, 1, n.stray); },
             [](Delivered&) {},
         },
@@ -377,8 +380,7 @@ void SyncManager::Core::OnRemoteNotes(ConnectionId id, std::vector<RemoteNote> n
 void SyncManager::Core::CountStates() {
   if (counted_version_ == engine_.state_version()) return;
   counted_version_ = engine_.state_version();
-  std::array<uint32_t, kRemoteStates> counts{};
-  for (const auto& remote : engine_.Remotes()) ++counts[static_cast<size_t>(remote.state)];
+  const auto& counts = engine_.remotes_by_state();
   for (size_t i = 0; i < kRemoteStates; ++i) by_state_[i] = counts[i];
 }
 

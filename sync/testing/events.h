@@ -54,6 +54,18 @@ inline nostr::Event Issue(const std::vector<nostr::Address>& repos, uint64_t cre
   return Finish(std::move(event));
 }
 
+/// In a repository, and no root.
+inline nostr::Event About(const nostr::Address& repo, int n, std::string_view text = "") {
+  nostr::Event event;
+  event.kind = nostr::kComment;
+  event.pubkey = Author("reader");
+  event.created_at = static_cast<uint64_t>(1'600'000'000 + n);
+  event.content = text;
+  event.tags.Add({"a", repo.ToString()});
+  event.tags.Add({"A", repo.ToString()});
+  return Finish(std::move(event));
+}
+
 /// A reply that names its root and nothing else.
 inline nostr::Event Comment(const nostr::EventId& root, uint64_t created_at,
                             std::string_view text) {

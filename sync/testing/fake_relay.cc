@@ -98,6 +98,11 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
     --relay_.behaviour.rate_limited_requests;
     return {Closed{subscription, "rate-limited: slow down"}};
   }
+  if (live && relay_.behaviour.live_dropped > 0) {
+    --relay_.behaviour.live_dropped;
+    if (relay_.behaviour.says_of_dropped.empty()) return {};
+    return {Notice{relay_.behaviour.says_of_dropped}};
+  }
   if (!open_.contains(subscription) && open_.size() >= relay_.behaviour.subscriptions) {
     return {Closed{subscription, "error: too many concurrent REQs"}};
   }
@@ -108,7 +113,11 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
   for (const auto& filter : filters) {
     for (const auto* event : relay_.Query(filter)) {
       if (!sent.insert(event->id).second) continue;
-      replies.push_back(Delivered{subscription, event->id, event->created_at});
+      if (relay_.behaviour.unreadable.contains(event->id)) {
+        replies.push_back(Unreadable{subscription, event->id, event->created_at});
+      } else {
+        replies.push_back(Delivered{subscription, event->id, event->created_at});
+      }
     }
   }
   relay_.events_served_ += sent.size();

@@ -35,13 +35,14 @@ class FakeRelay {
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
     std::string unknown_message = "ERROR: bad msg: unknown cmd";  // said by kNotice
-    std::string greeting;             // said before the first answer of each reconciliation
-    size_t serves_at_most = 500;      // events for one filter, whatever its limit
-    size_t neg_frame_bytes = 0;       // as ReconcileLimits
-    bool newest_first = true;         // else in the order of their ids
-    std::set<nostr::EventId> ghosts;  // named by reconciliation, never delivered
-    std::set<nostr::EventId> forged;  // delivered with a wrong signature
-    bool answers_requests = true;     // else neither events nor EOSE
+    std::string greeting;                 // said before the first answer of each reconciliation
+    size_t serves_at_most = 500;          // events for one filter, whatever its limit
+    size_t neg_frame_bytes = 0;           // as ReconcileLimits
+    bool newest_first = true;             // else in the order of their ids
+    std::set<nostr::EventId> ghosts;      // named by reconciliation, never delivered
+    std::set<nostr::EventId> forged;      // delivered with a wrong signature
+    std::set<nostr::EventId> unreadable;  // as we see it
+    bool answers_requests = true;         // else neither events nor EOSE
     size_t rate_limited_requests =
         0;                          // so many REQs are answered CLOSED rate-limited, then no more
     std::string instance;           // header of its upgrade response
@@ -49,6 +50,8 @@ class FakeRelay {
     /// Nothing: who asks gets no answer.
     std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
+    size_t live_dropped = 0;          // so many live REQs get no answer and no events, then no more
+    std::string says_of_dropped;      // in a NOTICE, if anything
     /// Which REQs are answered CLOSED "blocked:", if any.
     std::function<bool(const std::vector<nostr::Filter>&)> blocks;
     /// Refuses everything until the client has authenticated; its challenge comes with the

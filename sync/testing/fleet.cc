@@ -49,6 +49,8 @@ struct Fleet::Node {
   }
 
   const size_t number;
+  nostr::RelayInformation information;
+  bool reconciles = true;
   const uint64_t ahead;       // seconds that its clock is; the fleet's own is the slowest
   base::SeededRandom random;  // the engine keeps a reference
   std::unique_ptr<storage::EventStore> store;
@@ -63,9 +65,14 @@ struct Fleet::Node {
   std::map<uint64_t, std::shared_ptr<negentropy::Initiator>> reconciliations;
 };
 
-Fleet::Fleet(size_t nodes, uint64_t seed) : random_(seed) {
+Fleet::Fleet(size_t nodes, uint64_t seed) : random_(seed), moody_(seed % 2 == 1) {
   for (size_t i = 0; i < nodes; ++i) {
     nodes_.push_back(std::make_unique<Node>(i, seed * 1000 + i));
+    if (moody_) {
+      nodes_[i]->information.max_subscriptions = 2 + random_.Below(30);
+      nodes_[i]->information.max_limit = 1 + random_.Below(kServed);
+      nodes_[i]->reconciles = random_.Below(4) != 0;
+    }
     StartEngine(i);
   }
 }
@@ -196,6 +203,7 @@ void Fleet::Cut(size_t a, size_t b, bool cut) {
 
 void Fleet::Heal() {
   Note("heal");
+  moody_ = false;
   cuts_.clear();
   for (size_t i = 0; i < nodes_.size(); ++i) Restart(i);
 }
@@ -212,10 +220,7 @@ void Fleet::Carry(Node& node, Action& action) {
           [&](Dial& a) {
             auto link = std::make_shared<Link>();
             link->client = node.number;
-            link->server = nodes_.size();  // nobody
-            for (size_t i = 0; i < nodes_.size(); ++i) {
-              if (testing::Url(Url(i)) == a.remote) link->server = i;
-            }
+            link->server = NodeOf(a.remote);
             link->connection = a.connection;
             link->latency = std::chrono::milliseconds(1 + random_.Below(200));
             node.dialled.emplace(a.connection, link);
@@ -223,9 +228,9 @@ void Fleet::Carry(Node& node, Action& action) {
           },
           [&](FetchInformation& a) {
             After(std::chrono::milliseconds(random_.Below(3000)),
-                  [this, &node, life = node.life, id = a.connection] {
-                    if (node.life != life || !node.engine) return;
-                    node.engine->OnInformation(NowAt(node), id, nostr::RelayInformation(), "");
+                  [this, &node, life = node.life, id = a.connection, server = NodeOf(a.remote)] {
+                    if (node.life != life || !node.engine || server == size()) return;
+                    node.engine->OnInformation(NowAt(node), id, nodes_[server]->information, "");
                     Settle(node);
                   });
           },
@@ -249,6 +254,9 @@ void Fleet::Carry(Node& node, Action& action) {
           },
           [&](NegOpen& a) {
             Send(node, a.connection, [this, a](const LinkPtr& link) {
+              if (!nodes_[link->server]->reconciles) {
+                return Close(link, a.subscription, "unsupported: no NIP-77 here");
+              }
               auto items =
                   nodes_[link->server]->store->ListItems(a.filter, unix_now(), SIZE_MAX).value();
               link->reconciliations.insert_or_assign(
@@ -278,6 +286,12 @@ void Fleet::Carry(Node& node, Action& action) {
           [&](ReconcileDrop& a) { node.reconciliations.erase(a.job); },
       },
       action);
+}
+
+size_t Fleet::NodeOf(const nostr::RelayUrl& url) const {
+  size_t node = 0;
+  while (node < size() && testing::Url(Url(node)) != url) ++node;
+  return node;
 }
 
 void Fleet::FinishDial(const LinkPtr& link) {
@@ -346,11 +360,21 @@ void Fleet::Deliver(const LinkPtr& link, const std::string& subscription, nostr:
 
 void Fleet::Request(const LinkPtr& link, const std::string& subscription,
                     const std::vector<nostr::Filter>& filters) {
+  if (moody_ && random_.Below(20) == 0) return;
+  if (moody_ && random_.Below(20) == 0) {
+    return Close(link, subscription,
+                 random_.Below(3) == 0 ? "rate-limited: slow down" : "error: not now");
+  }
+  const auto allowed = nodes_[link->server]->information.max_subscriptions.value_or(SIZE_MAX);
+  if (!link->live.contains(subscription) && link->live.size() >= allowed) {
+    return Close(link, subscription, "error: too many subscriptions");
+  }
   link->live[subscription] = filters;
   storage::QuerySpec spec;
   spec.filters = filters;
+  const auto served = nodes_[link->server]->information.max_limit.value_or(kServed);
   for (auto& filter : spec.filters) {
-    filter.limit = std::min<uint64_t>(filter.limit.value_or(kServed), kServed);
+    filter.limit = std::min<uint64_t>(filter.limit.value_or(served), served);
   }
   spec.unix_now = unix_now();
   spec.max_rows = SIZE_MAX;
@@ -363,6 +387,12 @@ void Fleet::Request(const LinkPtr& link, const std::string& subscription,
   }
   Reply(link, [this, id = link->connection, subscription](Node& client) {
     client.engine->OnEose(NowAt(client), id, subscription);
+  });
+}
+
+void Fleet::Close(const LinkPtr& link, const std::string& subscription, std::string reason) {
+  Reply(link, [this, id = link->connection, subscription, reason](Node& client) {
+    client.engine->OnClosed(NowAt(client), id, subscription, reason);
   });
 }
 

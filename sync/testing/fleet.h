@@ -23,7 +23,9 @@ namespace graspd::sync::testing {
 /// Several graspd in virtual time that sync from each other: real engines, the real acceptance
 /// policy and parking lot, real stores (in memory), clocks that differ by up to 15 minutes; a
 /// network between them with partitions and crashes, and a latency for each connection, so that
-/// dials and messages of different connections overtake each other. What a node has stored survives
+/// dials and messages of different connections overtake each other. With an odd seed the nodes are
+/// odd relays to each other: they allow few subscriptions, some do not reconcile, and until Heal()
+/// they now and then refuse a request or drop it without a word. What a node has stored survives
 /// a crash, nothing else does. Nothing happens but in RunFor; a run is the same each time for the
 /// same seed. Thread-compatible.
 class Fleet {
@@ -42,7 +44,7 @@ class Fleet {
   void Crash(size_t node);
   void Restart(size_t node);
   [[nodiscard]] bool is_up(size_t node) const;
-  /// Ends all cuts and starts whatever is down.
+  /// Ends all cuts, refusals and losses, and starts whatever is down.
   void Heal();
   void RunFor(base::Duration duration);
 
@@ -72,6 +74,7 @@ class Fleet {
   [[nodiscard]] Instant NowAt(const Node& node) const;
   [[nodiscard]] bool Reachable(size_t a, size_t b) const;
 
+  [[nodiscard]] size_t NodeOf(const nostr::RelayUrl& url) const;  // size() if there is none
   void StartEngine(size_t node);
   void Settle(Node& node);
   void Carry(Node& node, Action& action);
@@ -82,6 +85,7 @@ class Fleet {
   void Deliver(const LinkPtr& link, const std::string& subscription, nostr::EventPtr event);
   void Request(const LinkPtr& link, const std::string& subscription,
                const std::vector<nostr::Filter>& filters);
+  void Close(const LinkPtr& link, const std::string& subscription, std::string reason);
   void AnswerReconciliation(const LinkPtr& link, const std::string& subscription,
                             const std::string& message);
   void Reconcile(Node& node, uint64_t job, std::string reply);
@@ -93,6 +97,7 @@ class Fleet {
   std::multimap<base::SteadyTime, std::function<void()>> agenda_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::set<std::pair<size_t, size_t>> cuts_;
+  bool moody_;
   std::map<nostr::EventId, Ever> ever_stored_;
   size_t messages_ = 0;
   std::vector<std::string> trace_;

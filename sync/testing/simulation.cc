@@ -182,13 +182,13 @@ bool Simulation::HangsUpOn(ConnectionId id, std::string_view message) {
   return true;
 }
 
-void Simulation::GoDown(std::string_view url) {
+void Simulation::GoDown(std::string_view url, base::Duration silence) {
   At(url).up = false;
   std::vector<ConnectionId> ends;
   for (const auto& [id, link] : links_) {
     if (link.url == Url(url).ToString() && link.open) ends.push_back(id);
   }
-  for (const auto id : ends) Drop(id, {net::DialError::kRemoteClosed});
+  for (const auto id : ends) Drop(id, {.error = net::DialError::kRemoteClosed, .silence = silence});
   Settle();
 }
 
@@ -294,6 +294,9 @@ void Simulation::Hear(ConnectionId id, RemoteNote& note, std::vector<Judged>& ju
             const auto code = forged ? ingest::Code::kInvalid : Put(*event, source, changes);
             judged.push_back({source, code, n.id, n.created_at, forged});
             Feed(std::move(changes));
+          },
+          [&](Unreadable& n) {
+            engine.OnUnreadable(now(), id, n.subscription, n.id, n.created_at);
           },
           [&](Eose& n) { engine.OnEose(now(), id, n.subscription); },
           [&](Closed& n) { engine.OnClosed(now(), id, n.subscription, n.reason); },

@@ -56,7 +56,7 @@ class Simulation {
   void StoredBefore(const nostr::Event& event);
   void DeleteHere(const nostr::EventId& id);
   /// The relay ends its connections and answers no more; or comes back.
-  void GoDown(std::string_view url);
+  void GoDown(std::string_view url, base::Duration silence = {});
   void ComeUp(std::string_view url) { At(url).up = true; }
   void Say(std::string_view url, RemoteNote note);  // on every open connection
 

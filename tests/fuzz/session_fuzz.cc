@@ -90,6 +90,7 @@ class Session final : public relay::SessionTest {
       // To an event whose id is none of the right form.
       FUZZ_CHECK(TypeOf(text) == "OK");
     }
+    FUZZ_CHECK(!std::holds_alternative<nostr::RelayUnreadable>(message));
     if (const auto* ok = std::get_if<nostr::RelayOk>(&message)) {
       FUZZ_CHECK(ok->accepted || ok->message.find(": ") != std::string::npos);
     }

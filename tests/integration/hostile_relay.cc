@@ -155,6 +155,10 @@ bool HostileRelay::Send(Peer& peer, const FakeRelay::Replies& replies) {
               return nostr::NegErrMessage(r.subscription, r.reason);
             },
             [](const sync::Authenticated&) { return std::string(); },
+            [](const sync::Unreadable& r) {
+              return nostr::EventMessagePrefix(r.subscription) + R"({"id":")" + r.id.ToHex() +
+                     R"(","tags":[[]]}])";
+            },
             [](const sync::BadMessage&) { return std::string("[]"); },
         },
         reply);

@@ -338,8 +338,11 @@ TEST_F(SsrfTest, AFloodOfBlackHolesDoesNotDelayAnHonestRelay) {
   for (size_t i = 3000; i < 5000; ++i) {
     flood.push_back(Announcement("flood" + std::to_string(i), {all[i]}));
   }
+  nostr::EventBuilder large(nostr::kRepositoryAnnouncement, Now());
+  std::vector<std::string> relays = {"relays", kOurUrl};
+  relays.insert(relays.end(), all.begin(), all.end());
+  flood.push_back(large.Tag({"d", "large"}).Tag(relays).Sign(nostr::SecretKey::FromSeed("large")));
   relay_->Publish(flood);
-  relay_->Send({Announcement("large", all)});
 
   const auto& clock = base::SystemClock::Instance();
   const auto before = clock.Now();
