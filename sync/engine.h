@@ -199,9 +199,9 @@ struct EngineOptions {
 /// the sites that these belong to (FairLimit), so that a flood of either does not keep others
 /// waiting.
 ///
-/// Bounds: max_remotes, max_candidates, queued_jobs_per_remote, job_history; the RepoIndex is as
-/// large as the store's announcements and roots. Threading: thread-compatible; lives on the sync
-/// thread.
+/// Bounds: max_remotes, former_remotes, max_candidates, queued_jobs_per_remote, job_history,
+/// claims_in_total; the RepoIndex is as large as the store's announcements and roots. Threading:
+/// thread-compatible; lives on the sync thread.
 class SyncEngine {
  public:
   SyncEngine(EngineOptions options, base::Random& random);
