@@ -224,9 +224,10 @@ bool ReadClaims(std::string_view text, RelayUnreadable& out) {
   out.id = *id;
   const std::string_view time = ClaimedValue(text, "created_at");
   uint64_t seconds = 0;
-  if (std::from_chars(time.data(), time.data() + time.size(), seconds).ec == std::errc()) {
-    out.created_at = seconds;
-  }
+  const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), seconds);
+  const bool is_whole = end != time.data() + time.size() &&
+                        std::string_view(",} \t\r\n").find(*end) != std::string_view::npos;
+  if (error == std::errc() && is_whole) out.created_at = seconds;
   return true;
 }
 

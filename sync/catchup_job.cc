@@ -128,6 +128,7 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
     filter.Normalize();
     std::string subscription =
         "fetch-" + std::to_string(id_) + "-" + std::to_string(next_request_++);
+    fetch.alone = fetches_.empty() && requests_ == 1;
     fetches_.emplace(subscription, std::move(fetch));
     out.push_back(SendReq{std::move(subscription), std::move(filter)});
     last_progress_ = now;
@@ -210,8 +211,12 @@ void CatchUpJob::EndPage(base::SteadyTime now, Actions& out) {
     phase_ = Phase::kDone;
     return;
   }
-  if (page_oldest_ == UINT64_MAX) {
-    Abort("a page brings only events that cannot be read", out);
+  if (page_oldest_ == UINT64_MAX) {  // only events that cannot be read and say no time
+    if (page_events_ >= page_size_) {
+      Abort("a page brings only events that cannot be read", out);
+    } else {
+      phase_ = Phase::kDone;
+    }
     return;
   }
   if (pages_ >= kMaxPages) {
@@ -339,18 +344,20 @@ void CatchUpJob::OnClosed(base::SteadyTime now, std::string_view subscription,
 // Most often these are too many at a time.
 void CatchUpJob::OnFetchRefused(base::SteadyTime now, Fetches::iterator fetch,
                                 std::string_view reason, Actions& out) {
+  if (fetch->second.outstanding.empty()) return EndFetch(now, fetch, out);  // no EOSE, but all
   for (const auto& [id, attempts] : fetch->second.outstanding) {
     pending_.push_back({id, attempts - 1});
   }
+  const bool was_alone = fetch->second.alone;
   fetches_.erase(fetch);
   error = reason.substr(0, 256);
-  const bool was_alone = fetches_.empty() && requests_ == 1;
   requests_ = std::max<size_t>(requests_ / 2, 1);
   if (was_alone && ++refusals_ >= kRefusals) {
     Abort("remote closed the subscription: " + std::string(reason.substr(0, 200)), out);
     return;
   }
   PumpFetches(now, out);
+  ContinueIfRoom(out);
   FinishIfIdle();
 }
 

@@ -174,6 +174,7 @@ class CatchUpJob {
   struct Fetch {
     absl::flat_hash_map<nostr::EventId, int, std::hash<nostr::EventId>> outstanding;  // attempts
     size_t delivered = 0;
+    bool alone = false;  // nothing else was asked for at that time
   };
   using Fetches = std::map<std::string, Fetch, std::less<>>;
 

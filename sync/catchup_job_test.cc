@@ -245,6 +245,17 @@ TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
   EXPECT_EQ(job_->missing, 0u);
 }
 
+TEST_F(CatchUp, AnEventThatCannotBeReadAndSaysNoTimeDoesNotSpoilThePages) {
+  for (int i = 0; i < 700; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  const auto odd = NumberedIssue(700, 0);
+  relay_.Store(odd);
+  relay_.behaviour.unreadable = {odd.id};
+  relay_.behaviour.unreadable_times = true;
+  Run(Issues(), /*try_negentropy=*/false);
+  EXPECT_FALSE(job_->failed()) << job_->error;
+  EXPECT_EQ(MissingHere(), 1u);
+}
+
 // A refusal is no answer: the ids are not given up, and less is asked at a time.
 TEST_F(CatchUp, ARelayThatRefusesRequestsFailsTheJobAndNothingIsGivenUp) {
   for (int i = 0; i < 2000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));

@@ -161,7 +161,8 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
 // Some relays drop what is too much for them without a word, or with a NOTICE that nobody knows.
 void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
   if (!remote.connected() || remote.unanswered.empty()) return;
-  const bool we_do_not_read = remote.unjudged > 0;
+  const bool we_do_not_read =
+      remote.unjudged > 0 && now.steady - remote.judging_since >= std::chrono::seconds(1);
   auto next = now.steady + options_.live_patience;
   std::optional<std::string> given_up;
   for (auto at = remote.unanswered.begin(); at != remote.unanswered.end() && !we_do_not_read;) {

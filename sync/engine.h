@@ -161,6 +161,7 @@ struct EngineOptions {
   /// dialled ever later.
   base::Duration former_remembered = std::chrono::hours(24);
   size_t former_remotes = 10'000;
+  base::Duration longest_renaming_wait = std::chrono::minutes(10);
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
   base::Duration declined_retry = std::chrono::hours(24);  // after the relay said to leave it alone
   /// A remote that seems to be another by a second name is left, and compared with after so long.
@@ -272,6 +273,9 @@ class SyncEngine {
   [[nodiscard]] uint64_t state_version() const { return state_version_; }
   /// Events that comparisons have brought although live subscriptions should have, all in all.
   [[nodiscard]] uint64_t gaps() const { return gaps_; }
+  /// Ids that jobs have claimed, and remotes whose conduct is remembered though they are none now.
+  [[nodiscard]] size_t claims() const { return claims_; }
+  [[nodiscard]] size_t former_remotes() const { return former_.size(); }
   /// By RemoteState.
   [[nodiscard]] const std::array<uint32_t, kRemoteStates>& remotes_by_state() const {
     return remotes_by_state_;
@@ -306,13 +310,17 @@ class SyncEngine {
   void RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays);
   void Forget(const Instant& now, Remote& remote);
   void ChargePlace(Remote& remote);
-  void Remove(const Instant& now, Remote& remote, std::string_view reason);
+  void ForgetCandidate(const std::string& url);
   [[nodiscard]] DialAccount PlaceAccount(const nostr::RelayUrl& url, RemoteOrigin origin) const;
   bool MakeRoomFor(const Instant& now, const DialAccount& newcomer);
   void ScheduleAdmission(const Instant& now);
   bool AdmitOneMore(const Instant& now);
-  void Remember(const Instant& now, const Remote& remote);
+  enum class Leaving { kUnnamed, kForAnother };
+  void Remember(const Instant& now, const Remote& remote, Leaving why);
   bool Recall(const Instant& now, Remote& remote);
+  [[nodiscard]] const Conduct* FindFormer(const Instant& now, const nostr::RelayUrl& url) const;
+  [[nodiscard]] bool MustWait(const Instant& now, const nostr::RelayUrl& url) const;
+  void Remove(const Instant& now, Remote& remote, Leaving why);
   void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
@@ -405,8 +413,9 @@ class SyncEngine {
   size_t invalid_candidates_ = 0;
   std::set<nostr::RelayUrl> paused_;  // also those not known as remotes
   std::map<nostr::RelayUrl, Conduct> former_;
-  std::deque<std::pair<base::SteadyTime, nostr::RelayUrl>> former_since_;  // the same, oldest first
-  bool admission_due_ = false;                                             // its timer is armed
+  std::set<std::pair<base::SteadyTime, nostr::RelayUrl>> former_since_;  // the same, oldest first
+  bool place_refused_ = false;  // to somebody who may want it still
+  bool admission_due_ = false;  // its timer is armed
   base::SteadyTime last_admission_{};
   std::optional<nostr::RelayUrl> last_considered_;  // turns are fair
   std::deque<nostr::RelayUrl> dial_queue_;

@@ -49,7 +49,7 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
     if (index_.ReferencesTo(url) > 0) {
       Consider(now, url, RemoteOrigin::kDiscovered);
     } else {
-      candidates_.erase(url.ToString());
+      ForgetCandidate(url.ToString());
     }
     return;
   }
@@ -84,7 +84,8 @@ void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin 
     return;
   }
   const DialAccount place = PlaceAccount(url, origin);
-  if (places_.full() && !MakeRoomFor(now, place)) {
+  if (places_.full() && (MustWait(now, url) || !MakeRoomFor(now, place))) {
+    place_refused_ = true;
     RecordCandidate(now, url.ToString(), Decision::kOverLimit, "the limit of remotes is reached");
     return;
   }
@@ -155,7 +156,9 @@ bool SyncEngine::MakeRoomFor(const Instant& now, const DialAccount& newcomer) {
       continue;
     }
     const size_t used = places_.UsedBy(remote->place);
-    const bool in_vain = remote->connected_at == 0 && remote->health.consecutive_failures() > 0;
+    // Not while it is being tried.
+    const bool in_vain = remote->connected_at == 0 && remote->health.consecutive_failures() > 0 &&
+                         !remote->connection && !remote->in_dial_queue;
     if (in_vain ? used < share - 1 : used <= share) continue;
     // The latest of the most crowded: who was there before a flood came stays.
     if (leaves && std::pair(used, remote->number) < std::pair(crowd, leaves->number)) continue;
@@ -167,7 +170,8 @@ bool SyncEngine::MakeRoomFor(const Instant& now, const DialAccount& newcomer) {
     return false;
   }
   const std::string url = leaves->url.ToString();
-  Remove(now, *leaves, "the remote left its place to another");
+  Remove(now, *leaves, Leaving::kForAnother);
+  place_refused_ = true;
   RecordCandidate(now, url, Decision::kOverLimit, "left its place to another");
   return true;
 }
@@ -178,16 +182,18 @@ void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Dec
   if (found == candidates_.end()) {
     // Full: the list keeps what it has, so that a flood cannot push out what was there before it.
     // What can never be dialled gets half of it.
-    if (candidates_.size() >= options_.max_candidates) return;
-    if (decision == Decision::kInvalid && ++invalid_candidates_ > options_.max_candidates / 2) {
-      --invalid_candidates_;
+    if (candidates_.size() >= options_.max_candidates ||
+        (decision == Decision::kInvalid && invalid_candidates_ >= options_.max_candidates / 2)) {
       return;
     }
+    invalid_candidates_ += decision == Decision::kInvalid ? 1 : 0;
     found =
         candidates_
             .emplace(url,
                      CandidateSnapshot{.url = url, .first_seen = now.unix_seconds, .reason = {}})
             .first;
+  } else if (found->second.decision == Decision::kInvalid && decision != Decision::kInvalid) {
+    --invalid_candidates_;
   }
   found->second.decision = decision;
   found->second.reason = reason.substr(0, kReasonBytes);
@@ -195,22 +201,35 @@ void SyncEngine::RecordCandidate(const Instant& now, const std::string& url, Dec
 
 void SyncEngine::RecordUnusable(const Instant& now, const std::vector<UnusableRelay>& relays) {
   for (const auto& relay : relays) {
+    // One may be beyond what is read of this announcement, and be named well by another.
+    const auto known = candidates_.find(relay.text);
+    if (known != candidates_.end() && known->second.decision != Decision::kInvalid) continue;
     RecordCandidate(now, relay.text, Decision::kInvalid, relay.reason);
   }
 }
 
+void SyncEngine::ForgetCandidate(const std::string& url) {
+  const auto found = candidates_.find(url);
+  if (found == candidates_.end()) return;
+  invalid_candidates_ -= found->second.decision == Decision::kInvalid ? 1 : 0;
+  candidates_.erase(found);
+}
+
 void SyncEngine::Forget(const Instant& now, Remote& remote) {
-  candidates_.erase(remote.url.ToString());
-  Remove(now, remote, "the remote is no longer named by any announcement");
+  ForgetCandidate(remote.url.ToString());
+  Remove(now, remote, Leaving::kUnnamed);
   ScheduleAdmission(now);
   PumpDials(now);
   PumpJobs(now);
 }
 
 // `remote` is gone afterwards.
-void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view reason) {
+void SyncEngine::Remove(const Instant& now, Remote& remote, Leaving why) {
+  const std::string_view reason = why == Leaving::kUnnamed
+                                      ? "the remote is no longer named by any announcement"
+                                      : "the remote left its place to another";
   base::LogInfo("sync", "remote removed", {{"remote", remote.url.ToString()}, {"reason", reason}});
-  Remember(now, remote);
+  Remember(now, remote, why);
   AbandonJobs(now, remote, reason);
   ReleaseAliases(now, remote, base::Duration(0));
   Disconnect(now, remote);
@@ -222,44 +241,59 @@ void SyncEngine::Remove(const Instant& now, Remote& remote, std::string_view rea
   ++state_version_;
 }
 
-void SyncEngine::Remember(const Instant& now, const Remote& remote) {
+void SyncEngine::Remember(const Instant& now, const Remote& remote, Leaving why) {
   while (!former_since_.empty() &&
          (former_since_.size() >= options_.former_remotes ||
-          now.steady - former_since_.front().first >= options_.former_remembered)) {
-    const auto& [since, url] = former_since_.front();
-    const auto oldest = former_.find(url);
-    if (oldest != former_.end() && oldest->second.forgotten_at == since) former_.erase(oldest);
-    former_since_.pop_front();
+          now.steady - former_since_.begin()->first >= options_.former_remembered)) {
+    former_.erase(former_since_.begin()->second);
+    former_since_.erase(former_since_.begin());
   }
   Conduct conduct = remote;
-  if (remote.connection) conduct.health.Left();
+  conduct.forgotten_at = now.steady;
+  conduct.health.Left(now.steady);
   const bool is_left = remote.state == RemoteState::kBlocked || remote.state == RemoteState::kDead;
   conduct.waits_as = is_left ? remote.state : RemoteState::kBackoff;
-  conduct.forgotten_at = now.steady;
+  if (remote.alias_of) {  // of whom will not be known any more
+    conduct.waits_as = RemoteState::kBackoff;
+    conduct.next_attempt = now.steady;
+  }
   // It may be named again at once, by who corrects a mistake; to do so time and again is none.
-  if (++conduct.times_forgotten > 1) {
+  if (why == Leaving::kUnnamed && ++conduct.times_forgotten > 1) {
     const auto doublings = std::min<uint32_t>(conduct.times_forgotten - 2, 20);
     const auto wait =
-        std::min(options_.health.first_backoff * (1u << doublings), options_.health.max_backoff);
+        std::min(options_.health.first_backoff * (1u << doublings), options_.longest_renaming_wait);
     conduct.next_attempt = std::max(conduct.next_attempt, now.steady + wait);
   }
-  former_since_.emplace_back(now.steady, remote.url);
+  former_since_.emplace(now.steady, remote.url);
   former_.insert_or_assign(remote.url, conduct);
+}
+
+const SyncEngine::Conduct* SyncEngine::FindFormer(const Instant& now, const RelayUrl& url) const {
+  const auto found = former_.find(url);
+  const bool known = found != former_.end() &&
+                     now.steady - found->second.forgotten_at < options_.former_remembered;
+  return known ? &found->second : nullptr;
+}
+
+bool SyncEngine::MustWait(const Instant& now, const RelayUrl& url) const {
+  const Conduct* const conduct = FindFormer(now, url);
+  return conduct && conduct->next_attempt > now.steady;
 }
 
 // True if it must not be dialled yet.
 bool SyncEngine::Recall(const Instant& now, Remote& remote) {
-  const auto found = former_.find(remote.url);
-  if (found == former_.end()) return false;
-  static_cast<Conduct&>(remote) = found->second;
-  former_.erase(found);
+  const Conduct* const conduct = FindFormer(now, remote.url);
+  if (!conduct) return false;
+  static_cast<Conduct&>(remote) = *conduct;
+  former_since_.erase({remote.forgotten_at, remote.url});
+  former_.erase(remote.url);
   return remote.next_attempt > now.steady;
 }
 
 // Some may wait for a place: one has become free, or could be made. Not more often than once a
 // second, because to find out who gets it takes a look at all.
 void SyncEngine::ScheduleAdmission(const Instant& now) {
-  if (admission_due_ || remotes_.size() + 1 < options_.max_remotes) return;  // then nobody waits
+  if (admission_due_ || !place_refused_) return;
   admission_due_ = true;
   timers_.emplace(std::max(now.steady, last_admission_ + std::chrono::seconds(1)),
                   Timer{Timer::Type::kAdmission, std::nullopt});
@@ -269,20 +303,22 @@ void SyncEngine::ScheduleAdmission(const Instant& now) {
 // or not: who has the fewest places, and of those the next in turn. False if there is none.
 bool SyncEngine::AdmitOneMore(const Instant& now) {
   hopeless_share_ = SIZE_MAX;
+  place_refused_ = false;
   std::optional<RelayUrl> next, last_seen;
   size_t least = SIZE_MAX, seen = 0;
   index_.AnyRelay(last_considered_, [&](const RelayUrl& url) {
     last_seen = url;
     if (++seen >= kMostConsidered) return true;
-    if (Find(url)) return false;
-    const auto known = candidates_.find(url.ToString());
-    if (known != candidates_.end() && known->second.decision != Decision::kOverLimit) return false;
+    if (Find(url) || IsOwnUrl(url)) return false;
+    place_refused_ = true;
+    if (MustWait(now, url)) return false;
     const size_t used = places_.UsedBy(PlaceAccount(url, RemoteOrigin::kDiscovered));
     if (used >= least) return false;
     least = used;
     next = url;
     return least == 0;
   });
+  place_refused_ |= seen >= kMostConsidered;
   last_considered_ = next ? next : last_seen;
   if (!next) return false;
   Consider(now, *next, RemoteOrigin::kDiscovered);

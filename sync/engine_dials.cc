@@ -242,7 +242,7 @@ void SyncEngine::BackOff(const Instant& now, Remote& remote, base::Duration wait
   remote.next_attempt_at = now.unix_seconds + WholeSeconds(wait);
   Arm(remote.next_attempt, Timer::Type::kDial, remote);
   ReleaseAliases(now, remote, wait);
-  if (remote.connected_at == 0) ScheduleAdmission(now);  // another may have its place
+  ScheduleAdmission(now);  // another may have its place
   PumpDials(now);
   PumpJobs(now);
 }

@@ -210,6 +210,72 @@ TEST_F(DialFloodTest, WhoFindsNoPlaceGetsOneWhenThatOfAnotherTurnsOutToBeInVain)
   EXPECT_THAT(sim.engine.Remotes(), SizeIs(10));
 }
 
+TEST_F(DialFloodTest, PlacesThatBecomeFreeTogetherAreAllFilled) {
+  options_.max_remotes = 10;
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> together;
+  for (int i = 0; i < 10; ++i) together.push_back(Host(i));
+  Rename(together);
+  sim.RunFor(seconds(30));
+  for (int i = 10; i < 30; ++i) NameAll("author" + std::to_string(i), "x", {Host(i)});
+  sim.RunFor(seconds(10));
+  Rename({});
+  sim.RunFor(seconds(30));
+  EXPECT_THAT(sim.engine.Remotes(), SizeIs(10));
+}
+
+TEST_F(DialFloodTest, WhoLeftItsPlaceIsTriedAgainWhenItsBackoffIsOver) {
+  options_.max_remotes = 1;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 2; ++i) {
+    sim.At(Host(i)).dial_time = seconds(3);
+    sim.GoDown(Host(i));
+    NameAll("author" + std::to_string(i), "x", {Host(i)});
+  }
+  sim.RunFor(minutes(10));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_GE(sim.At(Host(i)).dials.size(), 3u);
+    EXPECT_LE(sim.At(Host(i)).dials.size(), 20u);
+  }
+  sim.ComeUp(Host(1));
+  sim.RunFor(minutes(30));
+  EXPECT_EQ(sim.State(Host(1)), RemoteState::kLive);
+}
+
+TEST_F(DialFloodTest, WhoNamesARelayBeyondWhatIsReadDoesNotKeepItOut) {
+  options_.max_remotes = 1;
+  auto& sim = Begin();
+  sim.Start();
+  Rename({kA});
+  NameAll("honest", "tool", {kB});
+  std::vector<std::string> many;
+  for (int i = 0; i < 20; ++i) many.push_back(Host(i));
+  many.push_back(kB);
+  sim.RunFor(seconds(5));
+  NameAll("stranger", "x", many);
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.Candidate(kB)->decision, Decision::kOverLimit);
+  Rename({});
+  NameAll("stranger", "x", {});
+  sim.RunFor(minutes(2));
+  EXPECT_TRUE(sim.Remote(kB).has_value());
+}
+
+TEST_F(DialFloodTest, WhatCannotBeDialledLeavesHalfOfTheListToOthers) {
+  options_.max_candidates = 10;
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> unusable;
+  for (int i = 0; i < 20; ++i) unusable.push_back("wss://no host " + std::to_string(i));
+  NameAll("stranger", "x", unusable);
+  NameAll("honest", "tool", {kA});
+  sim.RunFor(seconds(5));
+  EXPECT_TRUE(sim.Candidate(kA).has_value());
+  EXPECT_THAT(sim.engine.Candidates(), SizeIs(6));
+}
+
 // Nobody gains by it: neither who floods a stranger with dials, nor who misbehaves.
 TEST_F(DialFloodTest, ARelayThatIsNamedAndNotNamedInTurnIsDialledEverLater) {
   auto& sim = Begin();
@@ -220,6 +286,37 @@ TEST_F(DialFloodTest, ARelayThatIsNamedAndNotNamedInTurnIsDialledEverLater) {
   }
   EXPECT_LE(sim.At(kA).dials.size(), 16u) << "in an hour";
   EXPECT_GE(sim.At(kA).dials.size(), 3u);
+}
+
+TEST_F(DialFloodTest, WhatARelayDidIsNotForgottenWithIt) {
+  auto& sim = Begin();
+  sim.Start();
+  for (int turn = 0; turn < 2; ++turn) {
+    Rename({kA});
+    sim.RunFor(seconds(10));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    for (int i = 0; i < 60; ++i) sim.Say(kA, BadMessage{});
+    sim.RunFor(seconds(1));
+    if (turn > 0) break;
+    Rename({});
+    sim.RunFor(seconds(1));
+    EXPECT_FALSE(sim.Remote(kA).has_value());
+    EXPECT_EQ(sim.engine.former_remotes(), 1u);
+  }
+  EXPECT_EQ(sim.Remote(kA)->last_error_code, "misbehaved");
+}
+
+TEST_F(DialFloodTest, TheLatestFormerRemotesAreRemembered) {
+  options_.former_remotes = 3;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 10; ++i) {
+    Rename({Host(i)});
+    sim.RunFor(seconds(5));
+  }
+  Rename({});
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.engine.former_remotes(), 3u);
 }
 
 TEST_F(DialFloodTest, WhoDoesNotWantUsIsNotAskedAgainWhenItIsNamedAnew) {

@@ -69,7 +69,7 @@ class FollowedTimes {
 };
 
 /// How a remote behaves, as far as that must outlast its being named: to be forgotten and named
-/// again must not win it, or cost it, anything.
+/// again must win nobody anything.
 struct SyncEngine::Conduct {
   explicit Conduct(const HealthOptions& options) : health(options) {}
   RelayHealthTracker health;

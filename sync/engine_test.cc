@@ -168,6 +168,16 @@ TEST_F(AliasTest, OneOfThemIsFollowed) {
   EXPECT_EQ(sim.At(kB).messages, 0u);
 }
 
+TEST_F(AliasTest, WhenItIsNamedNoMoreTheOtherIsFollowedThoughThatWasForgottenToo) {
+  auto& sim = BeginTwins();
+  NameBoth(sim);
+  sim.PublishHere(Announcement(kRepo, kLongAgo + 2, {kA}));
+  sim.RunFor(seconds(10));
+  sim.PublishHere(Announcement(kRepo, kLongAgo + 3, {kB}));
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+}
+
 TEST_F(AliasTest, WhenItFailsTheOtherTakesItsPlace) {
   auto& sim = BeginTwins();
   NameBoth(sim);

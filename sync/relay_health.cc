@@ -12,9 +12,13 @@ void RelayHealthTracker::Connected(base::SteadyTime now) {
 
 void RelayHealthTracker::Useful() { useful_ = connected_; }
 
-base::Duration RelayHealthTracker::Failed(base::SteadyTime now, base::Random& random) {
+void RelayHealthTracker::Left(base::SteadyTime now) {
   if (connected_ && (useful_ || now - connected_since_ >= options_.useful_after)) failures_ = 0;
   connected_ = false;
+}
+
+base::Duration RelayHealthTracker::Failed(base::SteadyTime now, base::Random& random) {
+  Left(now);
   if (failures_++ == 0) first_failure_ = now;
   if (IsDead(now)) return options_.dead_retry;
   const uint32_t doublings = std::min<uint32_t>(failures_ - 1, 20);

@@ -33,7 +33,7 @@ class RelayHealthTracker {
   /// We hung up for what the remote did: whatever the connection brought, it was no recovery.
   base::Duration Misbehaved(base::SteadyTime now, base::Random& random);
   /// We have ended the connection, for no fault of the remote.
-  void Left() { connected_ = false; }
+  void Left(base::SteadyTime now);
   /// An operator wants a fresh start.
   void Reset();
 

@@ -64,39 +64,42 @@ void RemoteConnection::HangUp() {
 
 void RemoteConnection::Carry(Action& action) {
   if (!connection_) return;
-  std::visit(
-      base::Overloaded{
-          [this](FetchInformation&) { FetchDocument(); },
-          [this](Subscribe& a) {
-            connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
-            const bool live = a.source == storage::Source::kLive;
-            const size_t may_bring = live ? SIZE_MAX : MayBring(a.filters);
-            subscriptions_[std::move(a.subscription)] = {std::move(a.filters), a.source, may_bring};
-          },
-          [this](Unsubscribe& a) {
-            connection_->SendText(nostr::CloseMessage(a.subscription));
-            Forget(std::move(a.subscription));
-          },
-          [this](NegOpen& a) {
-            connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
-            // No filters: a session brings no events.
-            auto& session = subscriptions_[std::move(a.subscription)];
-            session = {{}, storage::Source::kManual};
-            session.awaits_neg_msg = true;
-          },
-          [this](NegMsg& a) {
-            const auto session = subscriptions_.find(a.subscription);
-            if (session == subscriptions_.end()) return;  // the remote has just ended it
-            connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
-            session->second.awaits_neg_msg = true;
-          },
-          [this](NegClose& a) {
-            connection_->SendText(nostr::NegCloseMessage(a.subscription));
-            Forget(std::move(a.subscription));
-          },
-          [](auto&) {},  // not for connections
-      },
-      action);
+  std::visit(base::Overloaded{
+                 [this](FetchInformation&) { FetchDocument(); },
+                 [this](Subscribe& a) {
+                   connection_->SendText(nostr::ReqMessage(a.subscription, a.filters));
+                   const bool live = a.source == storage::Source::kLive;
+                   const size_t may_bring = live ? SIZE_MAX : MayBring(a.filters);
+                   auto& subscription = subscriptions_[std::move(a.subscription)];
+                   const uint64_t eoses_due =
+                       subscription.filters.empty() ? 1 : subscription.eoses_due + 1;
+                   subscription = {std::move(a.filters), a.source, may_bring};
+                   subscription.eoses_due = eoses_due;
+                 },
+                 [this](Unsubscribe& a) {
+                   connection_->SendText(nostr::CloseMessage(a.subscription));
+                   Forget(std::move(a.subscription));
+                 },
+                 [this](NegOpen& a) {
+                   connection_->SendText(nostr::NegOpenMessage(a.subscription, a.filter, a.bytes));
+                   // No filters: a session brings no events.
+                   auto& session = subscriptions_[std::move(a.subscription)];
+                   session = {{}, storage::Source::kManual};
+                   session.awaits_neg_msg = true;
+                 },
+                 [this](NegMsg& a) {
+                   const auto session = subscriptions_.find(a.subscription);
+                   if (session == subscriptions_.end()) return;  // the remote has just ended it
+                   connection_->SendText(nostr::NegMsgMessage(a.subscription, a.bytes));
+                   session->second.awaits_neg_msg = true;
+                 },
+                 [this](NegClose& a) {
+                   connection_->SendText(nostr::NegCloseMessage(a.subscription));
+                   Forget(std::move(a.subscription));
+                 },
+                 [](auto&) {},  // not for connections
+             },
+             action);
 }
 
 void RemoteConnection::FetchDocument() {
@@ -248,14 +251,20 @@ void RemoteConnection::OnUnreadable(nostr::RelayUnreadable& message) {
   if (found == subscriptions_.end() || found->second.filters.empty()) return Strike();
   size_t& may_bring = found->second.may_bring;
   if (may_bring == 0) return Strike();
-  if (may_bring != SIZE_MAX) --may_bring;
-  OnUnwanted();
+  if (may_bring != SIZE_MAX) {
+    --may_bring;
+  } else {
+    OnUnwanted();
+  }
   Note(Unreadable{std::move(message.subscription), message.id, message.created_at});
 }
 
 void RemoteConnection::OnEose(const std::string& subscription) {
   const auto found = subscriptions_.find(subscription);
-  if (found != subscriptions_.end() && std::exchange(found->second.ended, true)) return Chatter();
+  if (found != subscriptions_.end()) {
+    if (found->second.eoses_due == 0) return Chatter();
+    --found->second.eoses_due;
+  }
   NoteOf(subscription, Eose{subscription});
 }
 

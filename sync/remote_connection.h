@@ -121,7 +121,7 @@ class RemoteConnection final : public net::DialHandler,
     storage::Source source = storage::Source::kLive;
     size_t may_bring = SIZE_MAX;  // events
     uint64_t strays = 0;
-    bool ended = false;  // by EOSE
+    uint64_t eoses_due = 1;  // one for each REQ of this name
     bool awaits_neg_msg = false;
   };
 

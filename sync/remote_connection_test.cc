@@ -430,6 +430,33 @@ TEST_F(RemoteConnectionTest, ASubscriptionEndsOnce) {
   EXPECT_EQ(listener_->Count<BadMessage>(), 1u);
 }
 
+// The answers to what it replaces are on their way.
+TEST_F(RemoteConnectionTest, ASubscriptionThatIsReplacedEndsAsOftenAsItWasAskedFor) {
+  constexpr size_t kTimes = 2 * RemoteConnection::kChatter;
+  nostr::Filter filter;
+  filter.limit = 0;
+  for (size_t i = 0; i < kTimes; ++i) {
+    Send(Subscribe{{7}, "often", {filter}, storage::Source::kLive});
+  }
+  On([this] {
+    for (size_t i = 0; i < kTimes; ++i) dialer_.handler->OnText(R"(["EOSE","often"])");
+  });
+  EXPECT_EQ(listener_->Count<Eose>(), kTimes);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
+TEST_F(RemoteConnectionTest, APageFullOfWhatCannotBeReadIsNoOffence) {
+  constexpr size_t kEvents = RemoteConnection::kUnwanted + 100;
+  Send(Subscribe{{7}, "page", {nostr::Filter()}, storage::Source::kStartup});
+  const std::string event =
+      R"(["EVENT","page",{"id":")" + NextIssue().id.ToHex() + R"(","tags":[[]]}])";
+  On([&] {
+    for (size_t i = 0; i < kEvents; ++i) dialer_.handler->OnText(event);
+  });
+  EXPECT_EQ(listener_->Count<Unreadable>(), kEvents);
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
 TEST_F(RemoteConnectionTest, ReadingStopsWhileTheSyncThreadIsBehind) {
   On([this] {
     for (size_t i = 0; i < RemoteConnection::kNotesInFlight; ++i) {

@@ -22,8 +22,8 @@ namespace {
 using nostr::RelayUrl;
 
 constexpr size_t kFeedPage = 1000;
-/// All live subscriptions of a remote are sent at once: at most those that it allows, two thirds of
-/// 200 with 128 KiB of filters each (SubscriptionPlan).
+/// All live subscriptions of a remote are sent at once: at most 176 (RemoteLimits) with 128 KiB of
+/// filters each (SubscriptionPlan).
 constexpr size_t kOutboundBytes = 32u << 20;
 constexpr char kPausePrefix[] = "sync/paused/";
 /// The signal of the SelfSubscriber is enough; this finds what no signal is sent for (expiry).
@@ -90,6 +90,12 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
         "graspd_sync_gap_events_total",
         "Events that a comparison brought although the live subscription should have.",
         [this] { return static_cast<double>(gaps_.load()); }));
+    samples_.push_back(d.metrics.Sample(
+        "graspd_sync_claimed_ids", "Events that catch-ups of now have asked for, or are about to.",
+        [this] { return static_cast<double>(claims_.load()); }));
+    samples_.push_back(d.metrics.Sample(
+        "graspd_sync_former_remotes", "Remotes of the last day that no announcement names now.",
+        [this] { return static_cast<double>(former_remotes_.load()); }));
     samples_.push_back(d.metrics.Sample(
         "graspd_sync_scans_queued", "Readings of whole sets for sync that wait for their thread.",
         [this] { return static_cast<double>(d_.scans.queued()); }));
@@ -264,6 +270,8 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     if (stopped_) return;
     for (auto& action : engine_.TakeActions()) Carry(std::move(action));
     gaps_ = engine_.gaps();
+    claims_ = engine_.claims();
+    former_remotes_ = engine_.former_remotes();
     CountStates();
     const auto deadline = engine_.NextDeadline();
     if (!deadline) {
@@ -302,7 +310,7 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   std::optional<base::SteadyTime> wake_at_;
   uint64_t counted_version_ = UINT64_MAX;
   std::array<std::atomic<uint32_t>, kRemoteStates> by_state_{};
-  std::atomic<uint64_t> gaps_ = 0;
+  std::atomic<uint64_t> gaps_ = 0, claims_ = 0, former_remotes_ = 0;
 
   // Discovery runs belong to callers' threads; the sync thread never takes this lock.
   struct Run {

@@ -114,7 +114,9 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
     for (const auto* event : relay_.Query(filter)) {
       if (!sent.insert(event->id).second) continue;
       if (relay_.behaviour.unreadable.contains(event->id)) {
-        replies.push_back(Unreadable{subscription, event->id, event->created_at});
+        Unreadable unreadable{subscription, event->id, event->created_at};
+        if (relay_.behaviour.unreadable_times) unreadable.created_at.reset();
+        replies.push_back(std::move(unreadable));
       } else {
         replies.push_back(Delivered{subscription, event->id, event->created_at});
       }

@@ -41,8 +41,9 @@ class FakeRelay {
     bool newest_first = true;             // else in the order of their ids
     std::set<nostr::EventId> ghosts;      // named by reconciliation, never delivered
     std::set<nostr::EventId> forged;      // delivered with a wrong signature
-    std::set<nostr::EventId> unreadable;  // as we see it
-    bool answers_requests = true;         // else neither events nor EOSE
+    std::set<nostr::EventId> unreadable;  // as we see it, their times included if that is so
+    bool unreadable_times = false;
+    bool answers_requests = true;  // else neither events nor EOSE
     size_t rate_limited_requests =
         0;                          // so many REQs are answered CLOSED rate-limited, then no more
     std::string instance;           // header of its upgrade response

@@ -62,7 +62,7 @@ FUZZ_TARGET(relay_message) {
             const auto again = Reparse<RelayNegErr>(NegErrMessage(m.subscription, m.reason));
             FUZZ_CHECK(again.subscription == m.subscription && again.reason == m.reason);
           },
-          [](const RelayUnreadable& m) { FUZZ_CHECK(!m.subscription.empty()); },
+          [](const RelayUnreadable&) {},
           [](const RelayMalformed& m) { FUZZ_CHECK(!m.reason.empty()); },
       },
       ParseRelayMessage(bytes));
