@@ -281,6 +281,24 @@ TEST_F(SyncEngineTest, RemotesThatAreNeverDoneDoNotKeepTheSlots) {
   EXPECT_TRUE(sim.HasAllOf(kA));
 }
 
+TEST_F(SyncEngineTest, WhatAllRemotesHaveClaimedIsBounded) {
+  options_.claims_in_total = 100;
+  auto& sim = Begin();
+  for (const auto& url : {Host(1), Host(2)}) {
+    for (int n = 0; n < 2000; ++n) sim.At(url).relay.Store(About(kRepo, n, url));
+  }
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {Host(1), Host(2)}));
+  sim.Start();
+  size_t most = 0;
+  for (int i = 0; i < 2000; ++i) {
+    sim.RunFor(std::chrono::milliseconds(5));
+    most = std::max(most, sim.engine.claims());
+  }
+  EXPECT_EQ(most, 100u);
+  EXPECT_EQ(sim.engine.claims(), 0u);
+  EXPECT_TRUE(sim.HasAllOf(Host(1)) && sim.HasAllOf(Host(2)));
+}
+
 // Each brings an event now and then, for ever.
 TEST_F(SyncEngineTest, ManySlowRemotesTakeTurnsWithTheOneThatComesLast) {
   constexpr int kSlow = 5;
