@@ -15,13 +15,16 @@ namespace graspd::adversarial {
 
 /// What the daemon may use more in the end than in the beginning; and seconds by which an answer
 /// may be later, or more CPU be used, on a busy machine, whatever the attack.
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr double kMoreMemory = 512 << 20;  // what was freed stays for a while
-inline constexpr double kNoise = 60;              // bounds on time are the other builds' business
-inline constexpr int kShare = 10;
-#else
+#ifdef NDEBUG
 inline constexpr double kMoreMemory = 32 << 20;
 inline constexpr double kNoise = 1;
+#else  // not optimised, or with a sanitizer, where freed memory stays for a while
+inline constexpr double kMoreMemory = 512 << 20;
+inline constexpr double kNoise = 60;
+#endif
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr int kShare = 10;
+#else
 inline constexpr int kShare = 1;
 #endif
 /// The size of an attack: a tenth of `full` with a sanitizer.
