@@ -494,12 +494,18 @@ absl::Status SyncManager::Start() {
 void SyncManager::Stop() {
   // Once only: the sync thread may have ended since, and would never answer.
   if (std::exchange(stopped_, true)) return;
-  auto stopped = std::make_shared<std::promise<void>>();
-  core_->dependencies().sync_thread.Post([core = core_, stopped] {
-    core->Stop();
-    stopped->set_value();
-  });
-  stopped->get_future().wait_for(kEngineTimeout);
+  const auto run_on = [](base::Executor& executor, std::function<void()> task) {
+    auto done = std::make_shared<std::promise<void>>();
+    executor.Post([task = std::move(task), done] {
+      task();
+      done->set_value();
+    });
+    done->get_future().wait_for(kEngineTimeout);
+  };
+  run_on(core_->dependencies().sync_thread, [core = core_] { core->Stop(); });
+  // What the connections were told has been done when their threads end, perhaps at once.
+  net::IoPool& io = core_->dependencies().io;
+  for (size_t i = 0; i < io.size(); ++i) run_on(io.thread(i), [] {});
 }
 
 absl::StatusOr<std::vector<RemoteSnapshot>> SyncManager::Remotes(base::Duration timeout) {

@@ -66,7 +66,8 @@ class SyncManager {
   /// Loads pauses and the index from the store, then begins. Blocks while loading. Call once, when
   /// our relay port is open.
   absl::Status Start();
-  /// Hangs up on everyone. Idempotent.
+  /// Hangs up on everyone; returns when the connections have let go. Idempotent. The pools still
+  /// run.
   void Stop();
 
   absl::StatusOr<std::vector<RemoteSnapshot>> Remotes(base::Duration timeout);
