@@ -46,7 +46,7 @@ test-asan:  ## All tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/install_interop.sh
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build --preset asan-ubsan -j $(JOBS)
-	@ctest --preset asan-ubsan
+	@ctest --preset asan-ubsan $(if $(TRIES),--repeat until-pass:$(TRIES))
 
 test-tsan:  ## The tests of what has threads with ThreadSanitizer
 	@tools/install_deps.sh build test tsan
