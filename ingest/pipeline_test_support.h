@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "base/manual_clock.h"
+#include "base/test_thread.h"
 #include "ingest/pipeline.h"
 #include "ingest/policy/policy.h"
 #include "nostr/event_builder.h"
@@ -24,42 +24,6 @@
 #include "storage/testing/forwarding_store.h"
 
 namespace graspd::ingest {
-
-/// An executor of the test's own thread, which waits in RunUntil for what others post.
-class TestThread final : public base::Executor {
- public:
-  void Post(std::function<void()> task) override {
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    posted_.notify_one();
-  }
-  void RunUntil(const std::function<bool()>& done) {
-    while (!done()) Take()();
-  }
-  void RunAll() {
-    for (;;) {
-      {
-        const std::lock_guard lock(mutex_);
-        if (tasks_.empty()) return;
-      }
-      Take()();
-    }
-  }
-
- private:
-  std::function<void()> Take() {
-    std::unique_lock lock(mutex_);
-    posted_.wait(lock, [this] { return !tasks_.empty(); });
-    auto task = std::move(tasks_.front());
-    tasks_.pop_front();
-    return task;
-  }
-  std::mutex mutex_;
-  std::condition_variable posted_;
-  std::deque<std::function<void()>> tasks_;
-};
 
 /// A memory store whose writes can be held up, or made to fail.
 class ControlledStore final : public storage::testing::ForwardingStore {
@@ -183,7 +147,7 @@ class PipelineTest : public testing::Test {
   base::Metrics metrics_;
   ControlledStore store_;
   storage::CommitFeed feed_;
-  TestThread thread_;
+  base::TestThread thread_;
   std::vector<Result> client_results_, sync_results_;
   std::unique_ptr<Policy> policy_;
   base::CpuPool cpu_{4};

@@ -275,7 +275,6 @@ TEST(ParseRelayMessage, ReportsEverythingElseAsMalformed) {
 
 // What other relays may take, and strangers write.
 TEST(ParseRelayMessage, SaysWhatAnEventSeemsToBeThatIsNoneByOurRules) {
-  const std::string id = AnEvent().id.ToHex();
   const std::string good = EventJson(AnEvent());
   const auto with = [&](const std::string& what, const std::string& by) {
     std::string event = good;

@@ -3,15 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <deque>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "base/test_thread.h"
 #include "nostr/negentropy/reconciler.h"
 #include "storage/memory/memory_store.h"
 #include "sync/testing/events.h"
@@ -27,31 +25,6 @@ class AcceptAll final : public storage::Judge {
                                  const storage::ReadView&) override {
     return Verdict();
   }
-};
-
-// Tasks wait until the test runs them.
-class QueueExecutor final : public base::Executor {
- public:
-  void Post(std::function<void()> task) override {
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    changed_.notify_all();
-  }
-  void RunNext() { Take()(); }
-  std::function<void()> Take() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return !tasks_.empty(); });
-    auto task = std::move(tasks_.front());
-    tasks_.pop_front();
-    return task;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> tasks_;
 };
 
 class Refusals final : public ingest::KnownRefusals {
@@ -110,7 +83,7 @@ class NegentropyPoolTest : public ::testing::Test {
 
   std::unique_ptr<storage::EventStore> store_ = storage::OpenMemoryStore();
   storage::CommitFeed feed_;
-  QueueExecutor executor_;
+  base::TestThread executor_;
   base::CpuPool cpu_{1};
   base::BlockingPool reads_{1, 16, "reads"};  // ends first: it posts there
   Refusals refusals_;

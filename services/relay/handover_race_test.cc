@@ -91,7 +91,7 @@ struct Reader {
     thread.RunUntil([&] { return committed == kEvents && connection->eoses == kStaying; });
   }
 
-  TestThread thread;
+  base::TestThread thread;
   LiveHub hub{thread};
   size_t committed = 0;  // events that this thread has heard of
   std::shared_ptr<CountingConnection> connection;

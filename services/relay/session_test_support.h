@@ -9,7 +9,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "base/manual_clock.h"
+#include "base/test_thread.h"
 #include "ingest/pipeline.h"
 #include "ingest/policy/policy.h"
 #include "nostr/event_builder.h"
@@ -30,39 +30,6 @@
 namespace graspd::relay {
 
 using Strings = std::vector<std::string>;
-
-// The test's own thread as the connection's: RunUntil waits for what others post.
-class TestThread final : public base::Executor {
- public:
-  void Post(std::function<void()> task) override {
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    posted_.notify_one();
-  }
-  void RunUntil(const std::function<bool()>& done) {
-    while (!done()) {
-      std::unique_lock lock(mutex_);
-      posted_.wait(lock, [this] { return !tasks_.empty(); });
-      Run(lock);
-    }
-  }
-  void RunAll() {
-    for (std::unique_lock lock(mutex_); !tasks_.empty(); lock.lock()) Run(lock);
-  }
-
- private:
-  void Run(std::unique_lock<std::mutex>& lock) {
-    auto task = std::move(tasks_.front());
-    tasks_.pop_front();
-    lock.unlock();
-    task();
-  }
-  std::mutex mutex_;
-  std::condition_variable posted_;
-  std::deque<std::function<void()>> tasks_;
-};
 
 class FakeConnection final : public net::WebSocketConnection {
  public:
@@ -193,7 +160,7 @@ class SessionTest : public testing::Test {
   Meters meters_{metrics_};
   const std::unique_ptr<CountingStore> store_ = std::make_unique<CountingStore>();
   storage::CommitFeed feed_;
-  TestThread thread_;
+  base::TestThread thread_;
   LiveHub hub_{thread_};
   ingest::Policy policy_{{ingest::PolicyMode::kOpen, {}, true}};
   base::CpuPool cpu_{2};
