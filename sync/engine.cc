@@ -96,9 +96,9 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
   remote.dirty = false;
   if (!remote.connected()) return;
   remote.last_update = now.steady;
-  auto diff = remote.plan.Apply(std::exchange(remote.changes, {}));
+  auto diff = remote.plan.Apply(index_.Resolve(remote.url, std::exchange(remote.changes, {})));
   if (diff.empty()) return;
-  Carry(now, remote, std::move(diff), storage::Source::kStartup);
+  Carry(now, remote, std::move(diff));
 }
 
 // Opens every live subscription, and behind them catches up with everything: by negentropy that
@@ -113,31 +113,33 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   remote.last_update = now.steady;
   const auto open = remote.subscribed ? remote.plan.Names() : std::vector<std::string>();
   remote.plan.SetLimits(remote.limits.plan);
-  const auto added = remote.plan.Update(index_.Scope(remote.url));
+  auto added = remote.plan.Update(index_.Scope(remote.url)).catch_up;
   for (const auto& subscription : open) {
     if (!remote.plan.IsOpen(subscription)) Emit(Unsubscribe{*remote.connection, subscription});
   }
   remote.subscribed = true;
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
+                        MayQueue(remote, added.size()) &&
                         now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
   std::optional<uint64_t> pages_since;
   if (windowed) {
     pages_since =
         remote.last_contact - std::min(remote.last_contact, options_.reconnect_overlap_seconds);
     // What came into scope meanwhile was never caught up before.
-    for (const auto& filter : added.catch_up) {
-      QueueJob(now, remote, filter, storage::Source::kStartup);
+    for (auto& filter : added) {
+      QueueJob(now, remote, std::move(filter), storage::Source::kStartup);
     }
   }
-  remote.full_round = true;
-  remote.round_source = source;
+  BeginRound(remote, source, pages_since);
+  ContinueRound(now, remote);
   remote.followed.Begin(now.unix_seconds);
-  Carry(now, remote, remote.plan.OpenAll(), source, pages_since);
+  SubscriptionPlan::Diff all;
+  all.open = remote.plan.OpenAll();
+  Carry(now, remote, std::move(all));
 }
 
 // Live subscriptions first and catch-up behind them, so that nothing falls in between.
-void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
-                       storage::Source source, std::optional<uint64_t> pages_since) {
+void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff) {
   for (auto& subscription : diff.close) {
     remote.unanswered.erase(subscription);
     Emit(Unsubscribe{*remote.connection, subscription});
@@ -147,8 +149,14 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});
   }
-  for (auto& filter : diff.catch_up) {
-    QueueJob(now, remote, std::move(filter), source, pages_since);
+  if (diff.catch_up_all || !MayQueue(remote, diff.catch_up.size())) {
+    const bool under_way = !remote.round.done();
+    BeginRound(remote, under_way ? remote.round_source : storage::Source::kStartup, std::nullopt);
+    if (remote.waiting.empty()) ContinueRound(now, remote);
+  } else {
+    for (auto& filter : diff.catch_up) {
+      QueueJob(now, remote, std::move(filter), storage::Source::kStartup);
+    }
   }
   if (!remote.unanswered.empty() && !remote.timers.contains(Timer::Type::kLive)) {
     Arm(now.steady + options_.live_patience, Timer::Type::kLive, remote);

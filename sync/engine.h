@@ -141,7 +141,10 @@ struct EngineOptions {
   /// After so long a job gives its slot to a remote that waits for its first one.
   base::Duration job_slice = std::chrono::seconds(60);
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
-  size_t queued_jobs_per_remote = 20'000;
+  /// Waiting, for what comes into scope or is asked for by hand; where it is more, everything is
+  /// compared. A comparison of everything queues a portion when nothing waits any more: a job takes
+  /// about 10 kB.
+  size_t queued_jobs_per_remote = 1000, jobs_per_portion = 64;
   size_t job_history = 256;
   /// Forgotten ones may be fetched for another filter again.
   size_t claims_per_remote = 200'000, claims_in_total = 2'000'000;
@@ -321,7 +324,7 @@ class SyncEngine {
   [[nodiscard]] const Conduct* FindFormer(const Instant& now, const nostr::RelayUrl& url) const;
   [[nodiscard]] bool MustWait(const Instant& now, const nostr::RelayUrl& url) const;
   void Remove(const Instant& now, Remote& remote, Leaving why);
-  void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeDelta& delta);
+  void MarkDirty(const Instant& now, const nostr::RelayUrl& url, const ScopeChange& change);
   void SetState(const Instant& now, Remote& remote, RemoteState state,
                 std::string_view reason = "");
   [[nodiscard]] Remote* FindTwin(const Remote& remote) const;
@@ -355,8 +358,7 @@ class SyncEngine {
   void UpdateScope(const Instant& now, Remote& remote);
   void BeginSync(const Instant& now, Remote& remote);
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
-  void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff,
-             storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
+  void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff);
   void CheckLive(const Instant& now, Remote& remote);
   void NoteUnfollowed(const Instant& now, Remote& remote, std::string_view subscription,
                       std::string_view reason);
@@ -367,9 +369,14 @@ class SyncEngine {
 
   // Jobs.
   [[nodiscard]] std::optional<uint64_t> FindActive(const Remote& remote,
-                                                   const nostr::Filter& filter) const;
+                                                   const nostr::Filter& filter,
+                                                   std::optional<uint64_t> pages_since) const;
+  [[nodiscard]] bool MayQueue(const Remote& remote, size_t jobs) const;
   uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                     storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
+  static void BeginRound(Remote& remote, storage::Source source,
+                         std::optional<uint64_t> pages_since);
+  std::vector<uint64_t> ContinueRound(const Instant& now, Remote& remote);
   void PumpJobs(const Instant& now);
   void FillSlots(const Instant& now);
   bool TakeSlotBack(const Instant& now);

@@ -27,23 +27,32 @@ void SyncEngine::Start(const Instant& now) {
 
 void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> changes) {
   RepoIndex::Affected affected;
+  std::set<nostr::EventId> removed;
   for (const auto& change : changes) {
     if (change.ephemeral) continue;
     RepoIndex::Affected more;
     if (change.type == storage::Change::Type::kRemoved) {
       more = index_.Remove(change.id);
+      removed.insert(change.id);
     } else if (change.event) {
       more = index_.Add(change.event->event);
       RecordUnusable(now, index_.UnusableOf(change.id));
     }
-    for (const auto& [url, delta] : more) affected[url].Merge(delta);
+    for (const auto& [url, change_there] : more) affected[url].Merge(change_there);
   }
   hopeless_share_ = SIZE_MAX;
-  for (const auto& [url, delta] : affected) MarkDirty(now, url, delta);
+  for (const auto& [url, change] : affected) MarkDirty(now, url, change);
+  // The roots of a repository that has left a remote leave with it once its plan is updated. Those
+  // that are gone by then belong to no repository any more.
+  for (const auto& [url, remote] : remotes_) {
+    if (!remote->changes.repos.empty()) {
+      remote->changes.roots.insert(removed.begin(), removed.end());
+    }
+  }
   PumpDials(now);
 }
 
-void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeDelta& delta) {
+void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeChange& change) {
   Remote* remote = Find(url);
   if (!remote) {
     if (index_.ReferencesTo(url) > 0) {
@@ -62,7 +71,7 @@ void SyncEngine::MarkDirty(const Instant& now, const RelayUrl& url, const ScopeD
     return;
   }
   if (remote->awaits_information || remote->awaits_auth) return;  // gets it very soon
-  remote->changes.Merge(delta);
+  remote->changes.Merge(change);
   if (remote->dirty) return;
   const bool keeps_coming = now.steady - remote->last_update < 2 * remote->coalesce;
   remote->coalesce = keeps_coming ? std::min(2 * remote->coalesce, options_.max_coalesce)

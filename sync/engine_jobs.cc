@@ -8,12 +8,13 @@
 #include "sync/engine_state.h"
 
 namespace graspd::sync {
+
+bool SyncEngine::MayQueue(const Remote& remote, size_t jobs) const {
+  return remote.waiting.size() + jobs <= options_.queued_jobs_per_remote;
+}
+
 uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                               storage::Source source, std::optional<uint64_t> pages_since) {
-  if (remote.waiting.size() >= options_.queued_jobs_per_remote) {
-    remote.failed_job = remote.owes_full = true;
-    return 0;
-  }
   auto job = std::make_unique<Job>(remote.url, std::move(filter), source, pages_since);
   job->id = next_job_++;
   job->created_at = now.unix_seconds;
@@ -21,6 +22,30 @@ uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter 
   const uint64_t id = job->id;
   jobs_.emplace(id, std::move(job));
   return id;
+}
+
+// ContinueRound() follows, now or when nothing waits.
+void SyncEngine::BeginRound(Remote& remote, storage::Source source,
+                            std::optional<uint64_t> pages_since) {
+  remote.plan.BeginRound(remote.round);
+  remote.round_source = source;
+  remote.round_pages_since = pages_since;
+  remote.full_round = true;
+}
+
+// Queues the next portion of the round, until something waits or the round is done. Returns the
+// jobs that compare these filters, new or not.
+std::vector<uint64_t> SyncEngine::ContinueRound(const Instant& now, Remote& remote) {
+  std::vector<uint64_t> ids;
+  do {
+    for (auto& filter : remote.plan.Next(remote.round, options_.jobs_per_portion)) {
+      const auto active = FindActive(remote, filter, remote.round_pages_since);
+      ids.push_back(active ? *active
+                           : QueueJob(now, remote, std::move(filter), remote.round_source,
+                                      remote.round_pages_since));
+    }
+  } while (remote.waiting.empty() && !remote.round.done());
+  return ids;
 }
 
 // Gives slots to remotes in turn, beginning behind the one served last, and takes them back from
@@ -92,6 +117,7 @@ void SyncEngine::StartJob(const Instant& now, Remote& remote) {
       {{"remote", remote.url.ToString()}, {"job", id}, {"waiting", remote.waiting.size()}});
   const bool try_negentropy =
       now.steady >= remote.no_negentropy_until && remote.limits.NegentropyFrame(job.filter) > 0;
+  if (remote.waiting.empty()) ContinueRound(now, remote);
   job.run.emplace(next_run_++, job.filter, try_negentropy, remote.limits.job, job.pages_since);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
@@ -302,6 +328,8 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
     jobs_.erase(id);
   }
   remote.waiting.clear();
+  if (!remote.round.done() && !remote.round_pages_since) remote.owes_full = true;
+  remote.round.Stop();
   ForgetClaims(remote);
 }
 
@@ -459,11 +487,20 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   });
 }
 
-// The job, queued or running, that compares the same filter already.
-std::optional<uint64_t> SyncEngine::FindActive(const Remote& remote,
-                                               const nostr::Filter& filter) const {
-  for (const auto& [id, job] : jobs_) {
-    if (job->remote == remote.url && job->filter == filter) return id;
+// The job, queued or running, that does the same.
+std::optional<uint64_t> SyncEngine::FindActive(const Remote& remote, const nostr::Filter& filter,
+                                               std::optional<uint64_t> pages_since) const {
+  const auto same = [&](const uint64_t id) {
+    const Job& job = *jobs_.at(id);
+    return job.pages_since == pages_since && job.filter == filter;
+  };
+  if (const auto at = std::find_if(remote.running.begin(), remote.running.end(), same);
+      at != remote.running.end()) {
+    return *at;
+  }
+  if (const auto at = std::find_if(remote.waiting.begin(), remote.waiting.end(), same);
+      at != remote.waiting.end()) {
+    return *at;
   }
   return std::nullopt;
 }
@@ -477,24 +514,21 @@ absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
                                          std::string(RemoteStateName(remote->state)));
   }
   if (remote->awaits_information) BeginSync(now, *remote);
-  std::vector<nostr::Filter> filters;
-  if (filter) {
-    filters.push_back(*filter);
-  } else {
-    filters = remote->plan.OpenAll().catch_up;
-    remote->full_round = true;
-  }
-  if (remote->waiting.size() + filters.size() > options_.queued_jobs_per_remote) {
+  if (!MayQueue(*remote, filter ? 1 : options_.jobs_per_portion)) {
     return absl::ResourceExhaustedError("too many jobs are queued for this remote");
   }
   std::vector<uint64_t> ids;
-  for (auto& wanted : filters) {
+  if (filter) {
+    nostr::Filter wanted = *filter;
     wanted.limit.reset();
-    const auto active = FindActive(*remote, wanted);
+    const auto active = FindActive(*remote, wanted, std::nullopt);
     ids.push_back(active ? *active
                          : QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
+  } else {
+    BeginRound(*remote, storage::Source::kManual, std::nullopt);
+    ids = ContinueRound(now, *remote);
+    remote->failed_job = false;  // all is asked again
   }
-  if (!filter) remote->failed_job = false;  // all is asked again
   PumpJobs(now);
   SettleState(now, *remote);
   return ids;

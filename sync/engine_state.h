@@ -127,8 +127,8 @@ struct SyncEngine::Remote : Conduct {
 
   // What is asked of it.
   SubscriptionPlan plan;
-  bool dirty = false;  // an update is scheduled
-  ScopeDelta changes;  // that it will make
+  bool dirty = false;   // an update is scheduled
+  ScopeChange changes;  // that it will make
   base::Duration coalesce{};
   base::SteadyTime last_update{};
   // Live subscriptions that the remote has not answered yet, and since when.
@@ -149,10 +149,12 @@ struct SyncEngine::Remote : Conduct {
   uint64_t unjudged = 0;    // events delivered on this connection that ingest has not answered for
   base::SteadyTime judging_since{};  // when the first of these came, or its latest answer
   FollowedTimes followed;
-  storage::Source round_source = storage::Source::kStartup;  // of the latest comparison of all
+  SubscriptionPlan::Round round;  // a comparison of all: what is not queued yet
+  storage::Source round_source = storage::Source::kStartup;
+  std::optional<uint64_t> round_pages_since;
   uint64_t gaps_of_round = 0;
   nostr::EventId last_gap;
-  bool full_round = false;              // the jobs under way cover everything the remote has for us
+  bool full_round = false;              // what is under way covers all that the remote has for us
   uint32_t broken_reconciliations = 0;  // by the end of the connection, since it was live
   // Asked for in vain, not to be asked for again until then; oldest first.
   std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;

@@ -445,26 +445,79 @@ TEST_F(SyncEngineTest, JobsAreCappedAndARemoteWithManyDoesNotHoldAnotherBack) {
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
 }
 
-TEST_F(SyncEngineTest, TheQueueOfJobsIsCappedAndWhatDidNotFitIsMadeGood) {
+TEST_F(SyncEngineTest, MoreThanMayWaitIsComparedInPortions) {
   options_.queued_jobs_per_remote = 10;
-  auto& sim = BeginLive();
-  for (int i = 0; i < 400; ++i) {
+  options_.jobs_per_portion = 5;
+  auto& sim = Begin();
+  std::vector<nostr::Event> comments;
+  for (int i = 0; i < 1500; ++i) {
     const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
     sim.PublishHere(issue);
-    sim.At(kA).relay.Store(Comment(issue.id, kLongAgo, "old"));
+    comments.push_back(Comment(issue.id, kLongAgo, "old"));
+    sim.Publish(kA, comments.back());
   }
-  EXPECT_TRUE(absl::IsResourceExhausted([&] {
-    absl::Status status;
-    for (uint64_t since = 1; since <= 20; ++since) {
-      auto filter = AnnouncementFilter();
-      filter.since = since;
-      status.Update(sim.engine.TriggerSync(sim.now(), Url(kA), filter).status());
-    }
-    return status;
-  }()));
+  sim.PublishHere(Announcement(kRepo, kLongAgo, {kB}));
+  sim.Start();
   sim.RunFor(seconds(30));
-  EXPECT_LE(sim.Remote(kA)->jobs_waiting, 10u);
-  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  // All of it comes into the scope of a connected remote at once.
+  sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {kA}));
+  sim.RunFor(seconds(30));
+  ASSERT_EQ(sim.State(kA), RemoteState::kLive);
+  ASSERT_FALSE(sim.Has(comments.front().id));
+  sim.PublishHere(Announcement(kRepo, kLongAgo + 1, {kA}));
+  uint32_t most_waiting = 0;
+  for (int i = 0; i < 1000; ++i) {
+    sim.RunFor(milliseconds(30));
+    most_waiting = std::max(most_waiting, sim.Remote(kA)->jobs_waiting);
+  }
+  EXPECT_GT(most_waiting, 40u) << "what is not queued yet waits too";
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->jobs_waiting, 0u);
+  for (const auto& comment : comments) ASSERT_TRUE(sim.Has(comment.id));
+}
+
+TEST_F(SyncEngineTest, MoreJobsByHandThanMayWaitAreRefused) {
+  options_.queued_jobs_per_remote = 10;
+  auto& sim = BeginLive();
+  absl::Status status;
+  for (uint64_t since = 1; since <= 20; ++since) {
+    auto filter = AnnouncementFilter();
+    filter.since = since;
+    status.Update(sim.engine.TriggerSync(sim.now(), Url(kA), filter).status());
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_EQ(sim.Remote(kA)->jobs_waiting, 10u);
+  sim.RunFor(seconds(30));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+// A remote that hangs up again and again, each time before a comparison of everything is over.
+TEST_F(SyncEngineTest, ComparisonsThatAreCutShortGoOnWhereTheyWere) {
+  options_.jobs_per_portion = 5;
+  auto& sim = Begin();
+  std::vector<nostr::Event> comments;
+  for (int i = 0; i < 3000; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    sim.StoredBefore(issue);
+    comments.push_back(Comment(issue.id, kLongAgo, "old"));
+    sim.Publish(kA, comments.back());
+  }
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  const auto here = [&] {
+    return std::count_if(comments.begin(), comments.end(),
+                         [&](const auto& comment) { return sim.Has(comment.id); });
+  };
+  sim.At(kA).drops_after = milliseconds(200);
+  sim.Start();
+  sim.RunFor(seconds(8));
+  ASSERT_LT(here(), 1500);
+  for (int times = 0; times < 40; ++times) {
+    sim.engine.Resume(sim.now(), Url(kA), true);
+    sim.Settle();
+    sim.RunFor(milliseconds(250));
+  }
+  EXPECT_EQ(here(), 3000);
+  EXPECT_NE(sim.State(kA), RemoteState::kLive);
 }
 
 TEST_F(SyncEngineTest, SlowRemotesDoNotHoldEverySlotForLong) {

@@ -29,7 +29,8 @@ std::vector<RemoteSnapshot> SyncEngine::Remotes() const {
       view.filters = static_cast<uint32_t>(remote->plan.filter_count());
     }
     view.referenced_by = static_cast<uint32_t>(index_.ReferencesTo(url));
-    view.jobs_waiting = static_cast<uint32_t>(remote->waiting.size());
+    view.jobs_waiting =
+        static_cast<uint32_t>(remote->waiting.size() + remote->round.filters_left());
     view.jobs_running = static_cast<uint32_t>(remote->running.size());
     view.method = remote->method;
     view.counts = remote->counts;

@@ -252,7 +252,7 @@ SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
     for (const auto& [id, req] : reqs_) touched.insert(id);
     PackAnew();
     for (const auto& [id, req] : reqs_) touched.insert(id);
-    AppendAllFilters(diff.catch_up);  // for the moments between two REQs
+    diff.catch_up_all = true;  // for the moments between two REQs
   }
   for (const ReqId id : touched) {
     const auto req = reqs_.find(id);
@@ -272,21 +272,51 @@ std::vector<std::string> SubscriptionPlan::Names() const {
   return names;
 }
 
-SubscriptionPlan::Diff SubscriptionPlan::OpenAll() const {
-  Diff diff;
-  for (const auto& [id, req] : reqs_) diff.open.push_back(OpenReq(id));
-  diff.catch_up.push_back(AnnouncementFilter());
-  AppendAllFilters(diff.catch_up);
-  return diff;
+std::vector<SubscriptionPlan::Diff::Open> SubscriptionPlan::OpenAll() const {
+  std::vector<Diff::Open> open;
+  for (const auto& [id, req] : reqs_) open.push_back(OpenReq(id));
+  return open;
+}
+
+void SubscriptionPlan::BeginRound(Round& round) const {
+  round.first_ = round.next_;
+  round.layer_1_due_ = true;
+  round.back_at_start_ = round.done_ = false;
+  round.filters_left_ = 1 + repos_.groups.size() * ShapeOf(LayerId::kRepos).filters +
+                        roots_.groups.size() * ShapeOf(LayerId::kRoots).filters;
+}
+
+std::vector<Filter> SubscriptionPlan::Next(Round& round, size_t most) const {
+  std::vector<Filter> filters;
+  if (round.done_) return filters;
+  if (std::exchange(round.layer_1_due_, false)) filters.push_back(AnnouncementFilter());
+  while (filters.size() < most) {
+    const auto group = GroupFrom(round.next_);
+    if (!group && !round.back_at_start_) {
+      round.back_at_start_ = true;
+      round.next_ = {};
+      continue;
+    }
+    if (!group || (round.back_at_start_ && *group >= round.first_)) {
+      round.done_ = true;
+      break;
+    }
+    AppendFiltersOf(*group, filters);
+    round.next_ = {group->layer, group->number + 1};
+  }
+  round.filters_left_ -= std::min(round.filters_left_, filters.size());
+  return filters;
+}
+
+// The first at or behind `id`.
+std::optional<SubscriptionPlan::GroupId> SubscriptionPlan::GroupFrom(GroupId id) const {
+  if (const auto at = repos_.groups.lower_bound(id); at != repos_.groups.end()) return at->first;
+  if (const auto at = roots_.groups.lower_bound(id); at != roots_.groups.end()) return at->first;
+  return std::nullopt;
 }
 
 void SubscriptionPlan::AppendFiltersOf(GroupId group, std::vector<Filter>& out) const {
   for (auto& filter : FiltersOf(group)) out.push_back(std::move(filter));
-}
-
-void SubscriptionPlan::AppendAllFilters(std::vector<Filter>& out) const {
-  for (const auto& [group, values] : repos_.groups) AppendFiltersOf(group, out);
-  for (const auto& [group, values] : roots_.groups) AppendFiltersOf(group, out);
 }
 
 std::vector<Filter> SubscriptionPlan::FiltersOf(GroupId group) const {

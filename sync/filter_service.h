@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -38,6 +39,14 @@ struct PlanLimits {
 /// groups less than half full, they are packed anew. Cost of a change: that of the groups it
 /// touches.
 class SubscriptionPlan {
+ private:
+  enum class LayerId : uint8_t { kRepos, kRoots };
+  struct GroupId {
+    LayerId layer = LayerId::kRepos;
+    uint32_t number = 0;
+    auto operator<=>(const GroupId&) const = default;
+  };
+
  public:
   static constexpr size_t kValuesPerGroup = 100;
   /// Filters that may be open before sparse groups are packed anew.
@@ -53,18 +62,42 @@ class SubscriptionPlan {
     };
     std::vector<Open> open;
     std::vector<std::string> close;
-    /// What has to be caught up: the filters of what is new here, of what was not followed until
-    /// now, and of everything when it is packed anew; at most 100 values each.
+    /// What has to be caught up: the filters of what is new here, and of what was not followed
+    /// until now; at most 100 values each.
     std::vector<nostr::Filter> catch_up;
-    [[nodiscard]] bool empty() const { return open.empty() && close.empty() && catch_up.empty(); }
+    /// Everything has to be (a Round): it was packed anew.
+    bool catch_up_all = false;
+    [[nodiscard]] bool empty() const {
+      return open.empty() && close.empty() && catch_up.empty() && !catch_up_all;
+    }
+  };
+
+  /// A walk through all that is caught up, a portion at a time. It begins where the one before got
+  /// to, so that walks which are cut short again and again get everywhere. What joins the plan
+  /// meanwhile is in a Diff instead; where that says catch_up_all, a round has to begin again.
+  class Round {
+   public:
+    [[nodiscard]] bool done() const { return done_; }
+    /// About so many filters are to come.
+    [[nodiscard]] size_t filters_left() const { return done_ ? 0 : filters_left_; }
+    void Stop() { done_ = true; }
+
+   private:
+    friend class SubscriptionPlan;
+    GroupId first_, next_;
+    bool layer_1_due_ = false, back_at_start_ = false, done_ = true;
+    size_t filters_left_ = 0;
   };
 
   /// Adapts the plan to `scope`. The first call also opens layer 1.
   Diff Update(const RemoteScope& scope);
   /// Adapts the plan to a change.
   Diff Apply(const ScopeDelta& delta);
-  /// Everything, as after a reconnect: all groups opened, all filters caught up.
-  [[nodiscard]] Diff OpenAll() const;
+  /// Everything that is followed, as after a reconnect.
+  [[nodiscard]] std::vector<Diff::Open> OpenAll() const;
+  void BeginRound(Round& round) const;
+  /// The next filters of `round`, of about `most`; none, and the round done, behind the last.
+  std::vector<nostr::Filter> Next(Round& round, size_t most) const;
   /// Packs everything anew within `limits`: OpenAll() follows, and whoever has something open
   /// closes what is not named any more.
   void SetLimits(const PlanLimits& limits);
@@ -78,12 +111,6 @@ class SubscriptionPlan {
   [[nodiscard]] bool leaves_out() const { return !left_out_.empty(); }
 
  private:
-  enum class LayerId : uint8_t { kRepos, kRoots };
-  struct GroupId {
-    LayerId layer;
-    uint32_t number;
-    auto operator<=>(const GroupId&) const = default;
-  };
   template <typename Value>
   struct Layer {
     std::map<Value, GroupId> group_of;
@@ -117,7 +144,7 @@ class SubscriptionPlan {
   [[nodiscard]] bool IsSparse() const;
   void PackAnew();
   void AppendFiltersOf(GroupId group, std::vector<nostr::Filter>& out) const;
-  void AppendAllFilters(std::vector<nostr::Filter>& out) const;
+  [[nodiscard]] std::optional<GroupId> GroupFrom(GroupId id) const;
   [[nodiscard]] std::vector<nostr::Filter> FiltersOf(GroupId group) const;
   [[nodiscard]] Diff::Open OpenReq(ReqId id) const;
 

@@ -76,10 +76,10 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   Link(address, repo);
   Affected affected;
   for (const auto& relay : before) {
-    if (!repo.scope().contains(relay)) NoteScope(address, relay, affected);
+    if (!repo.scope().contains(relay)) affected[relay].repos.insert(address);
   }
   for (const auto& relay : repo.scope()) {
-    if (!before.contains(relay)) NoteScope(address, relay, affected);
+    if (!before.contains(relay)) affected[relay].repos.insert(address);
   }
   if (lists_us_) {
     of_name_[address.identifier].insert(address);
@@ -130,7 +130,7 @@ void RepoIndex::Extend(const Address& from, Affected& affected) {
       if (known == repos_.end() || known->second.in_scope) continue;
       known->second.in_scope = true;
       Link(led_to, known->second);
-      for (const auto& relay : known->second.relays) NoteScope(led_to, relay, affected);
+      for (const auto& relay : known->second.relays) affected[relay].repos.insert(led_to);
       todo.push_back(std::move(led_to));
     }
   }
@@ -146,7 +146,7 @@ void RepoIndex::Rescope(const std::string& identifier, Affected& affected) {
     Unlink(address, repo);
     repo.in_scope = !repo.in_scope;
     Link(address, repo);
-    for (const auto& relay : repo.relays) NoteScope(address, relay, affected);
+    for (const auto& relay : repo.relays) affected[relay].repos.insert(address);
   }
 }
 
@@ -161,7 +161,7 @@ RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
     roots_of_[address].insert(event.id);
     const auto repo = repos_.find(address);
     if (repo == repos_.end()) continue;
-    for (const auto& relay : repo->second.scope()) affected[relay].roots[event.id] = true;
+    for (const auto& relay : repo->second.scope()) affected[relay].roots.insert(event.id);
   }
   if (!addresses.empty()) roots_[event.id] = std::move(addresses);
   return affected;
@@ -175,7 +175,7 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
     Unlink(address, repo);
     announcements_.erase(id);
     repos_.erase(address);
-    for (const auto& relay : repo.scope()) NoteScope(address, relay, affected);
+    for (const auto& relay : repo.scope()) affected[relay].repos.insert(address);
     if (lists_us_) {
       auto& group = of_name_.at(address.identifier);
       group.erase(address);
@@ -189,21 +189,24 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
       if (siblings->second.empty()) roots_of_.erase(siblings);
       const auto repo = repos_.find(address);
       if (repo == repos_.end()) continue;
-      for (const auto& relay : repo->second.scope()) affected[relay].roots[id] = false;
+      for (const auto& relay : repo->second.scope()) affected[relay].roots.insert(id);
     }
     roots_.erase(root);
   }
   return affected;
 }
 
-// A repository has come to the relay or left it. Its roots come along; one that belongs to another
-// repository there as well stays.
-void RepoIndex::NoteScope(const Address& address, const RelayUrl& relay, Affected& affected) const {
-  ScopeDelta& delta = affected[relay];
-  delta.repos[address] = Carries(relay, address);
-  const auto roots = roots_of_.find(address);
-  if (roots == roots_of_.end()) return;
-  for (const auto& root : roots->second) delta.roots[root] = Carries(relay, root);
+// A root that belongs to another repository there as well stays when one leaves.
+ScopeDelta RepoIndex::Resolve(const RelayUrl& relay, const ScopeChange& change) const {
+  ScopeDelta delta;
+  for (const auto& root : change.roots) delta.roots[root] = Carries(relay, root);
+  for (const auto& address : change.repos) {
+    delta.repos[address] = Carries(relay, address);
+    const auto roots = roots_of_.find(address);
+    if (roots == roots_of_.end()) continue;
+    for (const auto& root : roots->second) delta.roots[root] = Carries(relay, root);
+  }
+  return delta;
 }
 
 bool RepoIndex::Carries(const RelayUrl& relay, const Address& address) const {
@@ -212,8 +215,9 @@ bool RepoIndex::Carries(const RelayUrl& relay, const Address& address) const {
 }
 
 bool RepoIndex::Carries(const RelayUrl& relay, const nostr::EventId& root) const {
-  const auto& addresses = roots_.at(root);
-  return std::any_of(addresses.begin(), addresses.end(),
+  const auto addresses = roots_.find(root);
+  return addresses != roots_.end() &&
+         std::any_of(addresses->second.begin(), addresses->second.end(),
                      [&](const Address& address) { return Carries(relay, address); });
 }
 

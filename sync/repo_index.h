@@ -48,7 +48,7 @@ class RepoIndex {
   explicit RepoIndex(ListsUs lists_us = nullptr) : lists_us_(std::move(lists_us)) {}
 
   /// What an input changes in the scopes of relays: no more than those it concerns.
-  using Affected = std::map<nostr::RelayUrl, ScopeDelta>;
+  using Affected = std::map<nostr::RelayUrl, ScopeChange>;
 
   /// A stored event. Kinds other than announcements and roots change nothing. An announcement
   /// replaces the older version of its address. Adding the same event twice changes nothing.
@@ -74,6 +74,9 @@ class RepoIndex {
   [[nodiscard]] RemoteScope Scope(const nostr::RelayUrl& relay) const {
     return {Repos(relay), Roots(relay)};
   }
+  /// What has become of `change` in the scope of `relay`. Costs as much as its repositories have
+  /// roots: for relays that are followed, and for several changes at once.
+  [[nodiscard]] ScopeDelta Resolve(const nostr::RelayUrl& relay, const ScopeChange& change) const;
 
   /// What the announcement `id` names that cannot be dialled; empty if it is not the latest
   /// version.
@@ -103,8 +106,6 @@ class RepoIndex {
   [[nodiscard]] std::set<nostr::PublicKey> Concerning(const std::set<nostr::Address>& group) const;
   void Extend(const nostr::Address& from, Affected& affected);
   void Rescope(const std::string& identifier, Affected& affected);
-  void NoteScope(const nostr::Address& address, const nostr::RelayUrl& relay,
-                 Affected& affected) const;
   [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::Address& address) const;
   [[nodiscard]] bool Carries(const nostr::RelayUrl& relay, const nostr::EventId& root) const;
 

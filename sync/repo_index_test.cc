@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/random.h"
 #include "sync/testing/events.h"
@@ -28,15 +30,19 @@ const auto kB = Url("wss://b.example");
 
 std::vector<nostr::RelayUrl> Named(const RepoIndex::Affected& affected) {
   std::vector<nostr::RelayUrl> urls;
-  for (const auto& [url, delta] : affected) urls.push_back(url);
+  for (const auto& [url, change] : affected) urls.push_back(url);
   return urls;
+}
+ScopeDelta At(const RepoIndex& index, const RepoIndex::Affected& affected,
+              const nostr::RelayUrl& url) {
+  return index.Resolve(url, affected.at(url));
 }
 
 TEST(RepoIndex, AnnouncementNamesItsRelays) {
   RepoIndex index;
   const auto affected = index.Add(Announcement(kRepo, 100, {"wss://a.example", "wss://b.example"}));
   EXPECT_THAT(Named(affected), ElementsAre(kA, kB));
-  EXPECT_THAT(affected.at(kA).repos, ElementsAre(Pair(kRepo, true)));
+  EXPECT_THAT(At(index, affected, kA).repos, ElementsAre(Pair(kRepo, true)));
   EXPECT_THAT(index.Relays(), ElementsAre(kA, kB));
   EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
   EXPECT_EQ(index.ReferencesTo(kB), 1u);
@@ -76,7 +82,7 @@ TEST(RepoIndex, NewerVersionThatDropsARelayShrinksTheTargets) {
   index.Add(Announcement(kRepo, 100, {"wss://a.example", "wss://b.example"}));
   const auto affected = index.Add(Announcement(kRepo, 101, {"wss://b.example"}));
   EXPECT_THAT(Named(affected), ElementsAre(kA)) << "nothing changes for b";
-  EXPECT_THAT(affected.at(kA).repos, ElementsAre(Pair(kRepo, false)));
+  EXPECT_THAT(At(index, affected, kA).repos, ElementsAre(Pair(kRepo, false)));
   EXPECT_THAT(index.Relays(), ElementsAre(kB));
   EXPECT_THAT(index.Repos(kA), IsEmpty());
 }
@@ -221,8 +227,8 @@ TEST(RepoIndex, IdentifiersMayHoldColons) {
   EXPECT_THAT(index.Roots(kB), IsEmpty());
 }
 
-// Whatever comes and goes, in whatever order: who adds up the changes of a relay has its scope, and
-// nobody is told of a change that concerns only others.
+// Whatever comes and goes, in whatever order: who adds up the changes of a relay has its scope, be
+// it after each or after several, and nobody is told of a change that concerns only others.
 TEST(RepoIndex, ChangesAddUpToTheScope) {
   base::SeededRandom random(20261122);
   const std::vector<std::string> urls = {"wss://a.example", "wss://b.example", "wss://c.example",
@@ -233,6 +239,7 @@ TEST(RepoIndex, ChangesAddUpToTheScope) {
   std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of;
   std::map<nostr::RelayUrl, std::set<nostr::EventId>> roots_of;
   std::vector<nostr::EventId> known;
+  std::map<nostr::RelayUrl, ScopeChange> pending;
   const auto apply = [](const auto& delta, auto& values) {
     for (const auto& [value, wanted] : delta) {
       if (wanted) {
@@ -244,9 +251,11 @@ TEST(RepoIndex, ChangesAddUpToTheScope) {
   };
   for (uint64_t step = 1; step <= 3000; ++step) {
     RepoIndex::Affected affected;
+    std::optional<nostr::EventId> removed;
     const auto& repo = repos[random.Below(repos.size())];
     if (random.Below(3) == 0 && !known.empty()) {
-      affected = index.Remove(known[random.Below(known.size())]);
+      removed = known[random.Below(known.size())];
+      affected = index.Remove(*removed);
     } else if (random.Below(2) == 0) {
       std::vector<std::string> named;
       for (const auto& url : urls) {
@@ -261,12 +270,16 @@ TEST(RepoIndex, ChangesAddUpToTheScope) {
       known.push_back(event.id);
       affected = index.Add(event);
     }
-    for (const auto& [url, delta] : affected) {
-      apply(delta.repos, repos_of[url]);
-      apply(delta.roots, roots_of[url]);
+    for (const auto& [url, change] : affected) pending[url].Merge(change);
+    if (removed) {
+      for (auto& [url, change] : pending) change.roots.insert(*removed);
     }
     for (const auto& text : urls) {
       const auto url = Url(text);
+      if (random.Below(3) == 0) continue;
+      const auto delta = index.Resolve(url, std::exchange(pending[url], {}));
+      apply(delta.repos, repos_of[url]);
+      apply(delta.roots, roots_of[url]);
       const auto scope = index.Scope(url);
       ASSERT_EQ(std::vector(repos_of[url].begin(), repos_of[url].end()), scope.repos) << step;
       ASSERT_EQ(std::vector(roots_of[url].begin(), roots_of[url].end()), scope.roots) << step;
@@ -297,13 +310,13 @@ TEST(RepoIndexScope, ARepositoryWhoseOwnerLeavesUsIsOutOfScopeUntilTheyAreBack) 
   EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
 
   const auto left = index.Add(Announcement(kRepo, 101, {"wss://a.example"}));
-  EXPECT_THAT(left.at(kA).repos, ElementsAre(Pair(kRepo, false)));
-  EXPECT_THAT(left.at(kA).roots, ElementsAre(Pair(issue.id, false)));
+  EXPECT_THAT(At(index, left, kA).repos, ElementsAre(Pair(kRepo, false)));
+  EXPECT_THAT(At(index, left, kA).roots, ElementsAre(Pair(issue.id, false)));
   EXPECT_THAT(index.Relays(), IsEmpty());
   EXPECT_THAT(index.Add(Issue({kRepo}, 51, "later")), IsEmpty());
 
   const auto back = index.Add(Announcement(kRepo, 102, {"wss://us.example", "wss://a.example"}));
-  EXPECT_THAT(back.at(kA).repos, ElementsAre(Pair(kRepo, true)));
+  EXPECT_THAT(At(index, back, kA).repos, ElementsAre(Pair(kRepo, true)));
   EXPECT_EQ(index.Roots(kA).size(), 2u);
 }
 
@@ -317,8 +330,8 @@ TEST(RepoIndexScope, MaintainersAreInScopeAsLongAsWhoListsUsLeadsToThem) {
   index.Add(bobs);
   EXPECT_THAT(index.Relays(), IsEmpty());
   const auto named = index.Add(Naming(alice, 100, {"wss://us.example"}, {"bob"}));
-  EXPECT_THAT(named.at(kA).repos, ElementsAre(Pair(bob, true)));
-  EXPECT_THAT(named.at(kB).repos, ElementsAre(Pair(carol, true)));
+  EXPECT_THAT(At(index, named, kA).repos, ElementsAre(Pair(bob, true)));
+  EXPECT_THAT(At(index, named, kB).repos, ElementsAre(Pair(carol, true)));
 
   index.Remove(bobs.id);
   EXPECT_THAT(index.Repos(kB), IsEmpty());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <vector>
 
 #include "nostr/event.h"
@@ -16,18 +17,23 @@ struct RemoteScope {
   std::vector<nostr::EventId> roots;
 };
 
-/// For each value that may have come or gone: whether it is in scope now. Naming a value whose
-/// place has not changed is allowed, and costs a look-up.
+/// What may have come into the scope of a remote, or left it. A repository stands for its roots as
+/// well, which may be many.
+struct ScopeChange {
+  std::set<nostr::Address> repos;
+  std::set<nostr::EventId> roots;
+
+  void Merge(const ScopeChange& more) {
+    repos.insert(more.repos.begin(), more.repos.end());
+    roots.insert(more.roots.begin(), more.roots.end());
+  }
+};
+
+/// The same, and for each value whether it is in scope now. Naming a value whose place has not
+/// changed is allowed, and costs a look-up.
 struct ScopeDelta {
   std::map<nostr::Address, bool> repos;
   std::map<nostr::EventId, bool> roots;
-
-  [[nodiscard]] bool empty() const { return repos.empty() && roots.empty(); }
-  /// What `later` says of a value counts.
-  void Merge(const ScopeDelta& later) {
-    for (const auto& [repo, wanted] : later.repos) repos[repo] = wanted;
-    for (const auto& [root, wanted] : later.roots) roots[root] = wanted;
-  }
 };
 
 }  // namespace graspd::sync

@@ -84,4 +84,16 @@ std::unique_ptr<net::RawClient> WebSocketClient(const Target& target, int receiv
   return client;
 }
 
+double P99(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  const size_t rank = (times.size() * 99 + 99) / 100;
+  return times.at(rank - 1);
+}
+
+void RecordMillis(const std::string& name, double seconds) {
+  const std::string millis = std::to_string(seconds * 1000);
+  testing::Test::RecordProperty(name + "_ms", millis);
+  std::cout << name << ": " << millis << " ms\n";
+}
+
 }  // namespace graspd::adversarial

@@ -65,4 +65,9 @@ class Target {
 [[nodiscard]] std::unique_ptr<net::RawClient> WebSocketClient(const Target& target,
                                                               int receive_buffer = 0);
 
+/// The 99th percentile, by nearest rank: so many percent are no longer.
+[[nodiscard]] double P99(std::vector<double> times);
+/// Puts a time into the test's record (--gtest_output) and on standard output.
+void RecordMillis(const std::string& name, double seconds);
+
 }  // namespace graspd::adversarial

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +28,7 @@
 #include "tests/conformance/event_store_suite.h"
 #include "tests/conformance/lmdb_consistency.h"
 #include "tests/conformance/numbered_events.h"
+#include "tests/small_disk.h"
 
 namespace {
 std::atomic<int> syncs{0};
@@ -320,44 +320,21 @@ bool IsRequired(const char* variable) {
   return required != nullptr && std::string_view(required) == "1";
 }
 
-/// A small file system of its own below a directory, while it lives.
-class SmallDisk {
- public:
-  explicit SmallDisk(const std::string& type) {
-    const std::string place = directory_.path() + "/disk", image = directory_.path() + "/image";
-    std::filesystem::create_directory(place);
-    const std::string command =
-        type == "tmpfs" ? "mount -t tmpfs -o size=4m tmpfs " + place
-                        : "truncate -s 6M " + image + " && mkfs.ext4 -q -F -m 0 -O ^has_journal " +
-                              image + " && mount -o loop " + image + " " + place;
-    mounted_ =
-        std::system(("PATH=$PATH:/sbin:/usr/sbin; " + command + " 2>/dev/null").c_str()) == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) umount2(path().c_str(), MNT_DETACH);
-  }
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] std::string path() const { return directory_.path() + "/disk"; }
-
- private:
-  TempDirectory directory_;
-  bool mounted_;
-};
-
 class LmdbOnSmallDisk : public testing::TestWithParam<const char*> {};
 
 TEST_P(LmdbOnSmallDisk, RefusesWritesWhenItIsFullUntilSpaceReturns) {
   const bool ext4 = std::string_view(GetParam()) == "ext4";
-  const SmallDisk directory(GetParam());
-  if (!directory.mounted()) {
+  const TempDirectory directory;
+  const tests::SmallDisk disk(GetParam(), directory.path(), 5);
+  if (!disk.mounted()) {
     const bool required = IsRequired(ext4 ? "GRASPD_REQUIRE_EXT4" : "GRASPD_REQUIRE_INTEROP");
     if (required) FAIL() << "may not mount a small file system";
     GTEST_SKIP() << "may not mount a small file system";
   }
   {
-    const std::string ballast = directory.path() + "/ballast";
+    const std::string ballast = disk.path() + "/ballast";
     std::ofstream(ballast) << std::string(2 << 20, 'x');
-    auto store = OpenStore(directory.path() + "/db");
+    auto store = OpenStore(disk.path() + "/db");
     ASSERT_TRUE(store.ok()) << store.status();
     uint64_t stored = 0;
     absl::Status status;
@@ -377,9 +354,9 @@ TEST_P(LmdbOnSmallDisk, RefusesWritesWhenItIsFullUntilSpaceReturns) {
     EXPECT_EQ(CountAll(**store), stored + 1);
     EXPECT_TRUE((*store)->Health().ok());
   }
-  const absl::Status consistent = CheckConsistency(directory.path() + "/db");
+  const absl::Status consistent = CheckConsistency(disk.path() + "/db");
   EXPECT_TRUE(consistent.ok()) << consistent;
-  const auto again = OpenStore(directory.path() + "/db");
+  const auto again = OpenStore(disk.path() + "/db");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_GT(CountAll(**again), 0u);
 }

@@ -1,7 +1,6 @@
 // What happens to events when the disk is full and when the process is told to end under load.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mount.h>
 
 #include <algorithm>
 #include <csignal>
@@ -17,6 +16,7 @@
 #include "nostr/keys.h"
 #include "tests/e2e/relay_client.h"
 #include "tests/e2e/support.h"
+#include "tests/small_disk.h"
 
 namespace graspd::e2e {
 namespace {
@@ -80,34 +80,43 @@ std::vector<Event> Fill(RelayClient& client) {
   return taken;
 }
 
-TEST(NoRoomTest, AFullDiskRefusesWritesUntilThereIsRoomAndReadsGoOn) {
+// Threats D8.
+class FullDiskTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(FullDiskTest, RefusesWritesUntilThereIsRoomAndReadsGoOn) {
+  const std::string type = GetParam();
   const TempDir dir;
-  const std::string disk = dir / "disk";
-  std::filesystem::create_directory(disk);
-  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=8m") != 0) {
-    if (InteropIsRequired()) FAIL() << "may not mount a small file system";
-    GTEST_SKIP() << "may not mount a small file system";
+  const tests::SmallDisk disk(type, dir / "", 9);
+  if (!disk.mounted()) {
+    if (type == "ext4" ? Ext4IsRequired() : InteropIsRequired()) FAIL() << "may not mount " << type;
+    GTEST_SKIP() << "may not mount " << type;
   }
+  const std::string ballast = disk.path() + "/ballast";
+  std::ofstream(ballast) << std::string(4 << 20, 'x');
+  const std::vector<std::string> flags = {"--store=lmdb:" + disk.path() + "/db", kOpen, kUnlimited};
+  std::set<nostr::EventId> stored;
   {
-    const std::string ballast = disk + "/ballast";
-    std::ofstream(ballast) << std::string(4 << 20, 'x');
-    Graspd graspd(dir, "graspd", {"--store=lmdb:" + disk + "/db", kOpen, kUnlimited});
+    Graspd graspd(dir, "graspd", flags);
     RelayClient client(graspd.relay_url());
-    const auto taken = Fill(client);
-    EXPECT_GT(taken.size(), 10u);
-    EXPECT_EQ(AllStored(graspd.relay_url()), IdsOf(taken));
+    stored = IdsOf(Fill(client));
+    EXPECT_GT(stored.size(), 10u);
+    EXPECT_EQ(AllStored(graspd.relay_url()), stored);
     EXPECT_EQ(Readiness(graspd), 503);
     EXPECT_EQ(HttpGet(graspd.ops(), "/livez").status, 200) << "a restart would not help";
 
     std::filesystem::remove(ballast);
     const auto more = MakeEvents("more", 20, 20'000);
     client.Publish(more);
+    stored.merge(IdsOf(more));
     EXPECT_EQ(Readiness(graspd), 200);
-    EXPECT_EQ(AllStored(graspd.relay_url()).size(), taken.size() + more.size());
+    EXPECT_EQ(AllStored(graspd.relay_url()), stored);
     EXPECT_EQ(graspd.Stop(), 0);
   }
-  umount2(disk.c_str(), MNT_DETACH);
+  const Graspd again(dir, "again", flags);
+  EXPECT_EQ(AllStored(again.relay_url()), stored);
 }
+INSTANTIATE_TEST_SUITE_P(All, FullDiskTest, testing::Values("tmpfs", "ext4"),
+                         [](const auto& of) { return of.param; });
 
 TEST(NoRoomTest, AFullMapRefusesWritesAndALargerOneTakesThem) {
   const TempDir dir;

@@ -34,7 +34,7 @@ std::string ReadFile(const std::string& path) {
 // graspd refuses GRASPD_ variables that it does not know and obeys those that it does, so none of
 // those of whoever runs the tests may reach it.
 struct Requirements {
-  bool interop = false, netns = false;
+  bool interop = false, netns = false, cgroup = false, ext4 = false;
 };
 
 Requirements TakeOurVariables() {
@@ -42,7 +42,8 @@ Requirements TakeOurVariables() {
     const char* value = std::getenv(name);
     return value != nullptr && std::string_view(value) == "1";
   };
-  const Requirements required{is_set("GRASPD_REQUIRE_INTEROP"), is_set("GRASPD_REQUIRE_NETNS")};
+  const Requirements required{is_set("GRASPD_REQUIRE_INTEROP"), is_set("GRASPD_REQUIRE_NETNS"),
+                              is_set("GRASPD_REQUIRE_CGROUP"), is_set("GRASPD_REQUIRE_EXT4")};
   std::vector<std::string> ours;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
@@ -61,6 +62,8 @@ const Requirements& Required() {
 
 bool InteropIsRequired() { return Required().interop; }
 bool NetworkNamespacesAreRequired() { return Required().netns; }
+bool CgroupIsRequired() { return Required().cgroup; }
+bool Ext4IsRequired() { return Required().ext4; }
 
 bool Eventually(const std::function<bool()>& condition) {
   const auto& clock = base::SystemClock::Instance();

@@ -34,6 +34,10 @@ T Value(absl::StatusOr<T> result) {
 [[nodiscard]] bool InteropIsRequired();
 /// The same of GRASPD_REQUIRE_NETNS and network namespaces.
 [[nodiscard]] bool NetworkNamespacesAreRequired();
+/// Of GRASPD_REQUIRE_CGROUP and one that limits memory.
+[[nodiscard]] bool CgroupIsRequired();
+/// Of GRASPD_REQUIRE_EXT4 and a loop device to mount.
+[[nodiscard]] bool Ext4IsRequired();
 
 /// A directory of its own, removed at the end; kept, and named, if the test has failed.
 class TempDir {
