@@ -1,6 +1,7 @@
 #include "nostr/filter.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "nostr/json_reader.h"
@@ -116,7 +117,61 @@ bool HasTagValue(const Tags& tags, char letter, const std::vector<std::string>& 
   return false;
 }
 
+// Two ascending lists: the shorter one is looked up in the longer, unless reading both is cheaper.
+bool HaveCommonValue(std::span<const TagValues::Entry> have,
+                     const std::vector<std::string>& wanted) {
+  const auto less = [](std::string_view a, std::string_view b) { return a < b; };
+  const size_t few = std::min(have.size(), wanted.size()),
+               many = std::max(have.size(), wanted.size());
+  if (few * std::bit_width(many) < few + many) {
+    if (have.size() <= wanted.size()) {
+      return std::any_of(have.begin(), have.end(), [&](const auto& entry) {
+        return std::binary_search(wanted.begin(), wanted.end(), entry.value, less);
+      });
+    }
+    return std::any_of(wanted.begin(), wanted.end(), [&](const std::string_view value) {
+      const auto at = std::lower_bound(
+          have.begin(), have.end(), value,
+          [](const auto& entry, std::string_view text) { return entry.value < text; });
+      return at != have.end() && at->value == value;
+    });
+  }
+  auto mine = have.begin();
+  auto theirs = wanted.begin();
+  while (mine != have.end() && theirs != wanted.end()) {
+    const int order = mine->value.compare(*theirs);
+    if (order == 0) return true;
+    order < 0 ? void(++mine) : void(++theirs);
+  }
+  return false;
+}
+
+bool MatchesButForTags(const Filter& filter, const Event& event) {
+  if (filter.since && event.created_at < *filter.since) return false;
+  if (filter.until && event.created_at > *filter.until) return false;
+  return Allows(filter.kinds, event.kind) && Allows(filter.authors, event.pubkey) &&
+         Allows(filter.ids, event.id);
+}
+
 }  // namespace
+
+void TagValues::Assign(const Tags& tags) {
+  entries_.clear();
+  for (const Tag tag : tags) {
+    if (tag.size() >= 2 && tag.name().size() == 1) {
+      entries_.push_back({tag.name().front(), tag.value()});
+    }
+  }
+  std::sort(entries_.begin(), entries_.end());
+  entries_.erase(std::unique(entries_.begin(), entries_.end()), entries_.end());
+}
+
+std::span<const TagValues::Entry> TagValues::Of(char letter) const {
+  const auto begin = std::lower_bound(entries_.begin(), entries_.end(), Entry{letter, {}});
+  const auto end = std::find_if(begin, entries_.end(),
+                                [&](const Entry& entry) { return entry.letter != letter; });
+  return {begin, end};
+}
 
 void Filter::Normalize() {
   if (ids) SortAndDedupe(*ids);
@@ -196,15 +251,17 @@ std::string FilterJson(const Filter& filter) {
 }
 
 bool Matches(const Filter& filter, const Event& event) {
-  if (filter.since && event.created_at < *filter.since) return false;
-  if (filter.until && event.created_at > *filter.until) return false;
-  if (!Allows(filter.kinds, event.kind) || !Allows(filter.authors, event.pubkey) ||
-      !Allows(filter.ids, event.id)) {
-    return false;
-  }
-  return std::all_of(filter.tags.begin(), filter.tags.end(), [&](const auto& condition) {
-    return HasTagValue(event.tags, condition.first, condition.second);
-  });
+  return MatchesButForTags(filter, event) &&
+         std::all_of(filter.tags.begin(), filter.tags.end(), [&](const auto& condition) {
+           return HasTagValue(event.tags, condition.first, condition.second);
+         });
+}
+
+bool Matches(const Filter& filter, const Event& event, const TagValues& tags) {
+  return MatchesButForTags(filter, event) &&
+         std::all_of(filter.tags.begin(), filter.tags.end(), [&](const auto& condition) {
+           return HaveCommonValue(tags.Of(condition.first), condition.second);
+         });
 }
 
 bool MatchesAny(const std::vector<Filter>& filters, const Event& event) {

@@ -1,9 +1,11 @@
 // NIP-01 filters.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,8 +49,32 @@ absl::StatusOr<Filter> ParseFilter(std::string_view json);
 /// Compact JSON, keys in a fixed order, so that equal filters give equal text.
 std::string FilterJson(const Filter& filter);
 
+/// The first values of an event's one-letter tags, each once: made once, to match the event against
+/// many filters. Views into the tags. Cost: that of sorting them; its memory is kept for the next.
+class TagValues {
+ public:
+  struct Entry {
+    char letter;
+    std::string_view value;
+    auto operator<=>(const Entry&) const = default;
+  };
+
+  TagValues() = default;
+  explicit TagValues(const Tags& tags) { Assign(tags); }
+  void Assign(const Tags& tags);
+  /// Ascending.
+  [[nodiscard]] std::span<const Entry> all() const { return entries_; }
+  [[nodiscard]] std::span<const Entry> Of(char letter) const;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
 /// True if `event` satisfies every condition of `filter`. `limit` and expiry play no part.
 [[nodiscard]] bool Matches(const Filter& filter, const Event& event);
+/// The same, with the event's own `tags`. Cost: at worst that of reading the filter's values and
+/// the event's once.
+[[nodiscard]] bool Matches(const Filter& filter, const Event& event, const TagValues& tags);
 [[nodiscard]] bool MatchesAny(const std::vector<Filter>& filters, const Event& event);
 
 }  // namespace graspd::nostr

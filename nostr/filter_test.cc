@@ -211,8 +211,33 @@ TEST(Matches, AgreesWithANaiveOracle) {
     filter.Normalize();
     const bool expected = OracleMatches(raw, event);
     ASSERT_EQ(Matches(filter, event), expected) << FilterJson(filter) << EventJson(event);
+    ASSERT_EQ(Matches(filter, event, TagValues(event.tags)), expected)
+        << FilterJson(filter) << EventJson(event);
     ASSERT_EQ(MatchesAny({filter, filter}, event), expected);
     ASSERT_FALSE(filter.MatchesNothing() && expected);
+    matched += expected ? 1 : 0;
+  }
+  EXPECT_GT(matched, kPairs / 20);
+  EXPECT_LT(matched, kPairs / 2);
+}
+
+// Lists of any lengths, each the longer one in turn.
+TEST(Matches, ManyTagsAgainstManyValuesAgreeWithTryingAll) {
+  base::SeededRandom random(8);
+  size_t matched = 0;
+  constexpr size_t kPairs = 5000;
+  for (size_t i = 0; i < kPairs; ++i) {
+    Event event;
+    for (uint64_t n = random.Below(random.Below(2) == 0 ? 5 : 300); n > 0; --n) {
+      event.tags.Add({random.Below(2) == 0 ? "t" : "u", std::to_string(random.Below(5000))});
+    }
+    Filter filter;
+    for (uint64_t n = 1 + random.Below(random.Below(2) == 0 ? 5 : 300); n > 0; --n) {
+      filter.tags['t'].push_back(std::to_string(random.Below(5000)));
+    }
+    filter.Normalize();
+    const bool expected = OracleMatches(filter, event);
+    ASSERT_EQ(Matches(filter, event, TagValues(event.tags)), expected) << FilterJson(filter);
     matched += expected ? 1 : 0;
   }
   EXPECT_GT(matched, kPairs / 20);

@@ -23,7 +23,8 @@ KeptSet::KeptSet(const std::vector<negentropy::Item>& items, std::vector<Expirin
 
 KeptSet::~KeptSet() { bytes_->fetch_sub(counted_); }
 
-std::optional<SetChange> KeptSet::ChangeFor(const nostr::Filter& filter, const Change& change) {
+std::optional<SetChange> KeptSet::ChangeFor(const nostr::Filter& filter, const Change& change,
+                                            const nostr::TagValues& tags) {
   if (change.ephemeral) return std::nullopt;
   if (filter.kinds &&
       !std::binary_search(filter.kinds->begin(), filter.kinds->end(), change.kind)) {
@@ -32,7 +33,7 @@ std::optional<SetChange> KeptSet::ChangeFor(const nostr::Filter& filter, const C
   SetChange out{change.type == Change::Type::kAdded, {change.created_at, change.id}, std::nullopt};
   // Of what is removed too little is told to match it; if it is not in the set, nothing happens.
   if (!out.added) return out;
-  if (!nostr::Matches(filter, change.event->event)) return std::nullopt;
+  if (!nostr::Matches(filter, change.event->event, tags)) return std::nullopt;
   out.expiration = nostr::ExpirationOf(change.event->event);
   return out;
 }

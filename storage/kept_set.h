@@ -42,9 +42,11 @@ class KeptSet {
   KeptSet(const KeptSet&) = delete;
   KeptSet& operator=(const KeptSet&) = delete;
 
-  /// What `change` means for the set of `filter`; nothing if it cannot matter.
+  /// What `change` means for the set of `filter`; nothing if it cannot matter. `tags` are those of
+  /// an added event.
   [[nodiscard]] static std::optional<SetChange> ChangeFor(const nostr::Filter& filter,
-                                                          const Change& change);
+                                                          const Change& change,
+                                                          const nostr::TagValues& tags);
   /// In the order of commits. A change that the set has seen already does no harm.
   void Apply(const SetChange& change);
   void DropExpired(uint64_t unix_now);

@@ -98,14 +98,19 @@ size_t NegSets::kept() const {
 // On the writer's thread: notes what matters, so that no commit is kept for long.
 void NegSets::OnCommit(const Commit& commit) {
   base::MutexLock lock(mutex_);
-  for (const auto& [key, entry] : entries_) {
-    for (const Change& change : commit.changes) {
-      if (entry->behind) break;
-      if (const auto found = KeptSet::ChangeFor(entry->filter, change)) {
+  if (entries_.empty()) return;
+  nostr::TagValues tags;
+  for (const Change& change : commit.changes) {
+    if (change.type == Change::Type::kAdded) tags.Assign(change.event->event.tags);
+    for (const auto& [key, entry] : entries_) {
+      if (entry->behind) continue;
+      if (const auto found = KeptSet::ChangeFor(entry->filter, change, tags)) {
         entry->changes.push_back(*found);
       }
       entry->behind = entry->changes.size() > entry->max_changes();
     }
+  }
+  for (const auto& [key, entry] : entries_) {
     if (entry->behind) entry->changes = {};
   }
 }

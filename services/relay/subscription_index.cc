@@ -86,15 +86,20 @@ void SubscriptionIndex::Remove(IndexedSubscription& subscription) {
 void SubscriptionIndex::Try(const Postings& postings, const nostr::Event& event,
                             std::vector<IndexedSubscription*>& found) {
   for (const Posting& posting : postings) {
-    if (posting.subscription->found_in == searches_) continue;
-    if (!nostr::Matches(*posting.filter, event)) continue;
-    posting.subscription->found_in = searches_;
-    found.push_back(posting.subscription);
+    IndexedSubscription& subscription = *posting.subscription;
+    if (subscription.found_in == searches_) continue;
+    uint64_t& tried_in = subscription.tried_in[posting.filter - subscription.filters.data()];
+    if (std::exchange(tried_in, searches_) == searches_) continue;
+    ++matches_tried_;
+    if (!nostr::Matches(*posting.filter, event, tags_)) continue;
+    subscription.found_in = searches_;
+    found.push_back(&subscription);
   }
 }
 
 void SubscriptionIndex::Find(const nostr::Event& event, std::vector<IndexedSubscription*>& found) {
   ++searches_;
+  tags_.Assign(event.tags);
   const auto try_below = [&](const auto& map, const auto& key) {
     if (map.empty()) return;
     if (const auto it = map.find(key); it != map.end()) Try(it->second, event, found);
@@ -104,9 +109,8 @@ void SubscriptionIndex::Find(const nostr::Event& event, std::vector<IndexedSubsc
   try_below(by_author_, event.pubkey);
   try_below(by_kind_, event.kind);
   if (by_tag_.empty()) return;
-  for (const nostr::Tag tag : event.tags) {
-    if (tag.name().size() != 1) continue;
-    tag_key_.assign(tag.name()).append(tag.value());
+  for (const auto& [letter, value] : tags_.all()) {
+    tag_key_.assign(1, letter).append(value);
     try_below(by_tag_, std::string_view(tag_key_));
   }
 }

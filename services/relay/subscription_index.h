@@ -19,7 +19,9 @@ struct IndexedSubscription {
 
  private:
   friend class SubscriptionIndex;
-  uint64_t found_in = 0;         // the search that last found it: each is found once per event
+  uint64_t found_in = 0;  // the search that last found it: each is found once per event
+  std::vector<uint64_t> tried_in =
+      std::vector<uint64_t>(filters.size());  // the same, of each filter
   std::vector<uint32_t> places;  // where its postings are in their lists, in the order of adding
 };
 
@@ -27,8 +29,9 @@ struct IndexedSubscription {
 ///
 /// Each filter stands below the values of its most selective condition (ids, a tag, authors, kinds)
 /// or, without any, in a list that is always tried. Candidates are checked with nostr::Matches.
-/// Cost: proportional to the event's tags and the candidates; of adding and removing, to the values
-/// of the filters, however many subscriptions share them. Threading: thread-compatible, one
+/// Cost: proportional to the event's tags and the candidates' values, each of them tried once,
+/// whatever the event repeats; of adding and removing, to the values of the filters, however many
+/// subscriptions share them. Threading: thread-compatible, one
 /// index per I/O thread. Lifetime: a subscription is removed before it is destroyed.
 class SubscriptionIndex {
  public:
@@ -37,6 +40,8 @@ class SubscriptionIndex {
   /// Appends each subscription that matches `event` to `found`, once, in no particular order.
   void Find(const nostr::Event& event, std::vector<IndexedSubscription*>& found);
   [[nodiscard]] size_t size() const { return size_; }
+  /// Filters tried so far.
+  [[nodiscard]] uint64_t matches_tried() const { return matches_tried_; }
 
  private:
   struct Posting {
@@ -65,9 +70,10 @@ class SubscriptionIndex {
   Map<nostr::PublicKey> by_author_;
   Map<nostr::Kind> by_kind_;
   Postings all_;
-  uint64_t searches_ = 0;
+  uint64_t searches_ = 0, matches_tried_ = 0;
   size_t size_ = 0;
-  std::string tag_key_;  // kept for its memory
+  nostr::TagValues tags_;  // of the event that is searched for
+  std::string tag_key_;    // kept for its memory
 };
 
 }  // namespace graspd::relay

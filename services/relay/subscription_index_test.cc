@@ -136,5 +136,34 @@ TEST(SubscriptionIndex, ASubscriptionIsFoundOncePerEvent) {
   EXPECT_THAT(Found(index, event), IsEmpty());
 }
 
+// Who has many filters and sends events with many tags makes us try each filter once.
+TEST(SubscriptionIndex, AFilterIsTriedOncePerEventWhateverTheEventRepeats) {
+  constexpr size_t kSubscriptions = 200, kFilters = 20, kTags = 2000;
+  Filter under_one, under_many;
+  under_one.tags['t'] = {"x"};
+  under_one.tags['z'] = {"nothing has this", "nor this"};
+  for (size_t i = 0; i < 100; ++i) {
+    under_many.tags['t'].push_back(std::to_string(i));
+    under_many.tags['z'].push_back("no " + std::to_string(i));
+  }
+  under_many.Normalize();
+  SubscriptionIndex index;
+  std::vector<std::unique_ptr<IndexedSubscription>> open;
+  for (size_t i = 0; i < kSubscriptions; ++i) {
+    open.push_back(std::make_unique<IndexedSubscription>(
+        std::vector<Filter>(kFilters, i % 2 == 0 ? under_one : under_many)));
+    index.Add(*open.back());
+  }
+  Event repeats, differs;
+  for (size_t i = 0; i < kTags; ++i) {
+    repeats.tags.Add({"t", "x"});
+    differs.tags.Add({"t", std::to_string(i)});
+  }
+  EXPECT_THAT(Found(index, repeats), IsEmpty());
+  EXPECT_EQ(index.matches_tried(), kSubscriptions / 2 * kFilters);
+  EXPECT_THAT(Found(index, differs), IsEmpty());
+  EXPECT_EQ(index.matches_tried(), kSubscriptions * kFilters);
+}
+
 }  // namespace
 }  // namespace graspd::relay
