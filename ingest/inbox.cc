@@ -6,7 +6,9 @@
 namespace graspd::ingest {
 namespace {
 
-constexpr size_t kChunk = 16;  // events a task checks before others get their turn: about 1 ms
+// Events a task checks before others get their turn, about 1 ms; of who is new here or has just
+// forged some, fewer, so that many such connections do not keep the others waiting.
+constexpr size_t kChunk = 16;
 
 // In flight per submitter, and for all together before each is held to one event at a time.
 constexpr size_t kClientEvents = 256, kSyncEvents = 4096;
@@ -45,10 +47,15 @@ void Inbox::Submit(nostr::Event event, storage::Source source, Lookup lookup) {
   {
     base::MutexLock lock(mutex_);
     waiting_.push_back({std::move(event), source, lookup, bytes, admitted});
-    start = tasks_ < shared_->cpu.thread_count() && waiting_.size() > tasks_ * kChunk;
+    start = NeedsTaskLocked();
     if (start) ++tasks_;
   }
   if (start) RunCheck();
+}
+
+bool Inbox::NeedsTaskLocked() const {
+  const size_t most = chunk_ < kChunk ? 1 : shared_->cpu.thread_count();
+  return tasks_ < most && waiting_.size() > tasks_ * kChunk;
 }
 
 size_t Inbox::credits() const {
@@ -60,7 +67,11 @@ size_t Inbox::credits() const {
   return most - std::min(most, in_flight_);
 }
 
-void Inbox::Close() { on_results_ = nullptr; }
+void Inbox::Close() {
+  on_results_ = nullptr;
+  base::MutexLock lock(mutex_);
+  discards_ = forged_lately_ && lane_ == EventSink::Lane::kClient;
+}
 
 void Inbox::PostResults(std::vector<Result> results, size_t bytes) {
   executor_.Post([self = shared_from_this(), results = std::move(results), bytes] {
@@ -78,10 +89,12 @@ void Inbox::RunCheck() {
 void Inbox::CheckSome() {
   std::vector<Waiting> chunk;
   uint64_t first = 0;
+  bool discards = false;
   {
     base::MutexLock lock(mutex_);
     first = next_to_check_;
-    while (!waiting_.empty() && chunk.size() < kChunk) {
+    discards = discards_;
+    while (!waiting_.empty() && chunk.size() < (discards ? kChunk : chunk_)) {
       chunk.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
@@ -89,19 +102,28 @@ void Inbox::CheckSome() {
   }
   std::vector<Arrival> checked;
   checked.reserve(chunk.size());
-  for (Waiting& waiting : chunk) checked.push_back(Check(std::move(waiting)));
+  bool forged = false;
+  for (Waiting& waiting : chunk) {
+    checked.push_back(Check(std::move(waiting), discards));
+    forged |= checked.back().result.forged;
+  }
 
-  bool more = false;
+  bool more = false, start = false;
   {
     base::MutexLock lock(mutex_);
+    chunk_ = forged ? 1 : std::min(2 * chunk_, kChunk);
+    forged_lately_ = forged;
     PlaceLocked(first, std::move(checked));
     more = !waiting_.empty();
     if (!more) --tasks_;
+    start = more && NeedsTaskLocked();
+    if (start) ++tasks_;
   }
   if (more) RunCheck();
+  if (start) RunCheck();
 }
 
-Arrival Inbox::Check(Waiting waiting) {
+Arrival Inbox::Check(Waiting waiting, bool discards) {
   Arrival arrival;
   arrival.inbox = shared_from_this();
   arrival.source = waiting.source;
@@ -109,6 +131,10 @@ Arrival Inbox::Check(Waiting waiting) {
   arrival.admitted = waiting.admitted;
   if (!waiting.admitted) {
     arrival.result = {waiting.event.id, Code::kError, "error: the relay is shutting down"};
+    return arrival;
+  }
+  if (discards) {
+    arrival.result = {waiting.event.id, Code::kError, "error: the connection has ended"};
     return arrival;
   }
   Checker::Checked checked =

@@ -18,6 +18,8 @@ namespace graspd::ingest {
 /// they were submitted, answered on the owner's thread.
 ///
 /// A burst is checked in chunks, by as many tasks as it keeps busy; a single event costs one task.
+/// A submitter begins with small chunks and one task, and goes back to that when it has forged
+/// events; if it ends then, what is not checked yet is not checked any more.
 /// Threading: Submit, credits and Close on the owner's thread; PostResults anywhere. Lifetime:
 /// shared by the submitter and its events in flight.
 class Inbox : public std::enable_shared_from_this<Inbox> {
@@ -50,9 +52,10 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
     size_t bytes;
     bool admitted;  // false: the gate was closed
   };
+  [[nodiscard]] bool NeedsTaskLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckSome();
   void RunCheck();
-  [[nodiscard]] Arrival Check(Waiting waiting);
+  [[nodiscard]] Arrival Check(Waiting waiting, bool discards);
   void PlaceLocked(uint64_t first, std::vector<Arrival> checked)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -68,6 +71,9 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);  // not yet taken by a task
   uint64_t next_to_check_ ABSL_GUARDED_BY(mutex_) = 0;   // sequence number of waiting_.front()
   size_t tasks_ ABSL_GUARDED_BY(mutex_) = 0;             // queued or running
+  size_t chunk_ ABSL_GUARDED_BY(mutex_) = 1;             // events of the next task
+  bool forged_lately_ ABSL_GUARDED_BY(mutex_) = false;   // by the latest task
+  bool discards_ ABSL_GUARDED_BY(mutex_) = false;        // closed, and nobody wants the rest
   std::deque<std::optional<Arrival>> checked_ ABSL_GUARDED_BY(mutex_);  // from next_to_release_ on
   uint64_t next_to_release_ ABSL_GUARDED_BY(mutex_) = 0;
 };

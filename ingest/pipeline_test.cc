@@ -405,6 +405,66 @@ TEST_F(PipelineTest, EventsOfAClosedSubmitterAreStoredUnheard) {
   for (const Event& event : events) EXPECT_TRUE(Stored(event.id));
 }
 
+// Checks come one after the other, so that who has to wait for whom can be told.
+class OneCheckAtATimeTest : public PipelineTest {
+ protected:
+  OneCheckAtATimeTest() : PipelineTest(1) {}
+  /// Submits `count` events behind one whose check does not end, until HoldLookup() of another.
+  std::vector<nostr::EventId> SubmitHeld(Submitter& submitter, const std::string& name, int count) {
+    const Event held = Note(name);
+    store_.HoldLookup(held.id);
+    std::vector<nostr::EventId> ids = {held.id};
+    submitter.Submit(held, Source::kDirect);
+    for (int i = 0; i < count; ++i) {
+      const Event event = Note(name + std::to_string(i));
+      ids.push_back(event.id);
+      submitter.Submit(event, Source::kDirect);
+    }
+    return ids;
+  }
+  void Forge(Submitter& submitter, std::vector<Result>& results) {
+    Event forged = Note("forged");
+    forged.sig.bytes[0] ^= 1;
+    EXPECT_TRUE(One(submitter, results, forged, Source::kDirect).forged);
+  }
+};
+
+// Threats C1.
+TEST_F(OneCheckAtATimeTest, WhoForgesOrIsNewKeepsOthersWaitingForOneCheckOnly) {
+  for (const bool forges : {false, true}) {
+    Start();
+    std::vector<nostr::EventId> published;
+    const auto subscription = feed_.Subscribe([&](const storage::CommitPtr& commit) {
+      for (const auto& change : commit->changes) published.push_back(change.id);
+    });
+    const std::string name = forges ? "forger" : "new";
+    std::vector<Result> results;
+    const auto other = Open(Lane::kClient, results);
+    if (forges) {
+      for (int i = 0; i < 10; ++i) One(*other, results, Note(name + "!"), Source::kDirect);
+      Forge(*other, results);
+    }
+    const size_t before = published.size();
+    SubmitHeld(*other, name, 40);
+    const Event mine = Note("mine" + name);
+    client_->Submit(mine, Source::kDirect);
+    store_.HoldLookup({});
+    thread_.RunUntil([&] { return published.size() == before + 42; });
+    EXPECT_EQ(published[before + 1], mine.id);
+  }
+}
+
+TEST_F(OneCheckAtATimeTest, WhatAForgerLeavesUncheckedIsNotCheckedAnyMore) {
+  Start();
+  Forge(*client_, client_results_);
+  const auto ids = SubmitHeld(*client_, "rest", 40);
+  client_.reset();
+  store_.HoldLookup({});
+  pipeline_->Drain();
+  EXPECT_LE(store_.lookups(), 2) << "the forged event, and one whose check may be under way";
+  for (size_t i = 1; i < ids.size(); ++i) EXPECT_FALSE(Stored(ids[i]));
+}
+
 TEST_F(PipelineTest, ASubmitterMayGoAwayInItsOwnCallback) {
   Start();
   bool called = false;

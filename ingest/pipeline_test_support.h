@@ -100,6 +100,7 @@ class ControlledStore final : public storage::testing::ForwardingStore {
 
 class PipelineTest : public testing::Test {
  protected:
+  explicit PipelineTest(size_t cpu_threads = 4) : cpu_(cpu_threads) {}
   void Start(PolicyOptions options = {PolicyMode::kOpen, {}, true},
              const nostr::Limits& limits = {}) {
     policy_ = std::make_unique<Policy>(std::move(options));
@@ -150,7 +151,7 @@ class PipelineTest : public testing::Test {
   base::TestThread thread_;
   std::vector<Result> client_results_, sync_results_;
   std::unique_ptr<Policy> policy_;
-  base::CpuPool cpu_{4};
+  base::CpuPool cpu_;
   std::unique_ptr<Pipeline> pipeline_;
   std::unique_ptr<Submitter> client_, sync_;  // last: go before the pipeline
 };

@@ -69,6 +69,7 @@ class RawClient {
     uint16_t close_code() const;
   };
   Frame ReadFrame();
+  [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
   bool Fill();

@@ -1,5 +1,6 @@
 // Clients that send as fast as they can: forged events, valid ones, reconciliations.
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -45,13 +47,13 @@ std::vector<nostr::Event> MakeEvents(int count) {
   return events;
 }
 
-constexpr int kTimedOks = 200;
-
-/// How long OKs for single events take, in seconds: the 99th percentile of kTimedOks.
+/// How long OKs for single events take, in seconds: the 99th percentile of at least 200, in two
+/// seconds.
 double OkP99(const Target& target) {
   RelayClient client(target.relay_url());
   std::vector<double> times;
-  for (int i = 0; i < kTimedOks; ++i) {
+  const double until = Now() + 2;
+  while (times.size() < 200 || Now() < until) {
     const nostr::Event event = Target::MakeEvent();
     const double begin = Now();
     client.Publish({event});
@@ -93,6 +95,7 @@ uint16_t SendUntilClosed(const Target& target, const std::string& flood) {
 
 // Threats C1.
 TEST(FloodsTest, WhoForgesEventsIsCutAndOthersAreServedMeanwhile) {
+  constexpr int kHonest = 50;
   const Target target;
   std::string flood;
   for (nostr::Event event : MakeEvents(2000)) {
@@ -101,27 +104,55 @@ TEST(FloodsTest, WhoForgesEventsIsCutAndOthersAreServedMeanwhile) {
   }
   RelayClient witness(target.relay_url());
   witness.Subscribe("all", {{.limit = 0}});
-  const double calm = OkP99(target);
-  double busy = 0;
   std::atomic<int> cut{0};
   {
     const Attackers attackers(Scaled(50), [&] {
       if (SendUntilClosed(target, flood) == 1008) ++cut;
     });
-    busy = OkP99(target);
+    RelayClient honest(target.relay_url());
+    for (int i = 0; i < kHonest; ++i) honest.Publish(MakeEvents(1));
     EXPECT_TRUE(Eventually([&] { return cut >= 2 * Scaled(50); }));
   }
-  // The attackers take their share of the same cores.
-  RecordMillis("ok_p99_calm", calm);
-  RecordMillis("ok_p99_under_attack", busy);
-  EXPECT_LT(busy, 3 * calm + 4 * kNoise);
   EXPECT_GE(target.Metric("graspd_relay_struck_out_total"), cut);
   const nostr::Event last = Target::MakeEvent();
   RelayClient(target.relay_url()).Publish({last});
   ASSERT_TRUE(witness.AwaitEvent("all", last.id));
-  EXPECT_EQ(witness.heard().events.at("all").size(), 2u * kTimedOks + 1)
+  EXPECT_EQ(witness.heard().events.at("all").size(), kHonest + 1u)
       << "the honest clients' events alone";
-  EXPECT_EQ(target.Metric("graspd_store_events"), 2 * kTimedOks + 1);
+  EXPECT_EQ(target.Metric("graspd_store_events"), kHonest + 1);
+  target.ExpectHealthy();
+}
+
+// The same at 20,000 a second: each of 50 comes back four times a second for as many as it may.
+TEST(FloodsTest, ForgeriesDoNotSlowOthersMuch) {
+  constexpr double kInterval = 0.25;
+  constexpr int kForged = 105;  // cut after 100
+  const Target target;
+  std::string burst;
+  for (nostr::Event event : MakeEvents(kForged)) {
+    event.sig.bytes[40] ^= 1;
+    burst += EventFrame(event);
+  }
+  const double calm = OkP99(target);
+  double busy = 0;
+  std::atomic<int> bursts{0};
+  const double begin = Now();
+  {
+    std::atomic<int> began{0};
+    const Attackers attackers(Scaled(50), [&] {
+      thread_local bool in_step = false;
+      if (!std::exchange(in_step, true)) poll(nullptr, 0, ++began * 5);
+      const double until = Now() + kInterval;
+      SendUntilClosed(target, burst);
+      ++bursts;
+      poll(nullptr, 0, std::max(0, static_cast<int>(1000 * (until - Now()))));
+    });
+    busy = OkP99(target);
+  }
+  RecordProperty("forged_per_second", static_cast<int>(kForged * bursts / (Now() - begin)));
+  RecordMillis("ok_p99_calm", calm);
+  RecordMillis("ok_p99_under_attack", busy);
+  EXPECT_LT(busy, 3 * calm + kJitter);
   target.ExpectHealthy();
 }
 
