@@ -7,10 +7,12 @@
 namespace graspd::nostr {
 namespace {
 
+constexpr size_t kLongestIdentifier = 251;  // with ".git" behind it a file name of 255 bytes
+
 absl::Status CheckIdentifier(std::string_view identifier) {
   constexpr std::string_view kForbidden("/\\\0", 3);
-  if (identifier.empty() || identifier == "." || identifier == ".." ||
-      identifier.find_first_of(kForbidden) != std::string_view::npos) {
+  if (identifier.empty() || identifier.size() > kLongestIdentifier || identifier == "." ||
+      identifier == ".." || identifier.find_first_of(kForbidden) != std::string_view::npos) {
     return absl::InvalidArgumentError("the identifier (d) must be usable as a file name");
   }
   return absl::OkStatus();

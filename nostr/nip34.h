@@ -31,7 +31,7 @@ struct RepositoryAnnouncement {
 };
 
 /// Errors: kInvalidArgument if the kind is another, `d` is missing or given twice, or the
-/// identifier is empty, ".", ".." or holds '/', '\' or NUL.
+/// identifier is empty, longer than 251 bytes, ".", ".." or holds '/', '\' or NUL.
 absl::StatusOr<RepositoryAnnouncement> ParseAnnouncement(const Event& event);
 
 /// What an event refers to, by the tags that count for acceptance and sync: a, A, q (with ':') as

@@ -106,6 +106,7 @@ void SyncEngine::UpdateScope(const Instant& now, Remote& remote) {
 // that is recent.
 void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source source) {
   remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
+  ForgetClaims(remote);
   remote.blocked_subscriptions.clear();
   remote.unanswered.clear();
   remote.changes = {};
@@ -130,7 +131,7 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
       QueueJob(now, remote, std::move(filter), storage::Source::kStartup);
     }
   }
-  BeginRound(remote, source, pages_since);
+  BeginRound(now, remote, source, pages_since);
   ContinueRound(now, remote);
   remote.followed.Begin(now.unix_seconds);
   SubscriptionPlan::Diff all;
@@ -151,7 +152,8 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
   }
   if (diff.catch_up_all || !MayQueue(remote, diff.catch_up.size())) {
     const bool under_way = !remote.round.done();
-    BeginRound(remote, under_way ? remote.round_source : storage::Source::kStartup, std::nullopt);
+    BeginRound(now, remote, under_way ? remote.round_source : storage::Source::kStartup,
+               std::nullopt);
     if (remote.waiting.empty()) ContinueRound(now, remote);
   } else {
     for (auto& filter : diff.catch_up) {
@@ -268,7 +270,7 @@ void SyncEngine::OnJudged(const Instant& now, ConnectionId connection,
         ++remote->counts.rejected;
         break;
       case ingest::Code::kError:
-        remote->failed_job = remote->owes_full = true;  // our store could not take it: ask again
+        NoteFailure(*remote, true);  // our store could not take it: ask again
         SettleState(now, *remote);
         break;
     }

@@ -144,7 +144,7 @@ struct EngineOptions {
   /// Waiting, for what comes into scope or is asked for by hand; where it is more, everything is
   /// compared. A comparison of everything queues a portion when nothing waits any more: a job takes
   /// about 10 kB.
-  size_t queued_jobs_per_remote = 1000, jobs_per_portion = 64;
+  size_t queued_jobs_per_remote = 1000, queued_jobs_in_total = 10'000, jobs_per_portion = 16;
   size_t job_history = 256;
   /// Forgotten ones may be fetched for another filter again.
   size_t claims_per_remote = 200'000, claims_in_total = 2'000'000;
@@ -250,6 +250,7 @@ class SyncEngine {
   void OnTimer(const Instant& now);
   [[nodiscard]] std::optional<base::SteadyTime> NextDeadline() const;
   [[nodiscard]] size_t timer_count() const { return timers_.size(); }
+  [[nodiscard]] size_t queued_jobs() const { return jobs_.size(); }
   [[nodiscard]] std::vector<Action> TakeActions();
 
   // Operators. Errors: kNotFound for an unknown remote.
@@ -368,14 +369,14 @@ class SyncEngine {
   void RateLimited(const Instant& now, Remote& remote, std::string_view reason);
 
   // Jobs.
-  [[nodiscard]] std::optional<uint64_t> FindActive(const Remote& remote,
-                                                   const nostr::Filter& filter,
-                                                   std::optional<uint64_t> pages_since) const;
+  [[nodiscard]] std::optional<uint64_t> FindWaiting(const Remote& remote,
+                                                    const nostr::Filter& filter,
+                                                    std::optional<uint64_t> pages_since) const;
   [[nodiscard]] bool MayQueue(const Remote& remote, size_t jobs) const;
   uint64_t QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                     storage::Source source, std::optional<uint64_t> pages_since = std::nullopt);
-  static void BeginRound(Remote& remote, storage::Source source,
-                         std::optional<uint64_t> pages_since);
+  void BeginRound(const Instant& now, Remote& remote, storage::Source source,
+                  std::optional<uint64_t> pages_since);
   std::vector<uint64_t> ContinueRound(const Instant& now, Remote& remote);
   void PumpJobs(const Instant& now);
   void FillSlots(const Instant& now);
@@ -386,6 +387,8 @@ class SyncEngine {
   void Suspend(Remote& remote, Job& job, std::string_view reason);
   void RememberUndelivered(const Instant& now, Remote& remote, const nostr::EventId& id);
   void ForgetClaims(Remote& remote);
+  void NoteFailure(Remote& remote, bool owes_full);
+  static void NoteComplete(const Instant& now, Remote& remote, uint64_t until);
   void ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step);
   void LeaveOutUndelivered(const Instant& now, Remote& remote, ReconcileStep& step);
   void DeferJob(const Instant& now, Remote& remote, Job& job);

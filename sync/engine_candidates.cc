@@ -19,6 +19,7 @@ constexpr size_t kMostConsidered = 10'000;  // relays at once, when a place is f
 void SyncEngine::Load(const nostr::Event& event) { index_.Add(event); }
 
 void SyncEngine::Start(const Instant& now) {
+  index_.Settle();
   for (const auto& url : options_.bootstrap) Consider(now, url, RemoteOrigin::kConfig);
   for (const auto& url : index_.Relays()) Consider(now, url, RemoteOrigin::kDiscovered);
   RecordUnusable(now, index_.Unusable());
@@ -27,19 +28,21 @@ void SyncEngine::Start(const Instant& now) {
 
 void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> changes) {
   RepoIndex::Affected affected;
+  const auto note = [&](const RepoIndex::Affected& more) {
+    for (const auto& [url, change_there] : more) affected[url].Merge(change_there);
+  };
   std::set<nostr::EventId> removed;
   for (const auto& change : changes) {
     if (change.ephemeral) continue;
-    RepoIndex::Affected more;
     if (change.type == storage::Change::Type::kRemoved) {
-      more = index_.Remove(change.id);
+      note(index_.Remove(change.id));
       removed.insert(change.id);
     } else if (change.event) {
-      more = index_.Add(change.event->event);
+      note(index_.Add(change.event->event));
       RecordUnusable(now, index_.UnusableOf(change.id));
     }
-    for (const auto& [url, change_there] : more) affected[url].Merge(change_there);
   }
+  note(index_.Settle());
   hopeless_share_ = SIZE_MAX;
   for (const auto& [url, change] : affected) MarkDirty(now, url, change);
   // The roots of a repository that has left a remote leave with it once its plan is updated. Those

@@ -453,5 +453,87 @@ TEST_F(SyncEngineTest, AfterFaultsEndEverythingConvergesAndIsQuiet) {
   }
 }
 
+// ---- failures ----------------------------------------------------------------------------------
+
+// What our store could not take while a comparison goes on is asked for again by the next one, even
+// if that begins before the first has ended.
+TEST_F(SyncEngineTest, ASyncByHandDoesNotRelyOnAComparisonThatLostSomething) {
+  for (const bool by_hand : {true, false}) {
+    auto& sim = Begin();
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    for (int i = 0; i < 300; ++i) sim.Publish(kA, Issue({kRepo}, kLongAgo, std::to_string(i)));
+    sim.At(kA).drip = milliseconds(20);  // so that all of it takes a while
+    std::optional<nostr::EventId> lost;
+    sim.judge = [&](const nostr::Event& event) {
+      if (lost) return ingest::Code::kStored;
+      lost = event.id;
+      return ingest::Code::kError;
+    };
+    sim.Start();
+    while (!lost) sim.RunFor(milliseconds(10));
+    sim.RunFor(milliseconds(10));  // the engine has heard of it
+    ASSERT_EQ(sim.State(kA), RemoteState::kSyncing);
+    if (by_hand) {
+      ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).ok());
+    }
+    while (sim.State(kA) == RemoteState::kSyncing) sim.RunFor(milliseconds(10));
+    EXPECT_EQ(sim.State(kA) == RemoteState::kLive, sim.Has(*lost));
+    sim.RunFor(minutes(3));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_TRUE(sim.Has(*lost));
+  }
+}
+
+// Events whose judging we do not hear of, because the connection ends, may not be here.
+TEST_F(SyncEngineTest, WhatWasNotJudgedWhenAConnectionEndedIsNotTakenForStored) {
+  auto& sim = BeginLive();
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.GoDown(kA);
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(1));
+  ASSERT_EQ(sim.Remote(kA)->method, SyncMethod::kReq);
+  const auto other = Repo("bob", "lib");
+  const auto issue = Issue({other}, kLongAgo, "old");
+  sim.Publish(kA, issue);
+  sim.judging_takes = seconds(1);
+  sim.PublishHere(Announcement(other, kLongAgo, {kA}));
+  bool is_full = true, failed = false;
+  sim.judge = [&](const nostr::Event&) {
+    failed |= is_full;
+    return is_full ? ingest::Code::kError : ingest::Code::kStored;
+  };
+  sim.RunFor(milliseconds(800));
+  ASSERT_TRUE(failed);
+  is_full = false;
+  sim.GoDown(kA);
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.Has(issue.id));
+}
+
+// A relay that lets us follow little is compared with again and again, but not read in full.
+TEST_F(SyncEngineTest, PagesOfARemoteThatCannotBeFollowedAreNotReadAgainAndAgain) {
+  auto& sim = Begin();
+  nostr::RelayInformation few;
+  few.max_subscriptions = 2;
+  few.max_filters = 1;
+  sim.At(kA).relay.behaviour.information = few;
+  sim.At(kA).relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  for (int i = 0; i < 200; ++i) sim.Publish(kA, Issue({kRepo}, kLongAgo, std::to_string(i)));
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(minutes(3));
+  ASSERT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  ASSERT_TRUE(sim.HasAllOf(kA));
+  const size_t before = sim.At(kA).relay.events_served();
+  sim.RunFor(hours(5));
+  EXPECT_LE(sim.At(kA).relay.events_served(), before + 20);
+  const auto issue = Issue({kRepo}, UnixNow() - 30, "new");
+  sim.Publish(kA, issue);
+  sim.RunFor(hours(2));
+  EXPECT_TRUE(sim.Has(issue.id));
+}
+
 }  // namespace
 }  // namespace graspd::sync::testing

@@ -119,6 +119,7 @@ void SyncEngine::Disconnect(const Instant& now, Remote& remote) {
 void SyncEngine::ForgetConnection(const Instant& now, Remote& remote) {
   remote.connection.reset();
   remote.is_open = false;
+  if (remote.unjudged > 0) remote.owes_full = true;  // what becomes of that is not heard any more
   remote.dirty = remote.awaits_information = false;
   remote.unanswered.clear();
   remote.changes = {};

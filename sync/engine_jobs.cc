@@ -10,11 +10,15 @@
 namespace graspd::sync {
 
 bool SyncEngine::MayQueue(const Remote& remote, size_t jobs) const {
-  return remote.waiting.size() + jobs <= options_.queued_jobs_per_remote;
+  return remote.waiting.size() + jobs <= options_.queued_jobs_per_remote &&
+         jobs_.size() + jobs <= options_.queued_jobs_in_total;
 }
 
+// Returns the job, which is another's if one that waits will do the same. One that runs will not:
+// what it has found may be out of date, or have been lost.
 uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter filter,
                               storage::Source source, std::optional<uint64_t> pages_since) {
+  if (const auto waits = FindWaiting(remote, filter, pages_since)) return *waits;
   auto job = std::make_unique<Job>(remote.url, std::move(filter), source, pages_since);
   job->id = next_job_++;
   job->created_at = now.unix_seconds;
@@ -25,9 +29,10 @@ uint64_t SyncEngine::QueueJob(const Instant& now, Remote& remote, nostr::Filter 
 }
 
 // ContinueRound() follows, now or when nothing waits.
-void SyncEngine::BeginRound(Remote& remote, storage::Source source,
+void SyncEngine::BeginRound(const Instant& now, Remote& remote, storage::Source source,
                             std::optional<uint64_t> pages_since) {
   remote.plan.BeginRound(remote.round);
+  remote.round_began_at = now.unix_seconds;
   remote.round_source = source;
   remote.round_pages_since = pages_since;
   remote.full_round = true;
@@ -39,10 +44,8 @@ std::vector<uint64_t> SyncEngine::ContinueRound(const Instant& now, Remote& remo
   std::vector<uint64_t> ids;
   do {
     for (auto& filter : remote.plan.Next(remote.round, options_.jobs_per_portion)) {
-      const auto active = FindActive(remote, filter, remote.round_pages_since);
-      ids.push_back(active ? *active
-                           : QueueJob(now, remote, std::move(filter), remote.round_source,
-                                      remote.round_pages_since));
+      ids.push_back(
+          QueueJob(now, remote, std::move(filter), remote.round_source, remote.round_pages_since));
     }
   } while (remote.waiting.empty() && !remote.round.done());
   return ids;
@@ -187,8 +190,22 @@ void SyncEngine::ForgetClaims(Remote& remote) {
   remote.claims = {};
 }
 
+// Something that the remote has may be missing here. What was claimed is not certain to have come.
+void SyncEngine::NoteFailure(Remote& remote, bool owes_full) {
+  remote.failed_job = true;
+  if (owes_full) remote.owes_full = true;
+  ForgetClaims(remote);
+}
+
+// Nothing that the remote had `until` then is missing here.
+void SyncEngine::NoteComplete(const Instant& now, Remote& remote, uint64_t until) {
+  if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
+  remote.full_round = remote.owes_full = false;
+  remote.last_contact = std::max(remote.last_contact, until);
+}
+
 // Several filters commonly select the same event (a comment by both e and E): the first job to want
-// it fetches it. If that job fails, the remote owes a catch-up anyway.
+// it fetches it. Where that fails nothing is claimed any more, and everything is compared again.
 void SyncEngine::ClaimWanted(Remote& remote, uint64_t job, ReconcileStep& step) {
   std::erase_if(step.wanted, [&](const auto& id) {
     const auto [at, fresh] = remote.claimed.try_emplace(id, job);
@@ -286,8 +303,9 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
     running_jobs_.erase(job.id);
   }
   if (state == JobState::kFailed) {
-    remote.failed_job = true;
-    if (!job.pages_since) remote.owes_full = true;
+    // Reconciliation has no window.
+    const bool reconciled = job.run && job.run->support() == CatchUpJob::NegentropySupport::kYes;
+    NoteFailure(remote, !job.pages_since || reconciled);
   }
   if (job.run && job.run->windowed()) remote.full_round = false;
   JobSnapshot record = Describe(job);
@@ -354,15 +372,14 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   ForgetClaims(remote);
   LogGaps(remote);
   if (remote.failed_job || remote.closed_subscription || remote.plan.leaves_out()) {
+    if (!remote.failed_job) NoteComplete(now, remote, remote.round_began_at);
     SetState(now, remote, RemoteState::kLiveWithGaps, GapReason(remote));
     ScheduleRepair(now, remote);
     LeaveCheckedAlias(now, remote);
     return;
   }
-  if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
-  remote.full_round = remote.owes_full = false;
+  NoteComplete(now, remote, now.unix_seconds);
   remote.broken_reconciliations = 0;
-  remote.last_contact = now.unix_seconds;
   SetState(now, remote, RemoteState::kLive);
   LeaveCheckedAlias(now, remote);
 }
@@ -487,22 +504,14 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   });
 }
 
-// The job, queued or running, that does the same.
-std::optional<uint64_t> SyncEngine::FindActive(const Remote& remote, const nostr::Filter& filter,
-                                               std::optional<uint64_t> pages_since) const {
-  const auto same = [&](const uint64_t id) {
-    const Job& job = *jobs_.at(id);
-    return job.pages_since == pages_since && job.filter == filter;
-  };
-  if (const auto at = std::find_if(remote.running.begin(), remote.running.end(), same);
-      at != remote.running.end()) {
-    return *at;
-  }
-  if (const auto at = std::find_if(remote.waiting.begin(), remote.waiting.end(), same);
-      at != remote.waiting.end()) {
-    return *at;
-  }
-  return std::nullopt;
+std::optional<uint64_t> SyncEngine::FindWaiting(const Remote& remote, const nostr::Filter& filter,
+                                                std::optional<uint64_t> pages_since) const {
+  const auto found =
+      std::find_if(remote.waiting.begin(), remote.waiting.end(), [&](const uint64_t id) {
+        const Job& job = *jobs_.at(id);
+        return job.pages_since == pages_since && job.filter == filter;
+      });
+  return found == remote.waiting.end() ? std::nullopt : std::optional(*found);
 }
 
 absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
@@ -515,19 +524,18 @@ absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
   }
   if (remote->awaits_information) BeginSync(now, *remote);
   if (!MayQueue(*remote, filter ? 1 : options_.jobs_per_portion)) {
-    return absl::ResourceExhaustedError("too many jobs are queued for this remote");
+    return absl::ResourceExhaustedError("too many jobs are queued");
   }
   std::vector<uint64_t> ids;
   if (filter) {
     nostr::Filter wanted = *filter;
     wanted.limit.reset();
-    const auto active = FindActive(*remote, wanted, std::nullopt);
-    ids.push_back(active ? *active
-                         : QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
+    ids.push_back(QueueJob(now, *remote, std::move(wanted), storage::Source::kManual));
   } else {
-    BeginRound(*remote, storage::Source::kManual, std::nullopt);
-    ids = ContinueRound(now, *remote);
+    ForgetClaims(*remote);
     remote->failed_job = false;  // all is asked again
+    BeginRound(now, *remote, storage::Source::kManual, std::nullopt);
+    ids = ContinueRound(now, *remote);
   }
   PumpJobs(now);
   SettleState(now, *remote);

@@ -152,6 +152,7 @@ struct SyncEngine::Remote : Conduct {
   SubscriptionPlan::Round round;  // a comparison of all: what is not queued yet
   storage::Source round_source = storage::Source::kStartup;
   std::optional<uint64_t> round_pages_since;
+  uint64_t round_began_at = 0;
   uint64_t gaps_of_round = 0;
   nostr::EventId last_gap;
   bool full_round = false;              // what is under way covers all that the remote has for us

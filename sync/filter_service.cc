@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "nostr/json_writer.h"
 #include "nostr/nip34.h"
 
 namespace graspd::sync {
@@ -31,14 +32,29 @@ std::vector<Filter> FiltersFor(const std::vector<Value>& values) {
   }
 }
 
-// The filters of `values`, at most `step` values in each.
+// What a value takes in a REQ: in a list for each letter, with a comma.
+size_t BytesOfValue(const nostr::Address& repo) {
+  std::string json;
+  nostr::AppendJsonString(json, repo.ToString());
+  const size_t address = json.size();
+  nostr::AppendJsonString(json, repo.identifier);
+  return 3 * (address + 1) + (json.size() - address + 1);
+}
+size_t BytesOfValue(const nostr::EventId& /*root*/) { return 3 * (2 * 32 + 3); }
+
+// The filters of `values`, at most so many values and bytes in each.
 template <typename Value>
-void AppendInChunks(const std::vector<Value>& values, size_t step, std::vector<Filter>& out) {
-  for (size_t i = 0; i < values.size(); i += step) {
-    const size_t end = std::min(values.size(), i + step);
-    for (auto& filter : FiltersFor(std::vector<Value>(values.begin() + i, values.begin() + end))) {
+void AppendInChunks(const std::vector<Value>& values, size_t most, size_t most_bytes,
+                    std::vector<Filter>& out) {
+  for (auto begin = values.begin(); begin != values.end();) {
+    auto end = begin;
+    size_t bytes = 0;
+    do bytes += BytesOfValue(*end++);
+    while (end != values.end() && end - begin < static_cast<ptrdiff_t>(most) &&
+           bytes + BytesOfValue(*end) <= most_bytes);
+    for (auto& filter : FiltersFor(std::vector<Value>(begin, end)))
       out.push_back(std::move(filter));
-    }
+    begin = end;
   }
 }
 
@@ -50,7 +66,8 @@ void AppendLive(std::vector<Filter> filters, std::vector<Filter>& out) {
   }
 }
 
-constexpr size_t kReqBytes = 200;  // of a REQ besides its groups; with layer 1 if it has that
+constexpr size_t kReqBytes = 200;    // of a REQ besides its groups; with layer 1 if it has that
+constexpr size_t kGroupBytes = 150;  // of a group besides its values
 
 constexpr std::string_view kReqName = "live-";
 std::string ReqName(uint32_t req) { return std::string(kReqName) + std::to_string(req); }
@@ -98,7 +115,8 @@ SubscriptionPlan::Shape SubscriptionPlan::ShapeOf(LayerId layer) {
 SubscriptionPlan::Req SubscriptionPlan::FirstReq() { return {{}, 1, kReqBytes}; }
 
 size_t SubscriptionPlan::GroupValues(LayerId layer) const {
-  const size_t room = limits_.message_bytes - std::min(limits_.message_bytes, kReqBytes);
+  const size_t room =
+      limits_.message_bytes - std::min(limits_.message_bytes, kReqBytes + kGroupBytes);
   return std::clamp<size_t>(room / ShapeOf(layer).value_bytes, 1, kValuesPerGroup);
 }
 
@@ -106,14 +124,30 @@ size_t SubscriptionPlan::GroupBytes(LayerId layer) const {
   return GroupValues(layer) * ShapeOf(layer).value_bytes;
 }
 
+// The newest group has most room. Who is longer than usual may not fit where others do.
 template <typename Value>
-SubscriptionPlan::GroupId SubscriptionPlan::GroupWithRoom(Layer<Value>& layer, LayerId id) {
-  if (!layer.with_room.empty()) return *layer.with_room.begin();
+SubscriptionPlan::GroupId SubscriptionPlan::GroupWithRoom(Layer<Value>& layer, LayerId id,
+                                                          size_t bytes) {
+  if (!layer.with_room.empty()) {
+    for (const GroupId group : {*layer.with_room.begin(), *layer.with_room.rbegin()}) {
+      if (layer.groups.at(group).bytes + bytes <= GroupBytes(id)) return group;
+    }
+  }
   const GroupId group{id, next_group_++};
   layer.groups[group];
-  layer.with_room.insert(group);
-  Place(group);
+  PlaceGroup(group, bytes);
   return group;
+}
+
+template <typename Value>
+void SubscriptionPlan::NoteRoom(Layer<Value>& layer, GroupId id) const {
+  const auto& group = layer.groups.at(id);
+  if (group.values.size() < GroupValues(id.layer) &&
+      group.bytes + ShapeOf(id.layer).value_bytes <= GroupBytes(id.layer)) {
+    layer.with_room.insert(id);
+  } else {
+    layer.with_room.erase(id);
+  }
 }
 
 // Returns the values that are new. A group that has become empty goes.
@@ -121,27 +155,32 @@ template <typename Value>
 std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
                                            const std::map<Value, bool>& delta, Touched& touched) {
   std::vector<Value> added;
-  std::set<GroupId> groups;
+  std::set<GroupId> changed;
   for (const auto& [value, wanted] : delta) {
     const auto known = layer.group_of.find(value);
     if (wanted == (known != layer.group_of.end())) continue;
-    const GroupId group = wanted ? GroupWithRoom(layer, id) : known->second;
-    auto& values = layer.groups[group];
-    groups.insert(group);
+    const size_t bytes = BytesOfValue(value);
+    const GroupId group_id = wanted ? GroupWithRoom(layer, id, bytes) : known->second;
+    auto& group = layer.groups.at(group_id);
+    changed.insert(group_id);
     if (wanted) {
-      values.insert(value);
-      if (values.size() >= GroupValues(id)) layer.with_room.erase(group);
-      layer.group_of[value] = group;
+      group.values.insert(value);
+      group.bytes += bytes;
+      layer.bytes += bytes;
+      layer.group_of[value] = group_id;
       added.push_back(value);
     } else {
-      values.erase(value);
-      layer.with_room.insert(group);
+      group.values.erase(value);
+      group.bytes -= bytes;
+      layer.bytes -= bytes;
       layer.group_of.erase(known);
     }
+    NoteRoom(layer, group_id);
   }
-  for (const GroupId group : groups) {
-    if (const auto req = req_of_.find(group); req != req_of_.end()) touched.insert(req->second);
-    if (!layer.groups.at(group).empty()) continue;
+  for (const GroupId group : changed) {
+    if (const auto at = place_of_.find(group); at != place_of_.end())
+      touched.insert(at->second.req);
+    if (!layer.groups.at(group).values.empty()) continue;
     Displace(group);
     layer.groups.erase(group);
     layer.with_room.erase(group);
@@ -149,12 +188,19 @@ std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
   return added;
 }
 
-// A REQ of its own while there may be more of them; else into the one with the fewest filters.
-void SubscriptionPlan::Place(GroupId group) {
-  const size_t filters = ShapeOf(group.layer).filters, bytes = GroupBytes(group.layer);
+size_t SubscriptionPlan::BytesOf(GroupId group) const {
+  return group.layer == LayerId::kRepos ? repos_.groups.at(group).bytes
+                                        : roots_.groups.at(group).bytes;
+}
+
+// A REQ of its own while there may be more of them; else into the one with the fewest filters. Room
+// is kept for what may join, and for `bytes` if that is more.
+void SubscriptionPlan::PlaceGroup(GroupId group, size_t bytes) {
+  const size_t filters = ShapeOf(group.layer).filters;
+  bytes = std::max(bytes, GroupBytes(group.layer)) + kGroupBytes;
   auto chosen = reqs_.end();
-  if (filters > limits_.filters_per_req) {
-    // too many even for a REQ of its own
+  if (filters > limits_.filters_per_req || kReqBytes + bytes > limits_.message_bytes) {
+    // too much even for a REQ of its own
   } else if (reqs_.size() < limits_.subscriptions) {
     chosen = reqs_.emplace(reqs_.rbegin()->first + 1, Req{{}, 0, kReqBytes}).first;
   } else {
@@ -173,42 +219,41 @@ void SubscriptionPlan::Place(GroupId group) {
   chosen->second.groups.insert(group);
   chosen->second.filters += filters;
   chosen->second.bytes += bytes;
-  req_of_[group] = chosen->first;
+  place_of_[group] = {chosen->first, bytes};
 }
 
 void SubscriptionPlan::Displace(GroupId group) {
   if (left_out_.erase(group) > 0) return;
-  const auto at = req_of_.find(group);
-  Req& req = reqs_.at(at->second);
+  const auto at = place_of_.find(group);
+  Req& req = reqs_.at(at->second.req);
   req.groups.erase(group);
   req.filters -= ShapeOf(group.layer).filters;
-  req.bytes -= GroupBytes(group.layer);
-  req_of_.erase(at);
+  req.bytes -= at->second.bytes;
+  place_of_.erase(at);
 }
 
 // What came while they had no place has not been heard of.
 void SubscriptionPlan::PlaceLeftOut(Touched& touched, std::vector<Filter>& catch_up) {
   for (const GroupId group : std::exchange(left_out_, {})) {
-    Place(group);
-    const auto req = req_of_.find(group);
-    if (req == req_of_.end()) continue;
-    touched.insert(req->second);
+    PlaceGroup(group, BytesOf(group));
+    const auto at = place_of_.find(group);
+    if (at == place_of_.end()) continue;
+    touched.insert(at->second.req);
     AppendFiltersOf(group, catch_up);
   }
 }
 
 bool SubscriptionPlan::IsSparse() const {
-  const size_t room = repos_.groups.size() * GroupValues(LayerId::kRepos) +
-                      roots_.groups.size() * GroupValues(LayerId::kRoots);
-  return filter_count() > kConsolidateAbove &&
-         2 * (repos_.group_of.size() + roots_.group_of.size()) < room;
+  const size_t room = repos_.groups.size() * GroupBytes(LayerId::kRepos) +
+                      roots_.groups.size() * GroupBytes(LayerId::kRoots);
+  return filter_count() > kConsolidateAbove && 2 * (repos_.bytes + roots_.bytes) < room;
 }
 
 void SubscriptionPlan::PackAnew() {
   const auto repos = std::exchange(repos_, {});
   const auto roots = std::exchange(roots_, {});
   reqs_.clear();
-  req_of_.clear();
+  place_of_.clear();
   left_out_.clear();
   reqs_[0] = FirstReq();
   Touched all;
@@ -245,8 +290,10 @@ SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
   }
   const auto new_repos = Adapt(repos_, LayerId::kRepos, delta.repos, touched);
   const auto new_roots = Adapt(roots_, LayerId::kRoots, delta.roots, touched);
-  AppendInChunks(new_repos, GroupValues(LayerId::kRepos), diff.catch_up);
-  AppendInChunks(new_roots, GroupValues(LayerId::kRoots), diff.catch_up);
+  AppendInChunks(new_repos, GroupValues(LayerId::kRepos), GroupBytes(LayerId::kRepos),
+                 diff.catch_up);
+  AppendInChunks(new_roots, GroupValues(LayerId::kRoots), GroupBytes(LayerId::kRoots),
+                 diff.catch_up);
   if (!touched.empty()) PlaceLeftOut(touched, diff.catch_up);
   if (IsSparse()) {
     for (const auto& [id, req] : reqs_) touched.insert(id);
@@ -320,8 +367,8 @@ void SubscriptionPlan::AppendFiltersOf(GroupId group, std::vector<Filter>& out) 
 }
 
 std::vector<Filter> SubscriptionPlan::FiltersOf(GroupId group) const {
-  return group.layer == LayerId::kRepos ? RepoFilters(ToVector(repos_.groups.at(group)))
-                                        : RootFilters(ToVector(roots_.groups.at(group)));
+  return group.layer == LayerId::kRepos ? RepoFilters(ToVector(repos_.groups.at(group).values))
+                                        : RootFilters(ToVector(roots_.groups.at(group).values));
 }
 
 SubscriptionPlan::Diff::Open SubscriptionPlan::OpenReq(ReqId id) const {

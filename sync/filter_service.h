@@ -32,7 +32,8 @@ struct PlanLimits {
 ///            #d)
 ///   layer 3  up to 100 roots: events that tag them (#e #E #q)
 ///
-/// Values are kept in groups of up to 100, fewer where messages must be short. A value stays in the
+/// Values are kept in groups of up to 100, fewer where messages must be short or values are long. A
+/// value stays in the
 /// group it was given; a new one joins a group with room. Groups travel in REQs: one each while the
 /// remote allows so many, then several to a REQ, as many as filters_per_req and message_bytes let
 /// in. Groups that find no place are only caught up with, not followed. When removals have left the
@@ -112,17 +113,27 @@ class SubscriptionPlan {
 
  private:
   template <typename Value>
+  struct Group {
+    std::set<Value> values;
+    size_t bytes = 0;  // that they take in a REQ
+  };
+  template <typename Value>
   struct Layer {
     std::map<Value, GroupId> group_of;
-    std::map<GroupId, std::set<Value>> groups;
+    std::map<GroupId, Group<Value>> groups;
     std::set<GroupId> with_room;
+    size_t bytes = 0;  // of all groups
+  };
+  struct Place {
+    uint32_t req;
+    size_t bytes;  // that are kept for the group
   };
   struct Req {
     std::set<GroupId> groups;
     size_t filters = 0, bytes = 0;  // with its groups full
   };
-  /// What one group of a layer takes of a REQ. The text of a value counts three times, once for
-  /// each letter; a repository's identifier comes on top.
+  /// How many filters a group of a layer makes, and what a usual value takes of a REQ: its text
+  /// three times, once for each letter; a repository's identifier comes on top.
   struct Shape {
     size_t filters, value_bytes;
   };
@@ -137,8 +148,11 @@ class SubscriptionPlan {
   std::vector<Value> Adapt(Layer<Value>& layer, LayerId id, const std::map<Value, bool>& delta,
                            Touched& touched);
   template <typename Value>
-  GroupId GroupWithRoom(Layer<Value>& layer, LayerId id);
-  void Place(GroupId group);
+  GroupId GroupWithRoom(Layer<Value>& layer, LayerId id, size_t bytes);
+  template <typename Value>
+  void NoteRoom(Layer<Value>& layer, GroupId group) const;
+  [[nodiscard]] size_t BytesOf(GroupId group) const;
+  void PlaceGroup(GroupId group, size_t bytes);
   void Displace(GroupId group);
   void PlaceLeftOut(Touched& touched, std::vector<nostr::Filter>& catch_up);
   [[nodiscard]] bool IsSparse() const;
@@ -153,7 +167,7 @@ class SubscriptionPlan {
   Layer<nostr::Address> repos_;
   Layer<nostr::EventId> roots_;
   std::map<ReqId, Req> reqs_;  // 0, the first to be opened, has layer 1
-  std::map<GroupId, ReqId> req_of_;
+  std::map<GroupId, Place> place_of_;
   std::set<GroupId> left_out_;
 };
 

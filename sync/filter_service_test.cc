@@ -216,6 +216,44 @@ TEST(SubscriptionPlan, ShortMessagesMakeSmallGroups) {
   }
 }
 
+// A stranger's announcements must not make messages that a relay hangs up on.
+TEST(SubscriptionPlan, LongIdentifiersMakeSmallGroupsToo) {
+  base::SeededRandom random(20261201);
+  SubscriptionPlan plan({.subscriptions = 10, .filters_per_req = 20});
+  OpenSubscriptions open;
+  RemoteScope scope;
+  for (int step = 0; step < 40; ++step) {
+    for (int i = 0; i < 10; ++i) {
+      const char fill = random.Below(2) == 0 ? 'x' : '\1';  // which JSON writes as six
+      const std::string name = std::to_string(step * 10 + i);
+      scope.repos.push_back(Repo("alice", name + std::string(random.Below(240), fill)));
+      scope.roots.push_back({nostr::Sha256(name)});
+    }
+    if (step % 4 == 3) scope.repos.erase(scope.repos.begin(), scope.repos.begin() + 20);
+    const auto diff = plan.Update(scope);
+    open.Apply(diff);
+    EXPECT_FALSE(diff.catch_up_all) << step;
+    for (const auto& opened : diff.open) {
+      EXPECT_LE(nostr::ReqMessage(opened.subscription, opened.filters).size(), 128u * 1024);
+    }
+    for (const auto& filter : diff.catch_up) {
+      EXPECT_LE(nostr::ReqMessage("page-123-456", {filter}).size(), 128u * 1024);
+    }
+  }
+  EXPECT_FALSE(plan.leaves_out());
+  EXPECT_EQ(open.Values('a').size(), scope.repos.size());
+}
+
+TEST(SubscriptionPlan, WhatIsTooLongForAnyMessageIsLeftOutAlone) {
+  SubscriptionPlan plan({.filters_per_req = 20, .message_bytes = 4096});
+  RemoteScope scope = Scope(50, 0);
+  scope.repos.push_back(Repo("alice", std::string(240, '\1')));
+  OpenSubscriptions open;
+  open.Apply(plan.Update(scope));
+  EXPECT_TRUE(plan.leaves_out());
+  EXPECT_EQ(open.Values('a').size(), 50u);
+}
+
 TEST(SubscriptionPlan, OtherLimitsPackAnewAndCatchUpNothingNew) {
   SubscriptionPlan plan;
   plan.Update(Scope(300, 300));

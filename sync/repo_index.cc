@@ -50,7 +50,11 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
   if (!announcement.ok()) return {};
   const Address& address = announcement->address;
   std::set<RelayUrl> before;
-  bool in_scope = true, leads_no_less = true;
+  const bool lists_us = !lists_us_ || lists_us_(*announcement);
+  bool in_scope = lists_us, leads_no_less = true;
+  if (announcement->maintainers.size() > kMaintainersPerRepo) {
+    announcement->maintainers.resize(kMaintainersPerRepo);
+  }
   if (const auto known = repos_.find(address); known != repos_.end()) {
     Repo& old = known->second;
     if (old.announcement == event.id ||
@@ -64,7 +68,6 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
     leads_no_less = old.in_scope && old.maintainers == announcement->maintainers;
   }
   auto relays = ParseRelays(announcement->relays);
-  const bool lists_us = !lists_us_ || lists_us_(*announcement);
   const Repo& repo = repos_[address] = {event.id,
                                         event.created_at,
                                         std::move(relays.usable),
@@ -87,9 +90,15 @@ RepoIndex::Affected RepoIndex::AddAnnouncement(const nostr::Event& event) {
     if (lists_us && leads_no_less) {
       Extend(address, affected);
     } else {
-      Rescope(address.identifier, affected);
+      unsettled_.insert(address.identifier);
     }
   }
+  return affected;
+}
+
+RepoIndex::Affected RepoIndex::Settle() {
+  Affected affected;
+  for (const auto& identifier : std::exchange(unsettled_, {})) Rescope(identifier, affected);
   return affected;
 }
 
@@ -101,17 +110,21 @@ const std::set<RelayUrl>& RepoIndex::Repo::scope() const {
 // The authors, of announcements of one identifier, that those who list us lead to.
 std::set<nostr::PublicKey> RepoIndex::Concerning(const std::set<Address>& group) const {
   std::set<nostr::PublicKey> reached;
-  std::vector<Address> todo;
+  std::vector<const Repo*> todo;
   for (const Address& address : group) {
-    if (repos_.at(address).lists_us) todo.push_back(address);
+    const Repo& repo = repos_.at(address);
+    if (repo.lists_us && reached.insert(address.author).second) todo.push_back(&repo);
   }
   while (!todo.empty()) {
-    Address address = std::move(todo.back());
+    const Repo& repo = *todo.back();
     todo.pop_back();
-    if (!reached.insert(address.author).second) continue;
-    for (const auto& maintainer : repos_.at(address).maintainers) {
+    for (const auto& maintainer : repo.maintainers) {
+      if (reached.contains(maintainer)) continue;
+      Address address = *group.begin();
       address.author = maintainer;
-      if (group.contains(address)) todo.push_back(address);
+      if (!group.contains(address)) continue;
+      reached.insert(maintainer);
+      todo.push_back(&repos_.at(address));
     }
   }
   return reached;
@@ -154,7 +167,9 @@ RepoIndex::Affected RepoIndex::AddRoot(const nostr::Event& event) {
   if (roots_.contains(event.id)) return {};
   std::vector<Address> addresses;
   for (auto& address : nostr::ReferencesOf(event).addresses) {
-    if (address.kind == nostr::kRepositoryAnnouncement) addresses.push_back(std::move(address));
+    if (address.kind != nostr::kRepositoryAnnouncement) continue;
+    addresses.push_back(std::move(address));
+    if (addresses.size() == kReposPerRoot) break;
   }
   Affected affected;
   for (const auto& address : addresses) {
@@ -180,7 +195,7 @@ RepoIndex::Affected RepoIndex::Remove(const nostr::EventId& id) {
       auto& group = of_name_.at(address.identifier);
       group.erase(address);
       if (group.empty()) of_name_.erase(address.identifier);
-      Rescope(address.identifier, affected);
+      unsettled_.insert(address.identifier);
     }
   } else if (const auto root = roots_.find(id); root != roots_.end()) {
     for (const auto& address : root->second) {

@@ -34,14 +34,15 @@ struct UnusableRelay {
 /// With a ListsUs, only repositories that concern us are in the scope of relays: those whose
 /// announcement lists us, and those of the same identifier whose authors such an announcement names
 /// as maintainers, or whom one of these names in turn. The others are kept, but name no relay: a
-/// stored announcement whose owner has left us. A change that takes something away then costs as
-/// much as there are announcements of that identifier.
+/// stored announcement whose owner has left us. Where something has been taken away, Settle() looks
+/// at all announcements of that identifier.
 ///
 /// Bounds: holds one entry per stored announcement and root, and takes at most kRelaysPerRepo
-/// relays from one announcement. Threading: thread-compatible; lives on the sync thread.
+/// relays and kMaintainersPerRepo maintainers from one announcement, and kReposPerRoot repositories
+/// from one root. Threading: thread-compatible; lives on the sync thread.
 class RepoIndex {
  public:
-  static constexpr size_t kRelaysPerRepo = 20;
+  static constexpr size_t kRelaysPerRepo = 20, kMaintainersPerRepo = 100, kReposPerRoot = 20;
 
   using ListsUs = std::function<bool(const nostr::RepositoryAnnouncement&)>;
   /// Null: every repository concerns us.
@@ -55,6 +56,9 @@ class RepoIndex {
   Affected Add(const nostr::Event& event);
   /// An event is no longer stored. Unknown ids change nothing.
   Affected Remove(const nostr::EventId& id);
+  /// Finds out what concerns us now. To be called after additions and removals, once for many,
+  /// before the index is asked.
+  Affected Settle();
 
   [[nodiscard]] std::vector<nostr::RelayUrl> Relays() const;
   /// Whether `wanted` holds for one of them, asked in a circle that begins behind `after`. Stops at
@@ -112,6 +116,7 @@ class RepoIndex {
   const ListsUs lists_us_;
   std::map<nostr::Address, Repo> repos_;
   std::map<std::string, std::set<nostr::Address>> of_name_;  // by identifier, with a ListsUs
+  std::set<std::string> unsettled_;                          // identifiers
   std::map<nostr::RelayUrl, std::set<nostr::Address>> repos_of_;
   std::unordered_map<nostr::EventId, nostr::Address> announcements_;
   std::unordered_map<nostr::EventId, std::vector<nostr::Address>> roots_;

@@ -287,6 +287,21 @@ TEST(RepoIndex, ChangesAddUpToTheScope) {
   }
 }
 
+// What is added or removed counts at once.
+class Settled {
+ public:
+  explicit Settled(RepoIndex& index) : index_(index) {}
+  RepoIndex::Affected Add(const nostr::Event& event) { return With(index_.Add(event)); }
+  RepoIndex::Affected Remove(const nostr::EventId& id) { return With(index_.Remove(id)); }
+
+ private:
+  RepoIndex::Affected With(RepoIndex::Affected affected) {
+    for (const auto& [url, change] : index_.Settle()) affected[url].Merge(change);
+    return affected;
+  }
+  RepoIndex& index_;
+};
+
 // Lists us if it names our relay, and names `maintainers`.
 nostr::Event Naming(const nostr::Address& repo, uint64_t created_at,
                     const std::vector<std::string>& relays,
@@ -304,18 +319,19 @@ bool NamesUs(const nostr::RepositoryAnnouncement& announcement) {
 
 TEST(RepoIndexScope, ARepositoryWhoseOwnerLeavesUsIsOutOfScopeUntilTheyAreBack) {
   RepoIndex index(NamesUs);
-  index.Add(Announcement(kRepo, 100, {"wss://us.example", "wss://a.example"}));
+  Settled(index).Add(Announcement(kRepo, 100, {"wss://us.example", "wss://a.example"}));
   const auto issue = Issue({kRepo}, 50, "issue");
-  index.Add(issue);
+  Settled(index).Add(issue);
   EXPECT_THAT(index.Repos(kA), ElementsAre(kRepo));
 
-  const auto left = index.Add(Announcement(kRepo, 101, {"wss://a.example"}));
+  const auto left = Settled(index).Add(Announcement(kRepo, 101, {"wss://a.example"}));
   EXPECT_THAT(At(index, left, kA).repos, ElementsAre(Pair(kRepo, false)));
   EXPECT_THAT(At(index, left, kA).roots, ElementsAre(Pair(issue.id, false)));
   EXPECT_THAT(index.Relays(), IsEmpty());
-  EXPECT_THAT(index.Add(Issue({kRepo}, 51, "later")), IsEmpty());
+  EXPECT_THAT(Settled(index).Add(Issue({kRepo}, 51, "later")), IsEmpty());
 
-  const auto back = index.Add(Announcement(kRepo, 102, {"wss://us.example", "wss://a.example"}));
+  const auto back =
+      Settled(index).Add(Announcement(kRepo, 102, {"wss://us.example", "wss://a.example"}));
   EXPECT_THAT(At(index, back, kA).repos, ElementsAre(Pair(kRepo, true)));
   EXPECT_EQ(index.Roots(kA).size(), 2u);
 }
@@ -326,26 +342,26 @@ TEST(RepoIndexScope, MaintainersAreInScopeAsLongAsWhoListsUsLeadsToThem) {
   const auto bobs = Naming(bob, 100, {"wss://a.example"}, {"carol", "alice"});
   const auto carols = Announcement(carol, 100, {"wss://b.example"});
   RepoIndex index(NamesUs);
-  index.Add(carols);
-  index.Add(bobs);
+  Settled(index).Add(carols);
+  Settled(index).Add(bobs);
   EXPECT_THAT(index.Relays(), IsEmpty());
-  const auto named = index.Add(Naming(alice, 100, {"wss://us.example"}, {"bob"}));
+  const auto named = Settled(index).Add(Naming(alice, 100, {"wss://us.example"}, {"bob"}));
   EXPECT_THAT(At(index, named, kA).repos, ElementsAre(Pair(bob, true)));
   EXPECT_THAT(At(index, named, kB).repos, ElementsAre(Pair(carol, true)));
 
-  index.Remove(bobs.id);
+  Settled(index).Remove(bobs.id);
   EXPECT_THAT(index.Repos(kB), IsEmpty());
-  index.Add(bobs);
+  Settled(index).Add(bobs);
   EXPECT_THAT(index.Repos(kB), ElementsAre(carol));
   // Those who name each other do not hold each other when nobody lists us any more.
-  index.Add(Naming(alice, 101, {"wss://b.example"}, {"bob"}));
+  Settled(index).Add(Naming(alice, 101, {"wss://b.example"}, {"bob"}));
   EXPECT_THAT(index.Relays(), IsEmpty());
 }
 
 TEST(RepoIndexScope, TheSameNameOfAStrangerIsNotInScope) {
   RepoIndex index(NamesUs);
-  index.Add(Announcement(kRepo, 100, {"wss://us.example"}));
-  index.Add(Announcement(Repo("eve", "tool"), 100, {"wss://a.example"}));
+  Settled(index).Add(Announcement(kRepo, 100, {"wss://us.example"}));
+  Settled(index).Add(Announcement(Repo("eve", "tool"), 100, {"wss://a.example"}));
   EXPECT_THAT(index.Repos(kA), IsEmpty());
 }
 
@@ -363,20 +379,73 @@ TEST(RepoIndexScope, IsTheSameInWhateverOrderAnnouncementsComeAndGo) {
           Naming(Repo(names[who], "tool"), at, relays, {names[random.Below(names.size())]});
       std::erase_if(latest, [&](const auto& e) { return e.pubkey == event.pubkey; });
       if (random.Below(4) > 0) {
-        grown.Add(event);
+        Settled(grown).Add(event);
         latest.push_back(event);
       } else {
-        grown.Add(event);
-        grown.Remove(event.id);
+        Settled(grown).Add(event);
+        Settled(grown).Remove(event.id);
       }
     }
     RepoIndex fresh(NamesUs);
-    for (auto it = latest.rbegin(); it != latest.rend(); ++it) fresh.Add(*it);
+    for (auto it = latest.rbegin(); it != latest.rend(); ++it) Settled(fresh).Add(*it);
     EXPECT_EQ(grown.Relays(), fresh.Relays()) << seed;
     for (const auto& relay : fresh.Relays()) {
       EXPECT_EQ(grown.Repos(relay), fresh.Repos(relay)) << seed;
     }
   }
+}
+
+// Each of them names all others, and one changes its mind again and again.
+TEST(RepoIndexScope, ManyMaintainersOfOneNameAreLookedAtOnceForManyChanges) {
+  constexpr int kAuthors = 300;
+  std::vector<std::string> names;
+  for (int i = 0; i < kAuthors; ++i) names.push_back("author " + std::to_string(i));
+  const std::vector<std::string_view> all(names.begin(), names.end());
+  int asked = 0;
+  RepoIndex index([&](const nostr::RepositoryAnnouncement& announcement) {
+    ++asked;
+    return NamesUs(announcement);
+  });
+  for (const auto& name : names) {
+    index.Add(Naming(Repo(name, "tool"), 100, {"wss://us.example", "wss://a.example"}, all));
+  }
+  index.Settle();
+  EXPECT_EQ(index.Repos(kA).size(), static_cast<size_t>(kAuthors));
+  for (uint64_t n = 1; n <= 500; ++n) {
+    auto few = all;
+    few.resize(n % 2 == 0 ? all.size() : all.size() - 1);
+    index.Add(Naming(Repo("author 0", "tool"), 100 + n, {"wss://us.example"}, few));
+  }
+  const auto affected = index.Settle();
+  EXPECT_EQ(index.Repos(kA).size(), static_cast<size_t>(kAuthors) - 1);
+  EXPECT_EQ(asked, kAuthors + 500);
+}
+
+TEST(RepoIndexScope, OnlyTheFirstMaintainersCount) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i <= RepoIndex::kMaintainersPerRepo; ++i)
+    names.push_back("m" + std::to_string(i));
+  RepoIndex index(NamesUs);
+  index.Add(Naming(kRepo, 100, {"wss://us.example"}, {names.begin(), names.end()}));
+  index.Add(Announcement(Repo(names[RepoIndex::kMaintainersPerRepo - 1], "tool"), 100,
+                         {"wss://a.example"}));
+  index.Add(
+      Announcement(Repo(names[RepoIndex::kMaintainersPerRepo], "tool"), 100, {"wss://b.example"}));
+  index.Settle();
+  EXPECT_EQ(index.ReferencesTo(kA), 1u);
+  EXPECT_EQ(index.ReferencesTo(kB), 0u);
+}
+
+TEST(RepoIndex, ARootCountsForSomeOfItsRepositoriesOnly) {
+  std::vector<nostr::Address> repos;
+  for (int i = 0; i < 2000; ++i) repos.push_back(Repo("alice", "r" + std::to_string(i)));
+  RepoIndex index;
+  for (const auto& repo : repos) {
+    index.Add(Announcement(repo, 100, {"wss://" + repo.identifier + ".example"}));
+  }
+  const auto issue = Issue(repos, 50, "of everything");
+  EXPECT_EQ(index.Add(issue).size(), RepoIndex::kReposPerRoot);
+  EXPECT_EQ(index.Remove(issue.id).size(), RepoIndex::kReposPerRoot);
 }
 
 }  // namespace
