@@ -40,8 +40,9 @@ void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileS
   last_progress_ = now;
   patience_ = std::max(patience_, now + kProgressTimeout);  // computing was our own time
   if (!step.ok()) {
-    // Our own set is too large, the store failed, or the peer's messages make no sense or no
-    // progress.
+    // Our own set is too large, the store failed, or the peer's messages make no sense, no progress
+    // or no end.
+    futile = neg_opened_ && absl::IsResourceExhausted(step.status());
     CloseNegentropy(out);
     error = std::string(step.status().message());
     BeginPages(now, out);
@@ -55,6 +56,8 @@ void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileS
   } else {
     bytes += step->message.size();
     ++rounds;
+    items_ = step->items;
+    asked_at_ = now;
     if (!neg_opened_) {
       neg_opened_ = true;
       out.push_back(SendNegOpen{neg_subscription_, std::move(step->message)});
@@ -69,8 +72,13 @@ void CatchUpJob::OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileS
 void CatchUpJob::OnNegMsg(base::SteadyTime now, std::string message, Actions& out) {
   if (phase_ != Phase::kReconcile || neg_ended_ || computing_ || held_reply_) return;
   support_ = NegentropySupport::kYes;
+  waited_ += std::max(now - asked_at_, base::Duration::zero());
   Progress(now, std::chrono::seconds(5));
   bytes += message.size();
+  if (waited_ > kNegPatience + kNegPatiencePerItem * static_cast<int64_t>(items_)) {
+    GiveUpReconciling(now, "the remote's reconciliation has no end", out);
+    return;
+  }
   held_reply_ = std::move(message);
   ContinueIfRoom(out);
 }
@@ -103,6 +111,13 @@ void CatchUpJob::FallBack(base::SteadyTime now, std::string_view reason, bool un
     support_ = unsupported ? NegentropySupport::kNo : NegentropySupport::kYes;
   }
   error = reason.substr(0, 256);
+  BeginPages(now, out);
+}
+
+void CatchUpJob::GiveUpReconciling(base::SteadyTime now, std::string_view reason, Actions& out) {
+  CloseNegentropy(out);
+  futile = true;
+  error = reason;
   BeginPages(now, out);
 }
 
@@ -152,10 +167,7 @@ void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions
   in_vain_ += fetch->second.outstanding.size();
   fetches_.erase(fetch);
   if (in_vain_ > kGhosts && in_vain_ > fetched) {
-    CloseNegentropy(out);
-    invents_ids = true;
-    error = "the remote names events that it does not deliver";
-    BeginPages(now, out);
+    GiveUpReconciling(now, "the remote names events that it does not deliver", out);
     return;
   }
   PumpFetches(now, out);
@@ -260,9 +272,11 @@ nostr::Filter CatchUpJob::Remaining() const {
 // ---- what the remote says ----------------------------------------------------------------------
 
 // Something useful has come: the deadline moves, and so does, by `credit`, the end of our patience.
+// What we wait for besides comes after it, if answers come in turn.
 void CatchUpJob::Progress(base::SteadyTime now, base::Duration credit) {
   last_progress_ = now;
   patience_ = std::min(patience_ + credit, now + kPatience);
+  asked_at_ = std::min(asked_at_ + credit, now);
 }
 
 void CatchUpJob::OnEvent(base::SteadyTime now, std::string_view subscription,

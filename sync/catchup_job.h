@@ -25,6 +25,7 @@ struct ReconcileStep {
   std::string message;                 // to send next; empty = finished
   std::vector<nostr::EventId> wanted;  // missing here, not deleted here, each named once
   uint64_t have = 0, need = 0;         // sizes of this round's differences
+  uint64_t items = 0;                  // that are compared: Initiator::items()
 };
 
 /// What a job asks its surroundings to do.
@@ -57,10 +58,11 @@ using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, S
 /// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go
 /// on; what the remote does not deliver, though it ends its answer, is asked for at most kAttempts
 /// times. Every phase has a deadline on progress of the connection, and what drips more slowly than
-/// an event a second for long is given up as well, so that a slot cannot be held. Bounds: at most
-/// kPendingIds ids wait to be fetched before the next round is held back; at most kMaxPages pages,
-/// kPageOverrun events in one and kIdsPerSecond in one second. Threading: thread-compatible; lives
-/// on the sync thread.
+/// an event a second for long is given up as well, so that a slot cannot be held; a reconciliation
+/// also when all its answers together were waited for too long. Bounds: at most kPendingIds ids
+/// wait to be fetched before the next round is held back; at most kMaxPages pages, kPageOverrun
+/// events in one and kIdsPerSecond in one second. Threading: thread-compatible; lives on the sync
+/// thread.
 class CatchUpJob {
  public:
   static constexpr size_t kIdsPerReq = 250, kLeastIdsPerReq = 10;
@@ -83,6 +85,11 @@ class CatchUpJob {
   static constexpr base::Duration kFetchTimeout = std::chrono::seconds(45);
   /// How long a remote may stay below an event a second.
   static constexpr base::Duration kPatience = std::chrono::seconds(120);
+  /// How long, in all, the answers of a reconciliation may be waited for while no events come: so
+  /// long, and so long for each item compared. A relay 300 ms away, with frames of 4 kB, takes half
+  /// of that where every other item differs.
+  static constexpr base::Duration kNegPatience = kPatience;
+  static constexpr base::Duration kNegPatiencePerItem = std::chrono::milliseconds(10);
 
   /// What the remote lets us do at a time.
   struct Limits {
@@ -102,6 +109,7 @@ class CatchUpJob {
 
   using Actions = std::vector<JobAction>;
   void Start(base::SteadyTime now, Actions& out);
+  /// kResourceExhausted after a reply says that the remote goes on without end.
   void OnReconcileStep(base::SteadyTime now, absl::StatusOr<ReconcileStep> step, Actions& out);
   void OnNegMsg(base::SteadyTime now, std::string bytes, Actions& out);
   /// NEG-ERR, or a CLOSED or NOTICE that can only mean our NEG-OPEN. `unsupported`: the remote
@@ -123,6 +131,7 @@ class CatchUpJob {
   void Excuse(base::Duration time) {
     last_progress_ += time;
     patience_ += time;
+    asked_at_ += time;
   }
   /// To be called at or after deadline().
   void OnDeadline(base::SteadyTime now, Actions& out);
@@ -159,8 +168,8 @@ class CatchUpJob {
   SyncMethod method = SyncMethod::kUnknown;
   uint64_t have = 0, need = 0, fetched = 0, missing = 0, rounds = 0, bytes = 0;
   std::string error;
-  /// Reconciliation with this remote is of no use (kGhosts).
-  bool invents_ids = false;
+  /// Reconciliation with this remote is of no use: it invents ids (kGhosts) or has no end.
+  bool futile = false;
   /// Ids that were asked for kAttempts times in vain, or brought something unreadable. The owner
   /// may take them out.
   std::vector<nostr::EventId> given_up;
@@ -178,6 +187,7 @@ class CatchUpJob {
   };
   using Fetches = std::map<std::string, Fetch, std::less<>>;
 
+  void GiveUpReconciling(base::SteadyTime now, std::string_view reason, Actions& out);
   void FallBack(base::SteadyTime now, std::string_view reason, bool unsupported, Actions& out);
   void BeginPages(base::SteadyTime now, Actions& out);
   void RequestPage(Actions& out);
@@ -207,6 +217,9 @@ class CatchUpJob {
 
   // Reconciliation.
   bool neg_opened_ = false, neg_ended_ = false, computing_ = false;
+  base::SteadyTime asked_at_{};  // our latest message, or so much later as events have come since
+  base::Duration waited_{};      // for all answers so far
+  uint64_t items_ = 0;
   std::optional<std::string> held_reply_;  // waits until fewer ids are pending
   std::deque<Wanted> pending_;
   Fetches fetches_;

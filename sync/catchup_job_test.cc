@@ -14,6 +14,7 @@
 namespace graspd::sync {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::FakeRelay;
 using ::testing::IsEmpty;
@@ -81,7 +82,10 @@ class CatchUp : public ::testing::Test {
               [this](Eose& r) { job_->OnEose(now_, r.subscription, actions_); },
               [this](Closed& r) { job_->OnClosed(now_, r.subscription, r.reason, actions_); },
               [this](Notice& r) { job_->OnNegRefused(now_, r.text, true, actions_); },
-              [this](NegReply& r) { job_->OnNegMsg(now_, r.bytes, actions_); },
+              [this](NegReply& r) {
+                now_ += answer_takes_;
+                job_->OnNegMsg(now_, r.bytes, actions_);
+              },
               [this](NegRefusal& r) { job_->OnNegRefused(now_, r.reason, false, actions_); },
               [](Authenticated&) {},
               [this](Unreadable& r) {
@@ -98,9 +102,11 @@ class CatchUp : public ::testing::Test {
       if (nostr::Matches(job_->filter(), event)) items.push_back({event.created_at, event.id});
     }
     initiator_ = std::make_unique<negentropy::Initiator>(
-        std::make_shared<negentropy::SealedSet>(std::move(items)), negentropy::ReconcileLimits{});
+        std::make_shared<negentropy::SealedSet>(std::move(items)),
+        negentropy::ReconcileLimits{.frame_bytes = frame_bytes_});
     ReconcileStep step;
     step.message = initiator_->Start();
+    step.items = initiator_->items();
     job_->OnReconcileStep(now_, std::move(step), actions_);
   }
   void ContinueRound(const std::string& reply) {
@@ -114,6 +120,7 @@ class CatchUp : public ::testing::Test {
     step.wanted = found->need;
     step.have = found->have.size();
     step.need = found->need.size();
+    step.items = initiator_->items();
     job_->OnReconcileStep(now_, std::move(step), actions_);
   }
   [[nodiscard]] size_t MissingHere() const {
@@ -128,6 +135,8 @@ class CatchUp : public ::testing::Test {
   }
 
   base::SteadyTime now_{seconds(1000)};
+  base::Duration answer_takes_{};  // of reconciliation
+  size_t frame_bytes_ = 0;         // ours
   FakeRelay relay_;
   FakeRelay::Session session_{relay_};
   std::vector<nostr::Event> local_;
@@ -235,6 +244,69 @@ TEST_F(CatchUp, ARelayThatNamesGhostsWithoutEndIsReadByPages) {
   for (const auto& request : requests_)
     asked += request.filter.ids ? request.filter.ids->size() : 0;
   EXPECT_LE(asked, CatchUpJob::kGhosts + 2 * CatchUpJob::kReqsInFlight * CatchUpJob::kIdsPerReq);
+}
+
+// Each answer in time, and each the beginning of the next.
+TEST_F(CatchUp, AReconciliationThatCreepsIsWaitedForNoLongerThanItsItemsAreWorth) {
+  constexpr int kItems = 3000;
+  for (int i = 0; i < kItems; ++i) {
+    relay_.Store(NumberedIssue(i, 1000 + i));
+    local_.push_back(NumberedIssue(i, 1000 + i));
+  }
+  relay_.behaviour.negentropy = FakeRelay::Negentropy::kCreeps;
+  for (const auto takes : {milliseconds(4900), milliseconds(1)}) {
+    answer_takes_ = takes;
+    const auto begin = now_;
+    Run();
+    EXPECT_TRUE(job_->futile);
+    EXPECT_EQ(job_->method, SyncMethod::kReq);
+    EXPECT_TRUE(job_->finished());
+    EXPECT_FALSE(job_->failed());
+    EXPECT_LE(now_ - begin,
+              CatchUpJob::kNegPatience + kItems * CatchUpJob::kNegPatiencePerItem + seconds(5));
+    EXPECT_LE(job_->rounds, negentropy::Initiator::MaxRounds(kItems) + 1);
+  }
+}
+
+TEST_F(CatchUp, AnHonestRelayFarAwayWithShortFramesIsWaitedFor) {
+  constexpr int kItems = 20'000;
+  for (int i = 0; i < kItems; ++i) {
+    relay_.Store(NumberedIssue(i, 1000 + i));
+    if (i % 2 == 0) local_.push_back(NumberedIssue(i, 1000 + i));
+  }
+  relay_.behaviour.neg_frame_bytes = frame_bytes_ = 4096;
+  answer_takes_ = milliseconds(300);
+  const auto begin = now_;
+  Run();
+  EXPECT_EQ(job_->method, SyncMethod::kNegentropy);
+  EXPECT_FALSE(job_->futile);
+  EXPECT_THAT(received_, SizeIs(kItems / 2));
+  EXPECT_LE(now_ - begin, kItems * CatchUpJob::kNegPatiencePerItem * 6 / 10);
+}
+
+TEST_F(CatchUp, TimeThatIsOursAndTimeInWhichEventsComeIsNotWaitedFor) {
+  ReconcileStep step;
+  step.message = "a message";
+  for (const bool events : {false, true}) {
+    Begin();
+    job_->OnReconcileStep(now_, step, actions_);
+    for (int round = 0; round < 100; ++round) {
+      for (int i = 0; i < 10; ++i) {
+        now_ += seconds(1);
+        if (events) {
+          job_->OnOthersProgress(now_, seconds(1));
+        } else {
+          job_->Excuse(seconds(1));
+        }
+      }
+      job_->OnNegMsg(now_, "a reply", actions_);
+      job_->OnReconcileStep(now_, step, actions_);
+    }
+    EXPECT_FALSE(job_->futile);
+    now_ += CatchUpJob::kNegPatience + seconds(1);
+    job_->OnNegMsg(now_, "a reply", actions_);
+    EXPECT_TRUE(job_->futile);
+  }
 }
 
 TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
@@ -391,6 +463,7 @@ TEST_F(CatchUp, AFailureOfOurOwnSetFallsBackToPages) {
   actions_.clear();
   job_->OnReconcileStep(now_, absl::ResourceExhaustedError("too many items"), actions_);
   Settle();
+  EXPECT_FALSE(job_->futile) << "the remote is not to blame";
   EXPECT_TRUE(job_->finished());
   EXPECT_EQ(job_->support(), Support::kUnknown);
   EXPECT_EQ(MissingHere(), 0u);

@@ -11,6 +11,7 @@ namespace graspd::sync::testing {
 namespace {
 
 using std::chrono::hours;
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
@@ -140,6 +141,38 @@ TEST_F(SyncEngineTest, EndlessReconciliationIsGivenUpForPages) {
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
   EXPECT_TRUE(sim.HasAllOf(kA));
   for (const auto& job : sim.engine.Jobs()) EXPECT_LE(job.rounds, 64u);
+}
+
+// An item a round, and each round answered in time.
+TEST_F(SyncEngineTest, AReconciliationThatCreepsEndsInPagesAndIsNotTriedAgainThatDay) {
+  constexpr int kEvents = 5000;
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.negentropy = FakeRelay::Negentropy::kCreeps;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (int n = 0; n < kEvents; ++n) {
+    const auto event = About(kRepo, n);
+    site.relay.Store(event);
+    if (n % 2 == 0) sim.StoredBefore(event);
+  }
+  for (const auto takes : {milliseconds(2400), milliseconds(0)}) {
+    site.message_takes = takes;
+    if (takes.count() > 0) sim.Start();
+    sim.RunFor(minutes(5));
+    EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq);
+  }
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.HasAllOf(kA));
+  for (int i = 0; i < 5; ++i) {
+    sim.GoDown(kA);
+    sim.ComeUp(kA);
+    sim.RunFor(minutes(10));
+  }
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(sim.Remote(kA)->method, SyncMethod::kReq);
+  uint64_t rounds = 0;
+  for (const auto& job : sim.engine.Jobs()) rounds += job.rounds;
+  EXPECT_LE(rounds, 3 * negentropy::Initiator::MaxRounds(kEvents));
 }
 
 TEST_F(SyncEngineTest, WhoClaimsToHaveNothingIsSentNothing) {

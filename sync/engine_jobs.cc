@@ -242,7 +242,7 @@ void SyncEngine::WithJob(const Instant& now, Remote& remote, uint64_t id, const 
     RememberUndelivered(now, remote, given_up);
   }
   Perform(remote, job, std::move(actions));
-  if (job.run->invents_ids) {
+  if (job.run->futile) {
     remote.no_negentropy_until = now.steady + options_.negentropy_retry;
     remote.method = SyncMethod::kReq;
   } else if (job.run->support() == CatchUpJob::NegentropySupport::kYes) {

@@ -38,7 +38,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
 
   void Read(std::shared_ptr<Session> session, std::function<void()> work) {
     if (!scans.TryRun(std::move(work))) {
-      Deliver(session, absl::ResourceExhaustedError("too many store reads are queued"));
+      Deliver(session, absl::UnavailableError("too many store reads are queued"));
     }
   }
 
@@ -79,6 +79,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
       session->initiator = std::make_unique<negentropy::Initiator>(set, limits, kMaxIds);
       ReconcileStep step;
       step.message = session->initiator->Start();
+      step.items = session->initiator->items();
       self->Deliver(session, std::move(step));
     });
   }
@@ -95,6 +96,7 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
       step.message = std::move(found->message);
       step.have = found->have.size();
       step.need = found->need.size();
+      step.items = session->initiator->items();
       if (found->need.empty()) {
         self->Deliver(session, std::move(step));
         return;
@@ -110,8 +112,8 @@ struct NegentropyPool::Shared : std::enable_shared_from_this<Shared> {
     auto self = shared_from_this();
     Read(session, [self, session, step = std::move(step), ids = std::move(ids)]() mutable {
       const auto known = self->store.Known(ids);
-      if (!known.ok()) {
-        self->Deliver(session, known.status());
+      if (!known.ok()) {  // ours, not what kResourceExhausted would say of the remote
+        self->Deliver(session, absl::UnavailableError(known.status().message()));
         return;
       }
       std::vector<nostr::EventId> unknown;

@@ -27,7 +27,8 @@ namespace graspd::sync {
 /// remote, costs no scan; where these have no room, one is listed for the session alone.
 ///
 /// Bounds: one step at a time per session; a set that is listed for a session holds at most
-/// kMaxItems items (40 bytes each), and a session collects at most kMaxIds ids. How many sessions
+/// kMaxItems items (40 bytes each), and a session collects at most kMaxIds ids. Once a reply has
+/// come, kResourceExhausted means that the remote exceeds what Initiator bounds. How many sessions
 /// exist is the engine's business. Threading: called on the executor's thread, destroyed there too,
 /// and calls back there. Lifetime: steps under way when it is destroyed are finished unheard.
 class NegentropyPool {

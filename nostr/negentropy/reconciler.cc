@@ -219,6 +219,8 @@ struct Initiator::State {
   bool open = false;
   Frontier best{};  // furthest of all rounds
   int idle_rounds = 0;
+  size_t rounds = 0, reply_bytes = 0;
+  size_t needed = 0;               // ids
   absl::flat_hash_set<Id> named;   // reported, as `have` or `need`: never twice, nor as both
   absl::flat_hash_set<Id> theirs;  // of the list at hand; kept for its memory
 
@@ -243,6 +245,7 @@ absl::Status Initiator::State::Learn(size_t from, size_t to, std::string_view id
     if (theirs.erase(id) == 0 || !named.insert(id).second) continue;
     if (named.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
     step.need.push_back(nostr::EventId{id});
+    ++needed;
   }
   return absl::OkStatus();
 }
@@ -268,7 +271,13 @@ absl::StatusOr<Initiator::Step> Initiator::State::Continue(std::string_view repl
   };
   Round round;
   GRASPD_RETURN_IF_ERROR(AnswerRanges(*set, reply.substr(1), next, round, learn));
+  ++rounds;
+  reply_bytes += reply.size();
   if (!next.frontier()) return step;
+  const size_t items = set->size() + needed;
+  if (rounds > MaxRounds(items) || reply_bytes > MaxReplyBytes(items)) {
+    return absl::ResourceExhaustedError("the peer goes on without end");
+  }
   GRASPD_RETURN_IF_ERROR(CheckProgress(*next.frontier(), !step.have.empty() || !step.need.empty()));
   step.message = std::move(next).Take();
   return step;
@@ -291,6 +300,8 @@ std::string Initiator::Start() {
   state_->open = true;
   return std::move(first).Take();
 }
+
+size_t Initiator::items() const { return state_->set->size() + state_->needed; }
 
 absl::StatusOr<Initiator::Step> Initiator::Continue(std::string_view reply) {
   if (!state_->open) return absl::FailedPreconditionError("no session is open");

@@ -76,14 +76,20 @@ class AskerProgress {
 ///
 /// The set must not change during the session. Guards against a hostile responder: at most
 /// kMaxIdleRounds rounds in a row may pass without new ids and without the first open range moving
-/// on or halving, else kFailedPrecondition; more than `max_ids` ids in total gives
-/// kResourceExhausted. Ids are reported once each, however often the peer repeats them. What the
-/// peer says is not verified: an id under `need` may not exist, or be ours after all if the peer
-/// named it in a range it does not belong to.
+/// on or halving, else kFailedPrecondition; more than `max_ids` ids in total, or more rounds or
+/// bytes than MaxRounds() and MaxReplyBytes(), give kResourceExhausted: one item a round is
+/// progress, too. Ids are reported once each, however often the peer repeats them. What the peer
+/// says is not verified: an id under `need` may not exist, or be ours after all if the peer named
+/// it in a range it does not belong to.
 class Initiator {
  public:
   /// Conforming peers need none or one; some repeat a range they have cut.
   static constexpr int kMaxIdleRounds = 4;
+  /// What a session over so many items() may take. Conforming peers need at most a round for each
+  /// 55 items, where frames are of 4 kB and every other item differs, and 70 bytes for each item;
+  /// 380 where our frames are that short and theirs are not, so that most of a reply is in vain.
+  static constexpr size_t MaxRounds(size_t items) { return 64 + items / 16; }
+  static constexpr size_t MaxReplyBytes(size_t items) { return (4u << 20) + 1024 * items; }
 
   struct Step {
     std::string message;               // to send next; empty = finished
@@ -98,9 +104,11 @@ class Initiator {
   /// The first message. To be called once, before Continue().
   std::string Start();
   /// Errors: kInvalidArgument malformed, kUnimplemented the peer speaks another version,
-  /// kFailedPrecondition no progress or no session open, kResourceExhausted too many ids. After an
-  /// error the session is over.
+  /// kFailedPrecondition no progress or no session open, kResourceExhausted too many ids, rounds or
+  /// bytes. After an error the session is over.
   absl::StatusOr<Step> Continue(std::string_view reply);
+  /// Ours, and those of the peer that it has named so far and we lack.
+  [[nodiscard]] size_t items() const;
 
  private:
   struct State;

@@ -112,6 +112,34 @@ TEST(ReconcilerTest, FindsTheSetDifferenceWhateverTheSetsAndFrames) {
   }
 }
 
+// Half, a tenth or nearly all of the items at one side alone, at either or both.
+TEST(ReconcilerTest, HonestSessionsStayFarBelowTheCaps) {
+  base::SeededRandom random(8);
+  constexpr uint64_t kItems = 20'000;
+  constexpr std::pair<uint64_t, uint64_t> kShares[] = {{50, 100}, {100, 50}, {5, 100}, {60, 60},
+                                                       {90, 90},  {97, 97},  {1, 100}};
+  constexpr std::pair<size_t, size_t> kFrames[] = {
+      {4096, 4096}, {60'000, 4096}, {4096, 500'000}, {60'000, 500'000}, {60'000, 0}};
+  for (const auto& [ours, theirs] : kShares) {
+    Pair pair;
+    for (uint64_t i = 0; i < kItems; ++i) {
+      const Item item = MakeItem(1 + random.Below(kItems), i);
+      if (random.Below(100) < ours) pair.client.push_back(item);
+      if (random.Below(100) < theirs) pair.server.push_back(item);
+    }
+    for (const auto& [up, down] : kFrames) {
+      const auto got = RunSession(Seal(pair.client), Seal(pair.server), {.frame_bytes = up},
+                                  {.frame_bytes = down});
+      ASSERT_TRUE(got.status.ok()) << got.status;
+      const size_t items = pair.client.size() + got.need.size();
+      size_t bytes = 0;
+      for (size_t i = 1; i < got.messages.size(); i += 2) bytes += got.messages[i].size();
+      EXPECT_LE(3 * got.messages.size() / 2, Initiator::MaxRounds(items)) << ours << "/" << theirs;
+      EXPECT_LE(3 * bytes, Initiator::MaxReplyBytes(items)) << ours << "/" << theirs;
+    }
+  }
+}
+
 TEST(ReconcilerTest, EqualSetsNeedOneRoundAndAlmostNoBytes) {
   const auto got = RunSession(Range(0, 20'000), Range(0, 20'000), {}, {});
   ASSERT_TRUE(got.status.ok());
@@ -198,6 +226,60 @@ TEST(InitiatorTest, FloodOfNewIdsEndsAtTheCap) {
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
   EXPECT_EQ(rounds, 6);
+}
+
+// Each round is progress: an item of ours is missing there, and then all that follows differs.
+std::string Creep(const SealedSet& ours, size_t item, size_t padding, base::Random& random) {
+  const SealedSet nothing({});
+  RangeWriter reply;
+  for (size_t i = 0; i < padding; ++i) reply.AddIdList({{0, {}}, 0}, nothing, 0, 0);
+  reply.AddIdList(Bound::At(ours.At(item)), nothing, 0, 0);
+  reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+  return std::move(reply).Take();
+}
+
+TEST(InitiatorTest, PeerThatCreepsFromItemToItemIsCutOffByItsRounds) {
+  base::SeededRandom random(16);
+  for (const uint64_t size : {1000u, 20'000u}) {
+    const auto ours = Range(0, size);
+    Initiator initiator(ours, {});
+    size_t item = 0;
+    const auto [status, rounds] =
+        RunAgainst(initiator, [&](const std::string&) { return Creep(*ours, ++item, 0, random); });
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << size << ": " << status;
+    EXPECT_EQ(static_cast<size_t>(rounds), Initiator::MaxRounds(size) + 1);
+  }
+}
+
+TEST(InitiatorTest, PeerThatPadsItsRepliesIsCutOffByTheirBytes) {
+  base::SeededRandom random(17);
+  const auto ours = Range(0, 2000);
+  Initiator initiator(ours, {});
+  size_t item = 0, bytes = 0, largest = 0;
+  const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+    auto reply = Creep(*ours, ++item, 100'000, random);
+    bytes += reply.size();
+    largest = std::max(largest, reply.size());
+    return reply;
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_GT(bytes, Initiator::MaxReplyBytes(2000));
+  EXPECT_LE(bytes, Initiator::MaxReplyBytes(2000) + largest);
+}
+
+// A peer that names ids earns no more than these would take.
+TEST(InitiatorTest, PeerThatInventsAnIdARoundIsCutOffAllTheSame) {
+  base::SeededRandom random(18);
+  uint64_t seed = 2'000'000;
+  Initiator initiator(Range(0, 100), {});
+  const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
+    RangeWriter reply;
+    reply.AddIdList({{1, {}}, 0}, FreshItems(seed, 1), 0, 1);
+    reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
+    return std::move(reply).Take();
+  });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_LE(rounds, 100);
 }
 
 TEST(InitiatorTest, IdsRepeatedForEverAreReportedOnceAndAreNoProgress) {

@@ -25,6 +25,15 @@ std::string InventIds(uint8_t second) {
   return message + std::string("\x00\x00\x01", 3) + "sixteen of false";
 }
 
+// No ids up to that time, and a difference in all that follows.
+std::string ListNothingUntil(uint64_t time) {
+  std::string varint;
+  for (uint64_t rest = time + 1; rest > 0; rest >>= 7) {
+    varint.insert(varint.begin(), static_cast<char>((rest & 0x7f) | (varint.empty() ? 0 : 0x80)));
+  }
+  return "\x61" + varint + std::string("\x00\x02\x00\x00\x00\x01", 6) + "sixteen of false";
+}
+
 }  // namespace
 
 void FakeRelay::Store(nostr::Event event) {
@@ -142,6 +151,14 @@ Replies FakeRelay::Session::NegOpen(const std::string& subscription, const nostr
     case Negentropy::kListsNothing:
     case Negentropy::kInventsIds:
       return NegMsg(subscription, bytes);
+    case Negentropy::kCreeps: {
+      auto& times = creep_[subscription];
+      for (const auto& [id, event] : relay_.events_) {
+        if (nostr::Matches(filter, event)) times.push_back(event.created_at + 1);
+      }
+      std::sort(times.begin(), times.end(), std::greater<>());
+      return NegMsg(subscription, bytes);
+    }
     case Negentropy::kNegError:
       return {NegRefusal{subscription, "blocked: this query is too big"}};
     case Negentropy::kClosed:
@@ -181,6 +198,13 @@ Replies FakeRelay::Session::NegMsg(const std::string& subscription, std::string_
   }
   if (relay_.behaviour.negentropy == Negentropy::kInventsIds) {
     return {NegReply{subscription, InventIds(inventions_[subscription]++ % 120)}};
+  }
+  if (relay_.behaviour.negentropy == Negentropy::kCreeps) {
+    auto& times = creep_[subscription];
+    if (times.empty()) return {NegReply{subscription, "\x61"}};
+    const uint64_t time = times.back();
+    times.pop_back();
+    return {NegReply{subscription, ListNothingUntil(time)}};
   }
   const auto found = reconciliations_.find(subscription);
   if (found == reconciliations_.end()) return {NegRefusal{subscription, "closed: no session"}};

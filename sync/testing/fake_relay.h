@@ -30,7 +30,9 @@ class FakeRelay {
     kSilent,
     kEndless,       // claims that everything differs, whatever it is told
     kListsNothing,  // claims to have nothing, which asks for all that we have
-    kInventsIds     // names many events that there are not, in every answer
+    kInventsIds,    // names many events that there are not, in every answer
+    kCreeps         // claims in every answer that one more of its events is not there, and that all
+                    // behind it differs
   };
   struct Behaviour {
     Negentropy negentropy = Negentropy::kSpoken;
@@ -93,7 +95,8 @@ class FakeRelay {
     bool authenticated_ = false, refused_ = false, challenged_ = false;
     std::map<std::string, std::vector<nostr::Filter>> open_;
     std::map<std::string, negentropy::Responder> reconciliations_;
-    std::map<std::string, uint8_t> inventions_;  // answers so far
+    std::map<std::string, uint8_t> inventions_;           // answers so far
+    std::map<std::string, std::vector<uint64_t>> creep_;  // times to come, the latest first
   };
 
   /// Stores without telling anyone (see Session::Live).

@@ -427,6 +427,7 @@ void Fleet::Reconcile(Node& node, uint64_t job, std::string reply) {
         if (!known[i]) step.wanted.push_back(next.need[i]);
       }
     }
+    step.items = session->items();
     node.engine->OnReconcileStep(NowAt(node), job, std::move(step));
     Settle(node);
   });

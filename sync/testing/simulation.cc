@@ -328,6 +328,7 @@ void Simulation::Reconcile(uint64_t job, std::shared_ptr<negentropy::Initiator> 
       step.need = next->need.size();
       step.wanted = std::move(next->need);
     }
+    step.items = session->items();
     engine.OnReconcileStep(now(), job, std::move(step));
   });
 }
