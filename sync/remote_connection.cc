@@ -129,30 +129,29 @@ void RemoteConnection::OnClosed(const net::DialFailure& failure) {
 
 void RemoteConnection::OnText(std::string_view message) {
   auto parsed = nostr::ParseRelayMessage(message);
-  std::visit(
-      base::Overloaded{
-          [this](nostr::RelayEvent& m) { OnEvent(m); },
-          [this](nostr::RelayEose& m) { OnEose(m.subscription); },
-          [this](nostr::RelayClosed& m) {
-            NoteOf(m.subscription, Closed{m.subscription, m.message.substr(0, kTextBytes)});
-            subscriptions_.erase(m.subscription);
-          },
-          [this](nostr::RelayNotice& m) {
-            Note(Notice{m.message.substr(0, kTextBytes)});
-            Chatter();
-          },
-          [this](nostr::RelayNegMsg& m) { OnNegMsg(m); },
-          [this](nostr::RelayNegErr& m) {
-            NoteOf(m.subscription, NegRefusal{m.subscription, m.reason.substr(0, kTextBytes)});
-            subscriptions_.erase(m.subscription);
-          },
-          [this](nostr::RelayOk& m) { OnOk(m); },
-          [this](nostr::RelayAuth& m) { OnChallenge(m.challenge); },
-          [this](nostr::RelayCount&) { Chatter(); },
-          [this](nostr::RelayUnreadable& m) { OnUnreadable(m); },
-          [this](nostr::RelayMalformed&) { Strike(); },
-      },
-      parsed);
+  std::visit(base::Overloaded{
+                 [this](nostr::RelayEvent& m) { OnEvent(m); },
+                 [this](nostr::RelayEose& m) { OnEose(m.subscription); },
+                 [this](nostr::RelayClosed& m) {
+                   OnEndedByRemote(m.subscription,
+                                   Closed{m.subscription, m.message.substr(0, kTextBytes)});
+                 },
+                 [this](nostr::RelayNotice& m) {
+                   Note(Notice{m.message.substr(0, kTextBytes)});
+                   Chatter();
+                 },
+                 [this](nostr::RelayNegMsg& m) { OnNegMsg(m); },
+                 [this](nostr::RelayNegErr& m) {
+                   OnEndedByRemote(m.subscription,
+                                   NegRefusal{m.subscription, m.reason.substr(0, kTextBytes)});
+                 },
+                 [this](nostr::RelayOk& m) { OnOk(m); },
+                 [this](nostr::RelayAuth& m) { OnChallenge(m.challenge); },
+                 [this](nostr::RelayCount&) { Chatter(); },
+                 [this](nostr::RelayUnreadable& m) { OnUnreadable(m); },
+                 [this](nostr::RelayMalformed&) { Strike(); },
+             },
+             parsed);
 }
 
 void RemoteConnection::OnChallenge(const std::string& challenge) {
@@ -182,13 +181,27 @@ RemoteConnection::Subscription* RemoteConnection::FindClosed(std::string_view su
   return found == recently_closed_.end() ? nullptr : &found->second;
 }
 
-void RemoteConnection::Forget(std::string subscription) {
+void RemoteConnection::Forget(std::string subscription, bool still_wanted) {
   auto node = subscriptions_.extract(subscription);
   Subscription closed;
-  if (!node.empty()) closed = std::move(node.mapped());
-  if (closed.source == storage::Source::kLive) closed.filters.clear();  // it might never end
+  if (!node.empty()) {
+    closed = std::move(node.mapped());
+  } else if (Subscription* before = FindClosed(subscription)) {
+    closed = std::move(*before);
+  }
+  const bool live = closed.source == storage::Source::kLive;
+  if (live && !still_wanted) closed.filters.clear();  // it might never end
+  std::erase_if(recently_closed_, [&](const auto& other) { return other.first == subscription; });
   recently_closed_.emplace_back(std::move(subscription), std::move(closed));
   if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();
+  if (recently_closed_.size() > kFiltersKept) {
+    recently_closed_[recently_closed_.size() - kFiltersKept - 1].second.filters.clear();
+  }
+}
+
+void RemoteConnection::OnEndedByRemote(const std::string& subscription, RemoteNote note) {
+  NoteOf(subscription, std::move(note));
+  if (subscriptions_.contains(subscription)) Forget(subscription, /*still_wanted=*/true);
 }
 
 void RemoteConnection::NoteOf(const std::string& subscription, RemoteNote note) {

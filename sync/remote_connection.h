@@ -19,6 +19,7 @@
 #include "nostr/message.h"
 #include "nostr/nip11.h"
 #include "sync/engine.h"
+#include "sync/remote_limits.h"
 
 namespace graspd::sync {
 
@@ -80,18 +81,22 @@ class RemoteListener {
 /// is the engine's to say. Events that their subscription's filters do not select are dropped and
 /// counted too; kStrays of them end the subscription, as if the remote had. With a key, the first
 /// challenge is answered, so that nobody can have us sign more than once a connection (NIP-42).
-/// What comes late for a request that we have closed is taken like the rest. Threading: Start, Send
-/// and HangUp from any thread; everything else on its I/O thread. Lifetime: kept alive by the
-/// dialler until closed; the listener may go first.
+/// What comes late for a request that we have closed is taken like the rest, and so is what a
+/// remote sends for a subscription that it has closed itself: our next one of that name may have
+/// crossed that. Threading: Start, Send and HangUp from any thread; everything else on its I/O
+/// thread. Lifetime: kept alive by the dialler until closed; the listener may go first.
 class RemoteConnection final : public net::DialHandler,
                                public std::enable_shared_from_this<RemoteConnection> {
  public:
   /// Few, because each costs as much as one that was asked for; some, because a relay that is lax
   /// with live events can bring what we want all the same.
   static constexpr uint64_t kStrays = 20;
-  /// Of so many subscriptions that we closed last, late messages are no offence; their filters, but
-  /// for those of live ones, are kept as long.
-  static constexpr size_t kRecentlyClosed = 64;
+  /// Of so many subscriptions that were closed last, late messages are no offence: all that may be
+  /// open, which one change can close, and as many again.
+  static constexpr size_t kRecentlyClosed = 2 * RemoteLimits::kMostSubscriptions;
+  /// What late messages bring for the last so many of these is taken, but for live ones that we
+  /// closed.
+  static constexpr size_t kFiltersKept = 64;
   /// So many late and stray messages of a connection cost nothing.
   static constexpr uint64_t kUnwanted = 10'000;
   /// Notices, challenges and answers to nothing that cost no strike yet.
@@ -138,9 +143,10 @@ class RemoteConnection final : public net::DialHandler,
   void OnResults(std::span<const ingest::Result> results);
   void OnChallenge(const std::string& challenge);
   void OnOk(const nostr::RelayOk& message);
-  /// Null unless we closed it a moment ago.
+  /// Null unless it was closed a moment ago.
   [[nodiscard]] Subscription* FindClosed(std::string_view subscription);
-  void Forget(std::string subscription);
+  void Forget(std::string subscription, bool still_wanted = false);
+  void OnEndedByRemote(const std::string& subscription, RemoteNote note);
   /// Passes on what concerns `subscription`, if anything may.
   void NoteOf(const std::string& subscription, RemoteNote note);
   void Chatter();

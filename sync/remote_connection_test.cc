@@ -273,6 +273,52 @@ TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {
   EXPECT_EQ(listener_->Count<BadMessage>(), 10u);
 }
 
+// An announcement that drops the relay closes all of them at once, and some relays answer each.
+TEST_F(RemoteConnectionTest, AsManyAnswersToOurClosesAsSubscriptionsMayBeOpenAreNoOffence) {
+  constexpr int kLive = 176, kRequests = 24;
+  nostr::Filter filter;
+  filter.kinds = {nostr::kIssue};
+  std::vector<std::string> names;
+  for (int i = 0; i < kLive; ++i) names.push_back("live-" + std::to_string(i));
+  for (int i = 0; i < kRequests; ++i) names.push_back("fetch-" + std::to_string(i));
+  for (const auto& name : names) {
+    connection_->Send(Subscribe{{7}, name, {filter}, storage::Source::kLive});
+  }
+  for (const auto& name : names) connection_->Send(Unsubscribe{{7}, name});
+  Turn();
+  for (const auto& name : names) Say(R"(["CLOSED",")" + name + R"(",""])");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
+// Our REQ that replaces one has crossed the end of the old one: the relay follows it.
+TEST_F(RemoteConnectionTest, WhatARelayServesOfASubscriptionItHasClosedIsTaken) {
+  nostr::Filter issues;
+  issues.kinds = {nostr::kIssue};
+  Send(Subscribe{{7}, "live", {issues}, storage::Source::kLive});
+  Say(R"(["CLOSED","live","error: shutting down idle subscription"])");
+  ASSERT_EQ(listener_->Count<Closed>(), 1u)
+      << "a gap: it may as well be the new one that is closed";
+  constexpr size_t kEvents = 200;
+  for (size_t i = 0; i < kEvents; ++i) Hear("live", NextIssue());
+  Hear("live", testing::Comment(NextIssue().id, 1, "matches no filter"));
+  Say(R"(["EOSE","live"])");
+  EXPECT_THAT(sink_.submitted, SizeIs(kEvents));
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+  // Until it is closed by us, too.
+  Send(Unsubscribe{{7}, "live"});
+  Hear("live", NextIssue());
+  EXPECT_THAT(sink_.submitted, SizeIs(kEvents));
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
+TEST_F(RemoteConnectionTest, WhatARelayRefusesTwiceIsNoOffence) {
+  Send(NegOpen{{7}, "neg", nostr::Filter(), "\x61"});
+  Say(R"(["NEG-MSG","neg","61"])");
+  Send(NegMsg{{7}, "neg", "\x61"});  // crosses the end of the session
+  for (int i = 0; i < 2; ++i) Say(R"(["NEG-ERR","neg","closed: no session"])");
+  EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
+}
+
 // They were asked for, and are here: to ask again later would bring them a second time.
 TEST_F(RemoteConnectionTest, LateEventsOfARequestWeClosedAreTakenAllTheSame) {
   std::vector<nostr::Event> wanted;

@@ -8,7 +8,6 @@ namespace graspd::sync {
 namespace {
 
 constexpr uint64_t kSubscriptions = 20, kFilters = 10, kMessageBytes = 128 * 1024;
-constexpr uint64_t kMostSubscriptions = 200;  // what all may send together is bounded, too
 // Enough to keep us busy while the answers of one that is far away are on their way; more would
 // only wait there.
 constexpr uint64_t kRequests = 24, kJobs = 3;
@@ -27,8 +26,8 @@ size_t RemoteLimits::NegentropyFrame(const nostr::Filter& filter) const {
 }
 
 RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
-  const uint64_t subscriptions =
-      std::min(information.max_subscriptions.value_or(kSubscriptions), kMostSubscriptions);
+  const uint64_t subscriptions = std::min(information.max_subscriptions.value_or(kSubscriptions),
+                                          RemoteLimits::kMostSubscriptions);
   const uint64_t requests = std::clamp<uint64_t>(subscriptions / 3, 1, kRequests);
   const uint64_t bytes =
       std::min(information.max_message_length.value_or(kMessageBytes), kMessageBytes);

@@ -10,6 +10,8 @@ namespace graspd::sync {
 /// How the subscriptions that a remote allows are divided: most follow live, the rest carry the
 /// requests of catch-up, which come and go.
 struct RemoteLimits {
+  /// Of all kinds, however many a remote allows: what all may send together is bounded, too.
+  static constexpr uint64_t kMostSubscriptions = 200;
   PlanLimits plan;
   CatchUpJob::Limits job;
   size_t jobs = SIZE_MAX;  // at a time
