@@ -143,9 +143,11 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
 void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff) {
   for (auto& subscription : diff.close) {
     remote.unanswered.erase(subscription);
+    remote.blocked_subscriptions.erase(subscription);
     Emit(Unsubscribe{*remote.connection, subscription});
   }
   for (auto& open : diff.open) {
+    remote.blocked_subscriptions.erase(open.subscription);
     remote.unanswered[open.subscription] = now.steady;
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});

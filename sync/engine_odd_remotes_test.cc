@@ -70,6 +70,33 @@ TEST_F(SyncEngineTest, ARelayThatRefusesSomeFiltersIsFollowedByTheOthers) {
   EXPECT_EQ(sim.open_connections(), 1u);
 }
 
+// What it blocked once and is not asked for any more does not count.
+TEST_F(SyncEngineTest,
+       ARelayThatServesSomethingIsNotLeftThoughItsRefusalsWereAsManyAsItsSubscriptions) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.blocks = [](const auto& filters) {
+    return filters[0].limit == 0u && !filters[0].kinds;  // but for the announcements
+  };
+  const auto issue = Issue({kRepo}, kLongAgo, "the only root");
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.StoredBefore(issue);
+  sim.Start();
+  sim.RunFor(seconds(10));
+  ASSERT_EQ(sim.Remote(kA)->subscriptions, 3u);
+  sim.DeleteHere(issue.id);
+  sim.RunFor(seconds(5));
+  ASSERT_EQ(sim.Remote(kA)->subscriptions, 2u);
+  sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {kA}));
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  EXPECT_EQ(sim.open_connections(), 1u);
+  // All of them is all of them still.
+  site.relay.behaviour.blocks = [](const auto&) { return true; };
+  sim.RunFor(minutes(3));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBlocked);
+}
+
 TEST_F(SyncEngineTest, ARelayThatIsAskedTooOftenIsNotDialledAgainAtOnce) {
   auto& sim = Begin();
   auto& site = sim.At(kA);
