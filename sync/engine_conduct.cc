@@ -62,6 +62,13 @@ void SyncEngine::OnAuthenticated(const Instant& now, ConnectionId connection, bo
   if (!remote) return;
   remote->auth = accepted ? Remote::Auth::kAccepted : Remote::Auth::kFailed;
   if (!accepted) remote->auth_error = message;
+  if (!accepted && IsRateLimitText(message)) {
+    RateLimited(now, *remote, message);
+    if (remote->awaits_auth) {
+      Arm(remote->rate_limited_until, Timer::Type::kAuthentication, *remote);
+    }
+    return;
+  }
   // Else nothing has been refused so far.
   if (remote->awaits_auth || (accepted && remote->auth_refusal)) AskAgain(now, *remote);
 }
@@ -69,7 +76,7 @@ void SyncEngine::OnAuthenticated(const Instant& now, ConnectionId connection, bo
 void SyncEngine::OnAuthenticationTimeout(const Instant& now, Remote& remote) {
   if (!remote.connected() || !remote.awaits_auth) return;
   // Some challenge only whom they refuse: then there is a second time.
-  if (remote.auth_refusal) {
+  if (remote.auth_refusal && remote.auth == Remote::Auth::kOpen) {
     remote.auth = Remote::Auth::kFailed;
     remote.auth_error = "it did not take our AUTH in time";
   }

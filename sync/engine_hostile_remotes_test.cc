@@ -425,6 +425,30 @@ TEST_F(AuthTest, ARefusedKeyIsAGapWithTheRemotesWords) {
   EXPECT_EQ(sim.At(kA).relay.authentications(), 1u);
 }
 
+TEST_F(AuthTest, AnAuthenticationThatIsRateLimitedIsACoolDown) {
+  options_.authenticates = true;
+  for (const bool says_so : {false, true}) {
+    auto& sim = BeginWith(Auth::kAtOnce);
+    auto& behaviour = sim.At(kA).relay.behaviour;
+    behaviour.information->auth_required = says_so;
+    behaviour.accepts_auth = false;
+    behaviour.refuses_auth = "rate-limited: too many AUTHs, slow down";
+    sim.Start();
+    sim.RunFor(seconds(10));
+    EXPECT_EQ(sim.State(kA), RemoteState::kRateLimited);
+    const size_t before = sim.At(kA).messages;
+    sim.RunFor(seconds(55));
+    EXPECT_EQ(sim.At(kA).messages, before) << "nothing is asked meanwhile";
+    sim.RunFor(seconds(20));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+    EXPECT_THAT(sim.Remote(kA)->state_reason, HasSubstr("requires authentication: rate-limited:"));
+    behaviour.auth = Auth::kNone;
+    sim.RunFor(minutes(3));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_TRUE(sim.Has(issue_.id));
+  }
+}
+
 TEST_F(AuthTest, WhoRefusesAndNeverChallengesIsNotWaitedForLong) {
   options_.authenticates = true;
   for (const bool says_so : {false, true}) {

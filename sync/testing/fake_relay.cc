@@ -91,7 +91,7 @@ bool FakeRelay::Session::TakeChallenge() {
 Authenticated FakeRelay::Session::Authenticate() {
   ++relay_.authentications_;
   authenticated_ = relay_.behaviour.accepts_auth;
-  return {authenticated_, authenticated_ ? "" : "restricted: not on the list"};
+  return {authenticated_, authenticated_ ? "" : relay_.behaviour.refuses_auth};
 }
 
 Replies FakeRelay::Session::Req(const std::string& subscription,

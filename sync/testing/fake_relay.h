@@ -61,6 +61,7 @@ class FakeRelay {
     /// connection, with the first refusal, or never.
     enum class Auth { kNone, kAtOnce, kOnRefusal, kNoChallenge } auth = Auth::kNone;
     bool accepts_auth = true;
+    std::string refuses_auth = "restricted: not on the list";
   };
   Behaviour behaviour;
 
