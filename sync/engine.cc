@@ -108,7 +108,6 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   remote.dirty = remote.closed_subscription = remote.failed_job = remote.auth_refusal = false;
   ForgetClaims(remote);
   remote.blocked_subscriptions.clear();
-  remote.unanswered.clear();
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
@@ -118,6 +117,8 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   for (const auto& subscription : open) {
     if (!remote.plan.IsOpen(subscription)) Emit(Unsubscribe{*remote.connection, subscription});
   }
+  std::erase_if(remote.unanswered,
+                [&](const auto& entry) { return !remote.plan.IsOpen(entry.first); });
   remote.subscribed = true;
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
                         MayQueue(remote, added.size()) &&
@@ -148,7 +149,10 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
   }
   for (auto& open : diff.open) {
     remote.blocked_subscriptions.erase(open.subscription);
-    remote.unanswered[open.subscription] = now.steady;
+    auto& asked = remote.unanswered[open.subscription];
+    if (asked.reqs++ == 0) asked.first_at = now.unix_seconds;
+    asked.since = now.steady;
+    asked.one_came = false;
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});
   }
@@ -177,18 +181,46 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
       remote.unjudged > 0 && now.steady - remote.judging_since >= std::chrono::seconds(1);
   auto next = now.steady + options_.live_patience;
   std::optional<std::string> given_up;
+  std::map<std::string, uint64_t> once_more;
   for (auto at = remote.unanswered.begin(); at != remote.unanswered.end() && !we_do_not_read;) {
-    const auto until = at->second + options_.live_patience;
-    if (now.steady >= until) {
-      given_up = at->first;
-      at = remote.unanswered.erase(at);
-    } else {
+    const auto until = at->second.since + options_.live_patience;
+    if (now.steady < until) {
       next = std::min(next, until);
       ++at;
+      continue;
     }
+    if (at->second.one_came) {
+      once_more.emplace(at->first, at->second.first_at);
+    } else {
+      given_up = at->first;
+    }
+    at = remote.unanswered.erase(at);
   }
   if (!remote.unanswered.empty()) Arm(next, Timer::Type::kLive, remote);
   if (given_up) NoteUnfollowed(now, remote, *given_up, "no EOSE came");
+  if (!once_more.empty() && remote.connected()) AskOnceMore(now, remote, once_more);
+}
+
+// Fewer EOSEs than REQs: some relays answer a subscription and what replaces it by one, others have
+// dropped the newer one. Alone it is told apart. What was published since the first of them may
+// have been missed.
+void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
+                             const std::map<std::string, uint64_t>& subscriptions) {
+  SubscriptionPlan::Diff again;
+  for (auto& open : remote.plan.OpenAll()) {
+    const auto first_at = subscriptions.find(open.subscription);
+    if (first_at == subscriptions.end()) continue;
+    const uint64_t since =
+        first_at->second - std::min(first_at->second, options_.reconnect_overlap_seconds);
+    again.catch_up_all |= !MayQueue(remote, open.filters.size());
+    for (size_t i = 0; i < open.filters.size() && !again.catch_up_all; ++i) {
+      nostr::Filter filter = open.filters[i];
+      filter.limit.reset();
+      QueueJob(now, remote, std::move(filter), storage::Source::kStartup, since);
+    }
+    again.open.push_back(std::move(open));
+  }
+  Carry(now, remote, std::move(again));
 }
 
 // What a live subscription asks for is not followed: a gap, which a repair tries to close.
@@ -337,6 +369,8 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
                           std::string_view subscription, std::string_view reason) {
   Remote* remote = Find(connection);
   if (!remote) return;
+  // If a newer REQ of ours has crossed this, it may be followed: nobody can tell, hence a gap.
+  remote->unanswered.erase(std::string(subscription));
   const Job* job = JobOf(*remote, subscription);
   const bool limited = IsRateLimitText(reason);
   if (limited) RateLimited(now, *remote, reason);
@@ -353,9 +387,6 @@ void SyncEngine::OnClosed(const Instant& now, ConnectionId connection,
   }
   // Some relays answer our CLOSE with CLOSED: only what we still want open counts.
   if (!remote->plan.IsOpen(subscription)) return;
-  if (const auto asked = remote->unanswered.find(subscription); asked != remote->unanswered.end()) {
-    remote->unanswered.erase(asked);
-  }
   if (reason.starts_with("blocked:")) {
     // Some relays say so of single filters.
     remote->blocked_subscriptions.emplace(subscription);

@@ -361,6 +361,8 @@ class SyncEngine {
   void CatchUpAll(const Instant& now, Remote& remote, storage::Source source);
   void Carry(const Instant& now, Remote& remote, SubscriptionPlan::Diff diff);
   void CheckLive(const Instant& now, Remote& remote);
+  void AskOnceMore(const Instant& now, Remote& remote,
+                   const std::map<std::string, uint64_t>& subscriptions);
   void NoteUnfollowed(const Instant& now, Remote& remote, std::string_view subscription,
                       std::string_view reason);
   void ScheduleDaily(const Instant& now, Remote& remote);

@@ -448,6 +448,9 @@ void SyncEngine::OnEose(const Instant& now, ConnectionId connection,
   Remote* remote = Find(connection);
   if (!remote) return;
   if (const auto asked = remote->unanswered.find(subscription); asked != remote->unanswered.end()) {
+    // What it replaces is answered first.
+    asked->second.one_came = --asked->second.reqs > 0;
+    if (asked->second.one_came) return;
     remote->unanswered.erase(asked);
     if (remote->unanswered.empty()) SettleState(now, *remote);
     return;

@@ -438,6 +438,53 @@ TEST_F(SyncEngineTest, ALiveSubscriptionThatIsDroppedIsOpenedAgain) {
   }
 }
 
+// What confirms is the EOSE of the latest one: that of the one before is on its way.
+TEST_F(SyncEngineTest, AReplacingSubscriptionThatIsDroppedIsNotTakenForFollowed) {
+  const auto late = Repo("carol", "app");
+  for (const size_t dropped : {size_t{1}, SIZE_MAX}) {
+    auto& sim = BeginLive();
+    auto& site = sim.At(kA);
+    site.message_takes = seconds(5);
+    sim.Say(kA, Notice{"the answers behind this take their time"});
+    sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {kA}));
+    sim.RunFor(seconds(1));
+    site.relay.behaviour.live_dropped = dropped;
+    sim.PublishHere(Announcement(late, kLongAgo, {kA}));
+    sim.RunFor(seconds(29));
+    site.message_takes = {};
+    const auto missed = Issue({late}, UnixNow(), "while nobody listened");
+    sim.Publish(kA, missed);
+    sim.RunFor(seconds(100));
+    if (dropped > 1) {
+      EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+      continue;
+    }
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_TRUE(sim.Has(missed.id));
+    const auto issue = Issue({late}, UnixNow(), "live");
+    sim.Publish(kA, issue);
+    sim.RunFor(seconds(1));
+    EXPECT_TRUE(sim.Has(issue.id));
+  }
+}
+
+TEST_F(SyncEngineTest, ARelayThatAnswersTwoSubscriptionsOfOneNameByOneEoseHasNoGap) {
+  auto& sim = BeginLive();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.eoses_left_out = 1;
+  sim.PublishHere(Announcement(Repo("bob", "lib"), kLongAgo, {kA}));
+  sim.RunFor(seconds(1));
+  sim.PublishHere(Announcement(Repo("carol", "app"), kLongAgo, {kA}));
+  for (int i = 0; i < 180; ++i) {
+    sim.RunFor(seconds(1));
+    ASSERT_NE(sim.State(kA), RemoteState::kLiveWithGaps) << i;
+  }
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  const size_t quiet = site.messages;
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(site.messages, quiet);
+}
+
 // The day after, its document having come too late for the first connection's packing.
 TEST_F(SyncEngineTest, WhatIsPackedAnewOnAConnectionIsNotOpenTwice) {
   auto& sim = Begin();

@@ -131,8 +131,14 @@ struct SyncEngine::Remote : Conduct {
   ScopeChange changes;  // that it will make
   base::Duration coalesce{};
   base::SteadyTime last_update{};
-  // Live subscriptions that the remote has not answered yet, and since when.
-  std::map<std::string, base::SteadyTime, std::less<>> unanswered;
+  // Live subscriptions that the remote has not answered yet.
+  struct Unanswered {
+    base::SteadyTime since{};  // our latest REQ of that name
+    uint64_t first_at = 0;     // and the first
+    uint32_t reqs = 0;         // less the EOSEs that have come
+    bool one_came = false;     // since the latest
+  };
+  std::map<std::string, Unanswered, std::less<>> unanswered;
   bool closed_subscription = false;  // the remote ended a live subscription, or did not take it
   std::set<std::string, std::less<>> blocked_subscriptions;  // those it ended with "blocked:"
   base::Duration repair_wait{};                              // before the next try to close a gap

@@ -132,6 +132,10 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
     }
   }
   relay_.events_served_ += sent.size();
+  if (live && relay_.behaviour.eoses_left_out > 0) {
+    --relay_.behaviour.eoses_left_out;
+    return replies;
+  }
   replies.push_back(Eose{subscription});
   return replies;
 }

@@ -55,6 +55,7 @@ class FakeRelay {
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
     size_t live_dropped = 0;          // so many live REQs get no answer and no events, then no more
     std::string says_of_dropped;      // in a NOTICE, if anything
+    size_t eoses_left_out = 0;        // so many live REQs are taken without EOSE, then no more
     /// Which REQs are answered CLOSED "blocked:", if any.
     std::function<bool(const std::vector<nostr::Filter>&)> blocks;
     /// Refuses everything until the client has authenticated; its challenge comes with the
