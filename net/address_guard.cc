@@ -96,19 +96,19 @@ IpAddress V4At(const IpAddress& v6, size_t offset, uint8_t mask = 0) {
 
 /// The IPv4 address that an IPv6 address of a transition scheme stands for.
 std::optional<IpAddress> EmbeddedV4(const IpAddress& ip, std::string_view scheme) {
+  if (!ip.v6) return std::nullopt;
   if (scheme == "6to4") return V4At(ip, 2);
   if (scheme == "Teredo") return V4At(ip, 12, 0xff);
   if (scheme.starts_with("IPv4-") || scheme.ends_with("NAT64")) return V4At(ip, 12);
   return std::nullopt;
 }
 
-bool IsWildcard(const IpAddress& ip) { return ip.bytes == decltype(ip.bytes){}; }
-
-bool PortMayBeDialled(uint16_t port) {
-  if (port < 1024) return port == 80 || port == 443;
-  return std::find(std::begin(kServicePorts), std::end(kServicePorts), port) ==
-         std::end(kServicePorts);
+bool InAny(const std::vector<Cidr>& ranges, const IpAddress& ip) {
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [&](const Cidr& range) { return range.Contains(ip); });
 }
+
+bool IsWildcard(const IpAddress& ip) { return ip.bytes == decltype(ip.bytes){}; }
 
 std::vector<IpAddress> InterfaceAddresses() {
   std::vector<IpAddress> addresses;
@@ -157,8 +157,8 @@ std::string_view SpecialPurposeReason(const IpAddress& ip) {
   return reason;
 }
 
-AddressGuard::AddressGuard(std::vector<Cidr> allow, OwnAddresses own_addresses)
-    : allow_(std::move(allow)), own_addresses_(std::move(own_addresses)) {
+AddressGuard::AddressGuard(Rules rules, OwnAddresses own_addresses)
+    : rules_(std::move(rules)), own_addresses_(std::move(own_addresses)) {
   if (!own_addresses_) {
     own_addresses_ = [cache = std::make_shared<CachedInterfaceAddresses>()] {
       return cache->Get();
@@ -179,6 +179,20 @@ bool AddressGuard::IsOwnEndpoint(const SocketAddress& address, bool own_address)
   });
 }
 
+// An address inside which an IPv4 address is reached is denied with that one.
+bool AddressGuard::IsDenied(const IpAddress& ip) const {
+  const auto v4 = EmbeddedV4(ip, FirstReason(kSpecialV6, ip));
+  return InAny(rules_.deny, ip) || (v4 && InAny(rules_.deny, *v4));
+}
+
+bool AddressGuard::PortMayBeDialled(uint16_t port) const {
+  const auto& also = rules_.allow_ports;
+  if (std::find(also.begin(), also.end(), port) != also.end()) return true;
+  if (port < 1024) return port == 80 || port == 443;
+  return std::find(std::begin(kServicePorts), std::end(kServicePorts), port) ==
+         std::end(kServicePorts);
+}
+
 AddressGuard::Verdict AddressGuard::Check(const SocketAddress& address) const {
   const SocketAddress target{address.ip.Unmapped(), address.port};
   const std::string_view special = SpecialPurposeReason(address.ip);
@@ -188,10 +202,8 @@ AddressGuard::Verdict AddressGuard::Check(const SocketAddress& address) const {
                            special == "unspecified" ||
                            std::find(own.begin(), own.end(), target.ip) != own.end();
   if (IsOwnEndpoint(target, own_address)) return {.reason = "own endpoint"};
-  if (std::any_of(allow_.begin(), allow_.end(),
-                  [&](const Cidr& cidr) { return cidr.Contains(target.ip); })) {
-    return {.allowed = true, .by_operator = true};
-  }
+  if (IsDenied(address.ip)) return {.reason = "denied range"};
+  if (InAny(rules_.allow, target.ip)) return {.allowed = true, .by_operator = true};
   if (!special.empty()) return {.reason = special};
   if (own_address) return {.reason = "own address"};
   if (!PortMayBeDialled(address.port)) return {.reason = "port"};

@@ -24,11 +24,12 @@ class SelfDialPermit {
 
 /// Decides which resolved socket addresses may be connected to. Relay URLs come from strangers, so
 /// only globally routable unicast is allowed, and no address of this machine, unless the operator
-/// lets a range through (`sync.allow_cidrs`). Our own listening (address, port) is never allowed.
+/// lets a range through. Our own listening (address, port) is never allowed, nor is a range that
+/// the operator forbids.
 ///
 /// Ports below 1024 other than 80 and 443, and those of well-known databases and control planes,
-/// are refused too, so that a stranger's URL cannot make us talk to them; allowed ranges are
-/// exempt.
+/// are refused too, so that a stranger's URL cannot make us talk to them; allowed ranges and the
+/// operator's ports are exempt.
 ///
 /// Net's Dialer is the only caller and the only place that connects; the check is made on the very
 /// address that is then dialled, on every dial.
@@ -36,17 +37,22 @@ class SelfDialPermit {
 /// decoded so that the reason says what it was. Threading: thread-safe.
 class AddressGuard {
  public:
+  /// What the operator decides. A plain value.
+  struct Rules {
+    std::vector<Cidr> allow;            // `sync.allow_cidrs`
+    std::vector<Cidr> deny;             // `sync.deny_cidrs`, which go before
+    std::vector<uint16_t> allow_ports;  // `sync.allow_ports`
+  };
   struct Verdict {
     bool allowed = false;
-    bool by_operator = false;  // inside allow_cidrs: plaintext is fine there
+    bool by_operator = false;  // inside Rules::allow: plaintext is fine there
     std::string_view reason;   // of a denial, a constant: "loopback", "private", "own address", ...
   };
   /// Addresses of this machine; called on each check.
   using OwnAddresses = std::function<std::vector<IpAddress>()>;
 
-  /// `allow`: the operator's ranges. The default `own_addresses` asks the kernel (getifaddrs), at
-  /// most once a minute.
-  explicit AddressGuard(std::vector<Cidr> allow, OwnAddresses own_addresses = nullptr);
+  /// The default `own_addresses` asks the kernel (getifaddrs), at most once a minute.
+  explicit AddressGuard(Rules rules, OwnAddresses own_addresses = nullptr);
 
   /// Registers an (address, port) that we listen on. With a wildcard address, every address of this
   /// machine with that port counts.
@@ -61,8 +67,10 @@ class AddressGuard {
  private:
   /// `address` (unmapped) is one we listen on; `own_address`: its IP is one of this machine's.
   [[nodiscard]] bool IsOwnEndpoint(const SocketAddress& address, bool own_address) const;
+  [[nodiscard]] bool IsDenied(const IpAddress& ip) const;
+  [[nodiscard]] bool PortMayBeDialled(uint16_t port) const;
 
-  std::vector<Cidr> allow_;
+  const Rules rules_;
   OwnAddresses own_addresses_;
   mutable base::Mutex mutex_;
   std::vector<SocketAddress> own_endpoints_ ABSL_GUARDED_BY(mutex_);

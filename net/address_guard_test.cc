@@ -113,7 +113,7 @@ TEST(AddressGuardTest, AllowsGlobalUnicastOnly) {
 }
 
 TEST(AddressGuardTest, OperatorsRangesAreLetThrough) {
-  const AddressGuard guard({Cidr::Parse("10.0.0.0/8").value()}, NoOwn);
+  const AddressGuard guard({.allow = {Cidr::Parse("10.0.0.0/8").value()}}, NoOwn);
   const auto verdict = guard.Check(At("10.0.0.1:5432"));  // the port is the operator's choice too
   EXPECT_TRUE(verdict.allowed);
   EXPECT_TRUE(verdict.by_operator);
@@ -121,15 +121,33 @@ TEST(AddressGuardTest, OperatorsRangesAreLetThrough) {
   EXPECT_FALSE(guard.Check(At("192.168.0.1:80")).allowed);
 }
 
+TEST(AddressGuardTest, WhatTheOperatorDeniesIsRefusedEvenInsideAnAllowedRange) {
+  const AddressGuard guard({.allow = {*Cidr::Parse("10.0.0.0/8"), *Cidr::Parse("64:ff9b::/96")},
+                            .deny = {*Cidr::Parse("10.1.0.0/16"), *Cidr::Parse("34.118.224.0/20"),
+                                     *Cidr::Parse("2600:1900::/28")},
+                            .allow_ports = {22}},
+                           NoOwn);
+  // Whatever the port, and however an IPv4 address is wrapped.
+  for (const auto* address :
+       {"10.1.2.3:443", "34.118.224.1:443", "34.118.239.255:22", "[2600:1900::1]:443",
+        "[::ffff:10.1.2.3]:443", "[64:ff9b::10.1.2.3]:443", "[64:ff9b::34.118.224.1]:443"}) {
+    EXPECT_EQ(guard.Check(At(address)).reason, "denied range") << address;
+  }
+  for (const auto* address : {"10.2.0.1:443", "34.118.240.0:443", "[64:ff9b::10.2.0.1]:443"}) {
+    EXPECT_TRUE(guard.Check(At(address)).allowed) << address;
+  }
+}
+
 TEST(AddressGuardTest, OwnAddressesAreRefusedOnEveryPort) {
   const auto own = [] { return std::vector{IpAddress::Parse("8.8.4.4").value()}; };
   EXPECT_EQ(AddressGuard({}, own).Check(At("8.8.4.4:443")).reason, "own address");
   EXPECT_EQ(AddressGuard({}, own).Check(At("[::ffff:8.8.4.4]:443")).reason, "IPv4-mapped");
-  EXPECT_TRUE(AddressGuard({Cidr::Parse("8.8.4.4").value()}, own).Check(At("8.8.4.4:443")).allowed);
+  const AddressGuard allowing({.allow = {Cidr::Parse("8.8.4.4").value()}}, own);
+  EXPECT_TRUE(allowing.Check(At("8.8.4.4:443")).allowed);
 }
 
 TEST(AddressGuardTest, OwnEndpointIsRefusedEvenInsideAnAllowedRange) {
-  AddressGuard guard({Cidr::Parse("127.0.0.0/8").value()}, NoOwn);
+  AddressGuard guard({.allow = {Cidr::Parse("127.0.0.0/8").value()}}, NoOwn);
   guard.AddOwnEndpoint(At("127.0.0.1:7334"));
   EXPECT_EQ(guard.Check(At("127.0.0.1:7334")).reason, "own endpoint");
   EXPECT_EQ(guard.Check(At("[::ffff:127.0.0.1]:7334")).reason, "own endpoint");
@@ -138,7 +156,7 @@ TEST(AddressGuardTest, OwnEndpointIsRefusedEvenInsideAnAllowedRange) {
 }
 
 TEST(AddressGuardTest, WildcardEndpointCoversEveryAddressOfThisMachine) {
-  AddressGuard guard({Cidr::Parse("0.0.0.0/0").value(), Cidr::Parse("::/0").value()},
+  AddressGuard guard({.allow = {Cidr::Parse("0.0.0.0/0").value(), Cidr::Parse("::/0").value()}},
                      [] { return std::vector{IpAddress::Parse("192.168.1.5").value()}; });
   guard.AddOwnEndpoint(At("0.0.0.0:7334"));
   for (const auto* ip : {"127.0.0.1", "127.9.9.9", "192.168.1.5", "0.0.0.0", "[::1]", "[::]",
@@ -158,8 +176,19 @@ TEST(AddressGuardTest, ServicePortsAreRefused) {
   }
 }
 
+TEST(AddressGuardTest, PortsThatTheOperatorAllowsAreNotRefused) {
+  const AddressGuard guard({.allow_ports = {81, 5432}}, NoOwn);
+  for (const auto* port : {"80", "81", "443", "5432", "7334"}) {
+    EXPECT_TRUE(guard.Check(At(std::string("8.8.8.8:") + port)).allowed) << port;
+  }
+  EXPECT_FALSE(guard.Check(At("8.8.8.8:5432")).by_operator);
+  EXPECT_EQ(guard.Check(At("8.8.8.8:82")).reason, "port");
+  EXPECT_EQ(guard.Check(At("8.8.8.8:6379")).reason, "port");
+  EXPECT_EQ(guard.Check(At("10.0.0.1:5432")).reason, "private");
+}
+
 TEST(AddressGuardTest, InterfaceAddressesAreKnownByDefault) {
-  AddressGuard guard({Cidr::Parse("::/0").value()});
+  AddressGuard guard({.allow = {Cidr::Parse("::/0").value()}});
   guard.AddOwnEndpoint(At("[::]:7334"));
   EXPECT_EQ(guard.Check(At("127.0.0.1:7334")).reason, "own endpoint");
 }

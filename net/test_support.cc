@@ -278,7 +278,8 @@ std::unique_ptr<Resolver::LookUp> FakeResolver::Resolve(std::string host, base::
 }
 
 NetTest::NetTest()
-    : guard({Cidr::Parse("127.0.0.0/8").value()}, [] { return std::vector<IpAddress>(); }) {
+    : guard({.allow = {Cidr::Parse("127.0.0.0/8").value()}},
+            [] { return std::vector<IpAddress>(); }) {
   options.listen = {ListenAddress::Parse("127.0.0.1:0").value()};
 }
 

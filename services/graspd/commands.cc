@@ -199,7 +199,8 @@ absl::Status ImportIntoStore(const Settings& settings, ImportRun& run) {
 
 absl::Status ImportThroughRelay(const nostr::RelayUrl& url, ImportRun& run) {
   // The operator names the relay, so any address will do.
-  const net::AddressGuard guard({*net::Cidr::Parse("0.0.0.0/0"), *net::Cidr::Parse("::/0")});
+  const net::AddressGuard guard(
+      {.allow = {*net::Cidr::Parse("0.0.0.0/0"), *net::Cidr::Parse("::/0")}});
   net::SystemResolver resolver;
   const auto dialer = net::MakeDialer(guard, resolver, {});
   transfer::RelayTarget target(url, *dialer, run.thread());

@@ -306,7 +306,10 @@ absl::Status Daemon::Parts::StartRelay() {
 
 absl::Status Daemon::Parts::StartSync() {
   if (!settings.sync_enabled) return absl::OkStatus();
-  guard = std::make_unique<net::AddressGuard>(settings.sync_allow_cidrs);
+  guard = std::make_unique<net::AddressGuard>(
+      net::AddressGuard::Rules{.allow = settings.sync_allow_cidrs,
+                               .deny = settings.sync_deny_cidrs,
+                               .allow_ports = settings.sync_allow_ports});
   for (const auto& address : relay->addresses()) {
     if (address.unix_path.empty()) guard->AddOwnEndpoint(address.tcp);
   }

@@ -58,6 +58,8 @@ struct Settings {
   bool sync_enabled = true;  // unless set: true in grasp and archive mode, false in open mode
   std::vector<nostr::RelayUrl> sync_bootstrap;
   std::vector<net::Cidr> sync_allow_cidrs;
+  std::vector<net::Cidr> sync_deny_cidrs;  // go before allow_cidrs
+  std::vector<uint16_t> sync_allow_ports;
   bool sync_allow_plaintext = false;
   std::chrono::milliseconds sync_startup_delay{5000};
   std::string sync_key_file;  // empty: no key

@@ -247,10 +247,11 @@ class TomlReader {
   static RawValue ReadArray(const toml::array& array) {
     RawValue out{RawValue::Kind::kArray, "", {}};
     for (const toml::node& item : array) {
-      const auto* text = item.as_string();
-      if (text == nullptr) return {RawValue::Kind::kOther, "(an array not only of strings)", {}};
-      out.items.push_back(text->get());
-      out.text += (out.text.empty() ? "" : ", ") + text->get();
+      if (!item.is_string() && !item.is_integer()) {
+        return {RawValue::Kind::kOther, "(an array not only of strings and whole numbers)", {}};
+      }
+      out.items.push_back(ReadNode(item).text);
+      out.text += (out.text.empty() ? "" : ", ") + out.items.back();
     }
     return out;
   }

@@ -231,6 +231,13 @@ Form<net::Cidr> Range() {
   return Parsed<net::Cidr>("address ranges such as 10.0.0.0/8 or fc00::/7");
 }
 
+Form<uint16_t> Port() {
+  return {"whole numbers from 1 to 65535",
+          {Kind::kInteger},
+          Within<uint16_t>(ParseCount, 1, UINT16_MAX),
+          [](uint16_t port) { return fmt::to_string(port); }};
+}
+
 Form<std::string> Entry(ingest::PolicyList list) {
   return {std::string(ingest::PolicyListSyntax(list)),
           {Kind::kString},
@@ -309,6 +316,14 @@ std::vector<SettingSpec> ServiceRows() {
       ListRow("sync.allow_cidrs", &S::sync_allow_cidrs, Range(), 0,
               "Ranges that may be dialled although they are not public. Relay URLs come from "
               "strangers: without this no private or loopback address is ever dialled."),
+      ListRow("sync.deny_cidrs", &S::sync_deny_cidrs, Range(), 0,
+              "Ranges that are never dialled, not even inside `sync.allow_cidrs`: public addresses "
+              "that lead to machines of yours, such as those of pods and services of a cluster."),
+      ListRow(
+          "sync.allow_ports", &S::sync_allow_ports, Port(), 0,
+          "Ports that may be dialled although they are below 1024 or commonly those of databases "
+          "and the like. 80, 443 and all others may be in any case, and inside "
+          "`sync.allow_cidrs` every port."),
       Row("sync.allow_plaintext", &S::sync_allow_plaintext, Switch(),
           "Dial `ws://` relays outside `sync.allow_cidrs` too."),
       Row("sync.startup_delay", &S::sync_startup_delay,

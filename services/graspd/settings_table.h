@@ -20,7 +20,7 @@ struct RawValue {
     kInteger,
     kFloat,
     kBoolean,
-    kArray,  // of strings
+    kArray,  // of strings or whole numbers
     kOther   // something in a file that no setting takes
   };
   Kind kind = Kind::kText;

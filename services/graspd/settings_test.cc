@@ -110,6 +110,8 @@ TEST(SettingsTest, EveryTypeOfValueIsReadFromTheFile) {
     [sync]
     enabled = false
     allow_cidrs = ["10.0.0.0/8", "fc00::/7"]
+    deny_cidrs = ["10.1.0.0/16"]
+    allow_ports = [81, "22"]
     startup_delay = "250ms"
     [limits]
     message_bytes = "1MiB"
@@ -125,6 +127,8 @@ TEST(SettingsTest, EveryTypeOfValueIsReadFromTheFile) {
   EXPECT_EQ(settings.policy_mode, ingest::PolicyMode::kArchive);
   EXPECT_FALSE(settings.sync_enabled);
   EXPECT_THAT(ToStrings(settings.sync_allow_cidrs), ElementsAre("10.0.0.0/8", "fc00::/7"));
+  EXPECT_THAT(ToStrings(settings.sync_deny_cidrs), ElementsAre("10.1.0.0/16"));
+  EXPECT_THAT(settings.sync_allow_ports, ElementsAre(81, 22));
   EXPECT_EQ(settings.sync_startup_delay, std::chrono::milliseconds(250));
   EXPECT_EQ(settings.limits.message_bytes, 1u << 20);
   EXPECT_EQ(settings.limits.event_bytes, 65536u);

@@ -167,7 +167,7 @@ class RelayServiceTest : public testing::Test {
                                      metrics_},
       nostr::Limits{});
   std::unique_ptr<RelayService> service_;
-  net::AddressGuard guard_{{*net::Cidr::Parse("127.0.0.0/8")}};
+  net::AddressGuard guard_{{.allow = {*net::Cidr::Parse("127.0.0.0/8")}}};
   net::SystemResolver resolver_;
   std::unique_ptr<net::Dialer> dialer_;
   std::vector<std::shared_ptr<TestClient>> clients_;

@@ -60,7 +60,7 @@ class RelayClient::Ear final : public net::DialHandler {
 };
 
 struct RelayClient::Network {
-  net::AddressGuard guard{{*net::Cidr::Parse("127.0.0.0/8")}};
+  net::AddressGuard guard{{.allow = {*net::Cidr::Parse("127.0.0.0/8")}}};
   net::IoPool io{1};
   net::SystemResolver resolver;
   std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, resolver, {});

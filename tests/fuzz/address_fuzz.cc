@@ -86,14 +86,19 @@ void CheckGuard(const IpAddress& ip, uint16_t port, const Cidr& allowed) {
   }
   if (!ip.v6) FUZZ_CHECK(!strict.Check({Mapped(ip), port}).allowed);
 
-  const AddressGuard lenient({allowed}, none);
+  const AddressGuard lenient({.allow = {allowed}}, none);
   const bool covered = InRange(allowed, ip) || InRange(allowed, ip.Unmapped());
   if (InRange(allowed, ip) && ip == ip.Unmapped() && port != 0) {
     FUZZ_CHECK(lenient.Check({ip, port}).allowed && lenient.Check({ip, port}).by_operator);
   }
   if (!covered) FUZZ_CHECK(lenient.Check({ip, port}).allowed == verdict.allowed);
 
-  AddressGuard ours({allowed}, none);
+  const AddressGuard torn({.allow = {allowed}, .deny = {allowed}}, none);
+  FUZZ_CHECK(!torn.Check({ip, port}).allowed || (!covered && verdict.allowed));
+  const AddressGuard any_port({.allow_ports = {port}}, none);
+  FUZZ_CHECK(any_port.Check({ip, port}).allowed == net::SpecialPurposeReason(ip).empty());
+
+  AddressGuard ours({.allow = {allowed}}, none);
   ours.AddOwnEndpoint({ip, port});
   FUZZ_CHECK(!ours.Check({ip, port}).allowed);
   if (!ip.v6) FUZZ_CHECK(!ours.Check({Mapped(ip), port}).allowed);

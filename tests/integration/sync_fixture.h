@@ -210,7 +210,7 @@ class SyncFixture : public ::testing::Test {
   const nostr::SecretKey owner_ = nostr::SecretKey::FromSeed("owner");
   TestRelay ours_{ingest::PolicyMode::kGrasp, "ours"};
   net::IoPool sync_io_{1};
-  net::AddressGuard guard_{{net::Cidr::Parse("127.0.0.0/8").value()}};
+  net::AddressGuard guard_{{.allow = {net::Cidr::Parse("127.0.0.0/8").value()}}};
   net::SystemResolver resolver_;
   std::unique_ptr<net::Dialer> dialer_ = net::MakeDialer(guard_, resolver_, {});
   std::unique_ptr<sync::SyncManager> manager_;

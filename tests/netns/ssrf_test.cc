@@ -247,6 +247,18 @@ TEST_F(SsrfTest, WhatAnOperatorOpensIsSeenByTheCanary) {
   canary_->ForgetCaught();
 }
 
+TEST_F(SsrfTest, WhatAnOperatorDeniesIsLeftAloneThoughItIsPublic) {
+  Start({"--sync-deny-cidrs=25.3.0.0/16,10.0.0.0/24", "--sync-allow-cidrs=10.0.0.0/8"});
+  canary_->SetName("pod.test", {{.addresses = {kHonest, kBlackHole + std::string("0.1")}}});
+  for (const std::string url : {"ws://25.3.0.1", "ws://pod.test", "ws://10.0.0.5:6379"}) {
+    Announce(url, {url});
+    ASSERT_TRUE(Eventually([&] { return Admin().Find(url).has_last_error(); })) << url;
+    EXPECT_EQ(Admin().Find(url).state_reason(), "denied range") << url;
+  }
+  EXPECT_EQ(canary_->Packets("black_hole"), 0u);
+  ExpectNothingForbidden();
+}
+
 TEST_F(SsrfTest, OurselvesUnderManyNamesAreTriedOnceEach) {
   Start();
   const std::vector<std::string> urls = {

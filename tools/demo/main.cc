@@ -45,7 +45,7 @@ struct Options {
 
 /// What a client on this machine needs to publish.
 struct ClientSide {
-  net::AddressGuard guard{{*net::Cidr::Parse("127.0.0.0/8")}};
+  net::AddressGuard guard{{.allow = {*net::Cidr::Parse("127.0.0.0/8")}}};
   net::SystemResolver resolver;
   std::unique_ptr<net::Dialer> dialer = net::MakeDialer(guard, resolver, {});
   net::IoPool io{1};
