@@ -180,7 +180,7 @@ void ClientConnection::BeginDocument() {
 // `behind`: what came after the answer already. Of an answer other than 101 nothing but the status
 // is of use, and its body may be endless: it is not read.
 Awaitable<std::optional<DialFailure>> ClientConnection::Upgrade(std::string& behind) {
-  SetDeadline(options_.upgrade_timeout);
+  SetPhaseDeadline(options_.upgrade_timeout);
   const std::string key = NewHandshakeKey();
   http::request<http::empty_body> request(http::verb::get, options_.url.target(), kHttp11);
   request.set(http::field::host, options_.url.authority());

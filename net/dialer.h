@@ -30,7 +30,7 @@ enum class DialError : uint8_t {
   kTls,          // handshake or certificate
   kHttp,         // the upgrade was answered with another status
   kWebSocket,    // bad upgrade, framing error, oversized message
-  kTimeout,      // no progress within the phase's deadline
+  kTimeout,      // no progress within the deadline of the phase or of the dial
   kRemoteClosed  // Close frame or end of stream after the upgrade
 };
 [[nodiscard]] std::string_view DialErrorName(DialError error);
@@ -100,9 +100,10 @@ struct DialOptions {
   std::vector<std::pair<std::string, std::string>> headers;  // added to the request of the upgrade
   size_t message_bytes = 1536 * 1024;  // longest message to us; a longer one ends the connection
   size_t outbound_bytes = 4u << 20;    // most that may wait to be sent; more ends it
-  // Each phase by itself; the whole of it, not each packet.
+  // Each phase by itself; the whole of it, not each packet. And all of them together, so that who
+  // is a little late in each does not hold a dial for the sum.
   std::chrono::milliseconds dns_timeout{5000}, connect_timeout{5000}, tls_timeout{5000},
-      upgrade_timeout{5000};
+      upgrade_timeout{5000}, dial_timeout{10'000};
   // After so long without a message we ping, and after so long we end it.
   std::chrono::seconds ping_interval{30}, pong_timeout{60};
   std::chrono::seconds message_timeout{60};  // from the first bytes of a message to its last

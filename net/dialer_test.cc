@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "net/sockaddr.h"
 #include "net/test_support.h"
 #include "net/websocket_handshake.h"
 
@@ -166,6 +167,112 @@ TEST_F(DialerTest, ResolverThatNeverAnswersTimesOut) {
   auto connection = Dial(dial, handler);
   EXPECT_EQ(handler->Closed().error, DialError::kTimeout);
   EXPECT_EQ(resolver.awaited, 0);
+}
+
+// ---- deadlines ----
+
+class DialDeadlineTest : public DialerTest {
+ protected:
+  /// Fails unless the dial times out after `expected`, give or take a fifth.
+  static void ExpectTimeout(Dialer& dialer, IoThread& thread, DialOptions dial,
+                            std::chrono::milliseconds expected, const char* what) {
+    const auto begin = base::SystemClock::Instance().Now();
+    auto handler = NewHandler();
+    auto connection = dialer.Dial(std::move(dial), handler, thread);
+    EXPECT_EQ(handler->Closed().error, DialError::kTimeout) << what;
+    const std::chrono::duration<double> taken = base::SystemClock::Instance().Now() - begin;
+    const double seconds = std::chrono::duration<double>(expected).count();
+    EXPECT_GE(taken.count(), 0.8 * seconds) << what;
+    EXPECT_LE(taken.count(), 1.2 * seconds) << what;
+  }
+};
+
+/// Listens, but has no room for connections.
+class FullServer {
+ public:
+  FullServer() {
+    Sockaddr local = ToSockaddr({IpAddress{.bytes = {127, 0, 0, 1}}, 0});
+    EXPECT_EQ(::bind(fd_.get(), local.get(), local.length), 0);
+    EXPECT_EQ(::listen(fd_.get(), 0), 0);
+    ::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&local.storage), &local.length);
+    address_ = *FromSockaddr(local.get());
+    for (const auto& client : clients_) ::connect(client.get(), local.get(), local.length);
+  }
+  [[nodiscard]] SocketAddress address() const { return address_; }
+
+ private:
+  static OwnedFd Socket() {
+    return OwnedFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  }
+  OwnedFd fd_ = Socket();
+  SocketAddress address_;
+  const OwnedFd clients_[2] = {Socket(), Socket()};
+};
+
+/// Says after `delay` that every name is here.
+class SlowResolver final : public Resolver {
+ public:
+  explicit SlowResolver(base::Duration delay) : delay_(delay) {}
+  std::unique_ptr<LookUp> Resolve(std::string, base::Executor& executor, Callback done) override {
+    struct Waiting final : LookUp {
+      std::unique_ptr<IoThread::Timer> timer;
+    };
+    auto waiting = std::make_unique<Waiting>();
+    waiting->timer = static_cast<IoThread&>(executor).After(
+        delay_, [done = std::move(done)] { done(std::vector{*IpAddress::Parse("127.0.0.1")}); });
+    return waiting;
+  }
+
+ private:
+  const base::Duration delay_;
+};
+
+TEST_F(DialDeadlineTest, APhaseHasFiveSecondsAndTheWholeDialTen) {
+  const DialOptions dial(Url("wss://relay.example"));
+  for (const auto phase :
+       {dial.dns_timeout, dial.connect_timeout, dial.tls_timeout, dial.upgrade_timeout}) {
+    EXPECT_EQ(phase, std::chrono::seconds(5));
+  }
+  EXPECT_EQ(dial.dial_timeout, std::chrono::seconds(10));
+}
+
+TEST_F(DialDeadlineTest, EachPhaseEndsAtItsOwn) {
+  constexpr std::chrono::milliseconds kTimeout{1000};
+  resolver.silent = true;
+  const auto deaf = MakeDialer(guard, resolver, {});
+  FakeResolver names;
+  const auto others = MakeDialer(guard, names, {});
+  const FullServer full;
+  const RawServer silent([](int fd) {
+    ReadHead(fd);
+    ReadHead(fd);  // returns when the dialer has gone
+  });
+  std::vector<std::future<void>> dials;
+  const auto expect = [&](const char* phase, Dialer& with, const std::string& url,
+                          std::chrono::milliseconds DialOptions::*timeout) {
+    DialOptions dial(Url(url));
+    dial.*timeout = kTimeout;
+    dials.push_back(std::async(std::launch::async, [&, phase, dial] {
+      ExpectTimeout(with, pool.Next(), dial, kTimeout, phase);
+    }));
+  };
+  const std::string silent_at = silent.address().ToString();
+  expect("name", *deaf, "wss://slow.example", &DialOptions::dns_timeout);
+  expect("TCP", *others, "ws://" + full.address().ToString(), &DialOptions::connect_timeout);
+  expect("TLS", *others, "wss://" + silent_at, &DialOptions::tls_timeout);
+  expect("upgrade", *others, "ws://" + silent_at, &DialOptions::upgrade_timeout);
+  expect("all", *deaf, "wss://slow.example", &DialOptions::dial_timeout);
+  for (auto& dial : dials) dial.get();
+}
+
+TEST_F(DialDeadlineTest, ALittleTimeInEachPhaseIsNotMoreInAll) {
+  SlowResolver slow(std::chrono::milliseconds(600));
+  const auto patient = MakeDialer(guard, slow, {});
+  const RawServer silent([](int fd) { ReadHead(fd); });
+  DialOptions dial(Url("wss://slow.example:" + std::to_string(silent.address().port)));
+  dial.dns_timeout = dial.tls_timeout = std::chrono::milliseconds(900);
+  dial.dial_timeout = std::chrono::milliseconds(1000);
+  ExpectTimeout(*patient, pool.Next(), dial, dial.dial_timeout, "all");
 }
 
 TEST_F(DialerTest, RefusedConnectionIsATcpFailure) {

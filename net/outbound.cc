@@ -28,7 +28,8 @@ Outbound::Outbound(std::shared_ptr<DialerCore> core, DialOptions options, IoThre
       options_(std::move(options)),
       thread_(thread),
       wake_(thread.impl().io.get_executor(), SteadyTimer::time_point::max()),
-      deadline_(thread.impl().io.get_executor()) {}
+      deadline_(thread.impl().io.get_executor()),
+      dial_ends_(Now() + options_.dial_timeout) {}
 
 Awaitable<std::optional<DialFailure>> Outbound::Establish() {
   Addresses addresses;
@@ -58,6 +59,10 @@ void Outbound::SetDeadline(base::Duration timeout) {
   });
 }
 
+void Outbound::SetPhaseDeadline(base::Duration timeout) {
+  SetDeadline(std::min(timeout, dial_ends_ - Now()));
+}
+
 void Outbound::OnDeadline() {
   timed_out_ = true;
   CloseSocket();
@@ -75,7 +80,7 @@ Awaitable<std::optional<DialFailure>> Outbound::Resolve(Addresses& addresses) {
     addresses = {options_.self_permit->target()};
     co_return std::nullopt;
   }
-  SetDeadline(options_.dns_timeout);
+  SetPhaseDeadline(options_.dns_timeout);
   look_up_ = core_->resolver.Resolve(options_.url.host(), thread_, [this](Resolver::Answer answer) {
     answer_ = std::move(answer);
     wake_.cancel();
@@ -106,7 +111,7 @@ std::optional<DialFailure> Outbound::CheckAddresses(const Addresses& addresses) 
 }
 
 Awaitable<std::optional<DialFailure>> Outbound::Connect(const Addresses& addresses) {
-  const base::SteadyTime end = Now() + options_.connect_timeout;
+  const base::SteadyTime end = std::min(Now() + options_.connect_timeout, dial_ends_);
   const size_t tries = std::min(addresses.size(), kMaxAddresses);
   std::optional<DialFailure> failure;
   for (size_t i = 0; i < tries && !closed_by_us_; ++i) {
@@ -146,7 +151,7 @@ Awaitable<std::optional<DialFailure>> Outbound::ConnectTo(base::Duration timeout
 }
 
 Awaitable<std::optional<DialFailure>> Outbound::SecureWithTls() {
-  SetDeadline(options_.tls_timeout);
+  SetPhaseDeadline(options_.tls_timeout);
   stream().EnableTls(core_->tls);
   SSL* tls = stream().tls().native_handle();
   const std::string& host = options_.url.host();

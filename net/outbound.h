@@ -112,6 +112,8 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   /// The deadline of the present phase has passed. By default the phase fails with kTimeout.
   virtual void OnDeadline();
   void SetDeadline(base::Duration timeout);
+  /// The same for a phase of the dial, which all end with the dial's own deadline.
+  void SetPhaseDeadline(base::Duration timeout);
   void CancelDeadline() { deadline_.cancel(); }
   void CloseSocket();
   /// The failure that ended a phase: ours or the deadline's if those came first.
@@ -134,6 +136,7 @@ class Outbound : public std::enable_shared_from_this<Outbound> {
   StreamSocket& socket() { return stream().next_layer(); }
 
   SteadyTimer deadline_;
+  const base::SteadyTime dial_ends_;
   std::optional<AddressSlots::Lease> slot_;
   std::unique_ptr<Resolver::LookUp> look_up_;
   std::optional<Resolver::Answer> answer_;  // of the resolver

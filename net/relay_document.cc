@@ -56,7 +56,7 @@ class DocumentFetch final : public Outbound {
     if (const auto failure = co_await EstablishAt(Addresses(1, known_))) {
       co_return NoDocument(*failure);
     }
-    SetDeadline(options_.upgrade_timeout);
+    SetPhaseDeadline(options_.upgrade_timeout);
 
     http::request<http::empty_body> request(http::verb::get, options_.url.target(), kHttp11);
     request.set(http::field::host, options_.url.authority());

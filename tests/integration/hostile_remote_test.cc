@@ -3,6 +3,7 @@
 // meanwhile.
 #include <deque>
 
+#include "base/bounded_queue.h"
 #include "base/process_memory.h"
 #include "tests/integration/hostile_relay.h"
 #include "tests/integration/sync_fixture.h"
@@ -171,11 +172,19 @@ TEST_F(HostileRemoteTest, FloodsOfWhatNobodyAskedForAreCut) {
 
 TEST_F(HostileRemoteTest, StallingInAnyPhaseOfADialEndsInTime) {
   StartSync();
-  Script accepts, half_upgraded;
-  accepts.instead_of_upgrade = [](HostileRelay::Peer& peer) { peer.WaitForEnd(); };
-  half_upgraded.instead_of_upgrade = [](HostileRelay::Peer& peer) {
-    peer.SendBytes("HTTP/1.1 101 Switching");
+  // How long the connections lasted, in seconds.
+  const auto lasted = std::make_shared<base::BoundedQueue<double>>(100);
+  const auto wait = [lasted](HostileRelay::Peer& peer) {
+    const auto begin = base::SystemClock::Instance().Now();
     peer.WaitForEnd();
+    const std::chrono::duration<double> taken = base::SystemClock::Instance().Now() - begin;
+    (void)lasted->TryPush(taken.count());
+  };
+  Script accepts, half_upgraded;
+  accepts.instead_of_upgrade = wait;
+  half_upgraded.instead_of_upgrade = [wait](HostileRelay::Peer& peer) {
+    peer.SendBytes("HTTP/1.1 101 Switching");
+    wait(peer);
   };
   auto& silent = NewRelay(accepts);
   auto& half = NewRelay(half_upgraded);
@@ -186,6 +195,11 @@ TEST_F(HostileRemoteTest, StallingInAnyPhaseOfADialEndsInTime) {
     const auto left =
         WaitForRemote(url, [](const RemoteSnapshot& r) { return r.last_error_at != 0; });
     EXPECT_EQ(left.last_error_code, "timeout") << url;
+  }
+  for (int i = 0; i < 6; ++i) {  // to each, one for the WebSocket and one for its document
+    const double seconds = lasted->Pop().value();
+    EXPECT_GE(seconds, 0.8 * 5) << i;
+    EXPECT_LE(seconds, 1.2 * 5) << i;
   }
 }
 
