@@ -19,9 +19,6 @@
 namespace graspd::net {
 namespace {
 
-// More than any honest relay has; the rest of a larger answer is not looked at.
-constexpr size_t kMaxAnswers = 64;
-
 absl::Status LookUpError(int code) {
   switch (code) {
     case EAI_NONAME:
@@ -35,6 +32,22 @@ absl::Status LookUpError(int code) {
 
 }  // namespace
 
+Resolver::Answer AddressesOf(const addrinfo* list) {
+  std::vector<IpAddress> addresses;
+  for (const addrinfo* i = list; i != nullptr; i = i->ai_next) {
+    const auto address = FromSockaddr(i->ai_addr);
+    if (!address || std::find(addresses.begin(), addresses.end(), address->ip) != addresses.end()) {
+      continue;
+    }
+    if (addresses.size() == Resolver::kMaxAddresses) {
+      return absl::OutOfRangeError("name has too many addresses");
+    }
+    addresses.push_back(address->ip);
+  }
+  if (addresses.empty()) return absl::NotFoundError("name has no address");
+  return addresses;
+}
+
 Resolver::Answer SystemResolver::AskSystem(const std::string& host) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -43,15 +56,8 @@ Resolver::Answer SystemResolver::AskSystem(const std::string& host) {
   if (const int code = getaddrinfo(host.c_str(), nullptr, &hints, &list); code != 0) {
     return LookUpError(code);
   }
-  std::vector<IpAddress> addresses;
-  for (const addrinfo* i = list; i != nullptr && addresses.size() < kMaxAnswers; i = i->ai_next) {
-    const auto address = FromSockaddr(i->ai_addr);
-    if (address && std::find(addresses.begin(), addresses.end(), address->ip) == addresses.end()) {
-      addresses.push_back(address->ip);
-    }
-  }
+  Answer addresses = AddressesOf(list);
   freeaddrinfo(list);
-  if (addresses.empty()) return absl::NotFoundError("name has no address");
   return addresses;
 }
 

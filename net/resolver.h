@@ -9,6 +9,8 @@
 #include "base/executor.h"
 #include "net/socket_address.h"
 
+struct addrinfo;
+
 namespace graspd::net {
 
 /// Turns host names into addresses. Thread-safe.
@@ -16,6 +18,9 @@ class Resolver {
  public:
   using Answer = absl::StatusOr<std::vector<IpAddress>>;
   using Callback = std::function<void(Answer)>;
+  /// Of one name. More than any honest relay has; who has more is refused as a whole, for among
+  /// those that are not looked at might be a forbidden one.
+  static constexpr size_t kMaxAddresses = 64;
   /// Somebody waits for an answer as long as this is there.
   class LookUp {
    public:
@@ -23,12 +28,16 @@ class Resolver {
   };
   virtual ~Resolver() = default;
   /// Calls `done` on `executor`, once at most, with at least one address or an error (kNotFound: no
-  /// such name, kUnavailable: try later, kResourceExhausted: too many look-ups wait). The caller
+  /// such name, kUnavailable: try later, kResourceExhausted: too many look-ups wait, kOutOfRange:
+  /// more addresses than kMaxAddresses). The caller
   /// keeps its own deadline, and destroys what is returned, on the executor's thread or after its
   /// end, to wait no more: `done` is not called from then on. `executor` outlives the resolver.
   [[nodiscard]] virtual std::unique_ptr<LookUp> Resolve(std::string host, base::Executor& executor,
                                                         Callback done) = 0;
 };
+
+/// Each address of what getaddrinfo has found, once. Errors: kNotFound, kOutOfRange as above.
+Resolver::Answer AddressesOf(const addrinfo* list);
 
 /// getaddrinfo, which cannot be cancelled: each look-up has a thread to itself until the name
 /// servers have answered or been given up, whoever still waits for it then.

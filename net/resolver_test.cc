@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <set>
 
+#include "net/sockaddr.h"
 #include "net/test_support.h"
 
 namespace graspd::net {
@@ -41,6 +43,27 @@ TEST(SystemResolverTest, ResolvesLocalhostOnceEachAddress) {
   ASSERT_TRUE(answer.ok()) << answer.status();
   std::sort(answer->begin(), answer->end());
   EXPECT_EQ(std::adjacent_find(answer->begin(), answer->end()), answer->end());
+}
+
+// As getaddrinfo lists them: 25.0.0.0 and so on, each twice.
+Resolver::Answer ListOf(size_t count) {
+  std::vector<Sockaddr> addresses;
+  for (size_t i = 0; i < count; ++i) {
+    addresses.push_back(ToSockaddr({IpAddress{.bytes = {25, 0, 0, static_cast<uint8_t>(i)}}, 0}));
+  }
+  std::vector<addrinfo> list(2 * count);
+  for (size_t i = 0; i < list.size(); ++i) {
+    list[i].ai_addr = reinterpret_cast<sockaddr*>(&addresses[i / 2].storage);
+    list[i].ai_next = i + 1 < list.size() ? &list[i + 1] : nullptr;
+  }
+  return AddressesOf(list.data());
+}
+
+TEST(AddressesOfTest, MoreThanAnyRelayHasAreRefusedAsAWhole) {
+  EXPECT_EQ(ListOf(1)->size(), 1u);
+  EXPECT_EQ(ListOf(Resolver::kMaxAddresses)->size(), Resolver::kMaxAddresses);
+  EXPECT_EQ(ListOf(Resolver::kMaxAddresses + 1).status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(AddressesOf(nullptr).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(SystemResolverTest, FullQueueRefuses) {
