@@ -27,7 +27,7 @@ namespace http = boost::beast::http;
 
 constexpr size_t kMaxAnswerHead = 16 * 1024;
 constexpr int kHttp11 = 11;
-constexpr uint16_t kNormalClosure = 1000, kNoCode = 1005;
+constexpr uint16_t kNormalClosure = 1000, kNoCode = 1005, kTooBig = 1009;
 constexpr std::chrono::seconds kClosingTimeout{2};
 // Bytes without a complete message: one in fragments of one byte takes three times its own.
 constexpr size_t kWireFactor = 4;
@@ -263,7 +263,7 @@ Awaitable<std::optional<DialFailure>> ClientConnection::Take(FrameParser::Input 
     began_ = last_heard_;
   }
   if (since_message_ > kWireFactor * options_.message_bytes) {
-    co_return Failed(DialError::kWebSocket, "much came, but no message");
+    co_return co_await Leave(kTooBig, Failed(DialError::kWebSocket, "much came, but no message"));
   }
   co_return std::nullopt;
 }
