@@ -68,6 +68,10 @@ constexpr Range kSpecialV6[] = {
 };
 constexpr Range kGlobalUnicastV6{{0x20}, 3, ""};
 
+constexpr std::string_view kNotGlobal = "not global unicast", kOwnEndpoint = "own endpoint",
+                           kOwnAddress = "own address", kDeniedRange = "denied range",
+                           kPort = "port";
+
 // Ports above 1023 where no relay lives but services that speak to whoever connects.
 constexpr uint16_t kServicePorts[] = {1433, 1521, 2049, 2375,  2376,  2379, 2380, 3306,
                                       3389, 5432, 5672, 5900,  5984,  6000, 6379, 9042,
@@ -153,8 +157,15 @@ std::string_view SpecialPurposeReason(const IpAddress& ip) {
     const std::string_view inner = SpecialPurposeReason(*v4);
     return inner.empty() ? reason : inner;
   }
-  if (reason.empty() && !Matches(kGlobalUnicastV6, ip)) return "not global unicast";
+  if (reason.empty() && !Matches(kGlobalUnicastV6, ip)) return kNotGlobal;
   return reason;
+}
+
+std::set<std::string_view> DenialReasons() {
+  std::set<std::string_view> reasons = {kNotGlobal, kOwnEndpoint, kOwnAddress, kDeniedRange, kPort};
+  for (const Range& range : kSpecialV4) reasons.insert(range.reason);
+  for (const Range& range : kSpecialV6) reasons.insert(range.reason);
+  return reasons;
 }
 
 AddressGuard::AddressGuard(Rules rules, OwnAddresses own_addresses)
@@ -201,12 +212,12 @@ AddressGuard::Verdict AddressGuard::Check(const SocketAddress& address) const {
   const bool own_address = special == "loopback" || special == "this network" ||
                            special == "unspecified" ||
                            std::find(own.begin(), own.end(), target.ip) != own.end();
-  if (IsOwnEndpoint(target, own_address)) return {.reason = "own endpoint"};
-  if (IsDenied(address.ip)) return {.reason = "denied range"};
+  if (IsOwnEndpoint(target, own_address)) return {.reason = kOwnEndpoint};
+  if (IsDenied(address.ip)) return {.reason = kDeniedRange};
   if (InAny(rules_.allow, target.ip)) return {.allowed = true, .by_operator = true};
   if (!special.empty()) return {.reason = special};
-  if (own_address) return {.reason = "own address"};
-  if (!PortMayBeDialled(address.port)) return {.reason = "port"};
+  if (own_address) return {.reason = kOwnAddress};
+  if (!PortMayBeDialled(address.port)) return {.reason = kPort};
   return {.allowed = true};
 }
 

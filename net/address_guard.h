@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -78,5 +79,8 @@ class AddressGuard {
 
 /// Why `ip` is not globally routable unicast, or "" if it is. Pure.
 [[nodiscard]] std::string_view SpecialPurposeReason(const IpAddress& ip);
+
+/// Every reason that a Verdict may give, once.
+[[nodiscard]] std::set<std::string_view> DenialReasons();
 
 }  // namespace graspd::net

@@ -187,6 +187,14 @@ TEST(AddressGuardTest, PortsThatTheOperatorAllowsAreNotRefused) {
   EXPECT_EQ(guard.Check(At("10.0.0.1:5432")).reason, "private");
 }
 
+TEST(AddressGuardTest, ItsReasonsAreAClosedSet) {
+  const auto reasons = DenialReasons();
+  for (const std::string_view reason : {"own endpoint", "own address", "denied range", "port"}) {
+    EXPECT_TRUE(reasons.contains(reason)) << reason;
+  }
+  EXPECT_FALSE(reasons.contains(""));
+}
+
 TEST(AddressGuardTest, InterfaceAddressesAreKnownByDefault) {
   AddressGuard guard({.allow = {Cidr::Parse("::/0").value()}});
   guard.AddOwnEndpoint(At("[::]:7334"));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,7 +34,10 @@ enum class DialError : uint8_t {
   kTimeout,      // no progress within the deadline of the phase or of the dial
   kRemoteClosed  // Close frame or end of stream after the upgrade
 };
+inline constexpr size_t kDialErrors = static_cast<size_t>(DialError::kRemoteClosed) + 1;
 [[nodiscard]] std::string_view DialErrorName(DialError error);
+/// Every detail that a failure with kBlocked may have, once.
+[[nodiscard]] std::set<std::string_view> BlockReasons();
 
 /// Why a connection ended. A plain value.
 struct DialFailure {

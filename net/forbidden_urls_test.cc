@@ -48,6 +48,7 @@ TEST_F(ForbiddenUrlsTest, WhatMayNotBeDialledIsBlockedBeforeAnyConnection) {
     const DialFailure failure = handler->Closed();
     EXPECT_EQ(failure.error, DialError::kBlocked) << url.ToString();
     EXPECT_EQ(failure.detail, reason) << url.ToString();
+    EXPECT_TRUE(BlockReasons().contains(reason)) << reason;
   }
 }
 

@@ -12,9 +12,17 @@ namespace {
 constexpr size_t kMaxAddresses = 8;  // tried of one name
 constexpr size_t kMaxDetail = 256;
 
+constexpr std::string_view kPlaintext = "plaintext";
+
 base::SteadyTime Now() { return base::SystemClock::Instance().Now(); }
 
 }  // namespace
+
+std::set<std::string_view> BlockReasons() {
+  auto reasons = DenialReasons();
+  reasons.insert(kPlaintext);
+  return reasons;
+}
 
 std::string Printable(std::string_view text) {
   std::string out(text.substr(0, kMaxDetail));
@@ -107,7 +115,7 @@ std::optional<DialFailure> Outbound::CheckAddresses(const Addresses& addresses) 
     by_operator &= verdict.by_operator;
   }
   if (options_.url.secure() || by_operator || core_->options.allow_plaintext) return std::nullopt;
-  return Failed(DialError::kBlocked, "plaintext");
+  return Failed(DialError::kBlocked, kPlaintext);
 }
 
 Awaitable<std::optional<DialFailure>> Outbound::Connect(const Addresses& addresses) {

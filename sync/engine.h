@@ -280,6 +280,10 @@ class SyncEngine {
   /// Ids that jobs have claimed, and remotes whose conduct is remembered though they are none now.
   [[nodiscard]] size_t claims() const { return claims_; }
   [[nodiscard]] size_t former_remotes() const { return former_.size(); }
+  /// What waits: candidates that are remembered, remotes for their dial, jobs for a slot.
+  [[nodiscard]] size_t candidate_count() const { return candidates_.size(); }
+  [[nodiscard]] size_t dials_waiting() const { return dial_queue_.size(); }
+  [[nodiscard]] size_t jobs_waiting() const { return jobs_.size() - running_jobs_.size(); }
   /// By RemoteState.
   [[nodiscard]] const std::array<uint32_t, kRemoteStates>& remotes_by_state() const {
     return remotes_by_state_;

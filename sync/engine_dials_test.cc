@@ -129,6 +129,8 @@ TEST_F(DialFloodTest, DomainsThatDoNotExistAreStillFewAMinuteForOneAuthor) {
   }
   sim.RunFor(seconds(59));
   EXPECT_LE(DialledUrls(flood), 60u);
+  EXPECT_GE(sim.engine.dials_waiting(), 240u);
+  EXPECT_EQ(sim.engine.candidate_count(), 300u);
   sim.RunFor(minutes(6));
   EXPECT_EQ(DialledUrls(flood), 300u);
 }

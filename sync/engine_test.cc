@@ -434,6 +434,7 @@ TEST_F(SyncEngineTest, JobsAreCappedAndARemoteWithManyDoesNotHoldAnotherBack) {
     ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), filter).ok());
   }
   ASSERT_GT(sim.Remote(kA)->jobs_waiting, 950u);
+  EXPECT_EQ(sim.engine.jobs_waiting(), sim.Remote(kA)->jobs_waiting);
   const auto other = Repo("bob", "lib");
   const auto issue = Issue({other}, kLongAgo, "the only one");
   sim.Publish(kB, issue);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <future>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/hex.h"
@@ -26,6 +27,7 @@ constexpr size_t kFeedPage = 1000;
 /// filters each (SubscriptionPlan).
 constexpr size_t kOutboundBytes = 32u << 20;
 constexpr char kPausePrefix[] = "sync/paused/";
+constexpr std::string_view kConnected = "connected";  // of a dial; other results are DialErrors
 /// The signal of the SelfSubscriber is enough; this finds what no signal is sent for (expiry).
 constexpr auto kFeedInterval = std::chrono::seconds(60);
 constexpr auto kFeedRetry = std::chrono::milliseconds(200);
@@ -99,6 +101,16 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     samples_.push_back(d.metrics.Sample(
         "graspd_sync_scans_queued", "Readings of whole sets for sync that wait for their thread.",
         [this] { return static_cast<double>(d_.scans.queued()); }));
+    samples_.push_back(d.metrics.Sample(
+        "graspd_sync_candidates", "Relays that were named, and what was decided about them.",
+        [this] { return static_cast<double>(candidates_.load()); }));
+    samples_.push_back(
+        d.metrics.Sample("graspd_sync_dials_waiting", "Remotes that wait for their dial.",
+                         [this] { return static_cast<double>(dials_waiting_.load()); }));
+    samples_.push_back(d.metrics.Sample(
+        "graspd_sync_jobs_waiting", "Catch-up jobs, of all remotes, that wait for a slot.",
+        [this] { return static_cast<double>(jobs_waiting_.load()); }));
+    MakeDialCounters();
   }
 
   // Once, right after construction. The signal comes on an I/O thread, which may have one under way
@@ -185,12 +197,14 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 
   void OnRemoteOpen(ConnectionId id, const net::DialSuccess& success) override {
     if (stopped_) return;
+    if (dials_.erase(id) > 0) dial_results_.at(kConnected)->Increment();
     engine_.OnConnected(Now(), id, success);
     Settle();
   }
   void OnRemoteClosed(ConnectionId id, const net::DialFailure& failure) override {
     if (stopped_) return;
     connections_.erase(id);
+    if (dials_.erase(id) > 0) CountFailedDial(failure);
     engine_.OnDisconnected(Now(), id, failure);
     Settle();
   }
@@ -272,6 +286,9 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
     gaps_ = engine_.gaps();
     claims_ = engine_.claims();
     former_remotes_ = engine_.former_remotes();
+    candidates_ = engine_.candidate_count();
+    dials_waiting_ = engine_.dials_waiting();
+    jobs_waiting_ = engine_.jobs_waiting();
     CountStates();
     const auto deadline = engine_.NextDeadline();
     if (!deadline) {
@@ -291,6 +308,8 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
 
   void Carry(Action action);
   void CountStates();
+  void MakeDialCounters();
+  void CountFailedDial(const net::DialFailure& failure);
 
   template <typename ConnectionAction>
   void SendTo(ConnectionAction action) {
@@ -311,6 +330,10 @@ class SyncManager::Core final : public RemoteListener, public std::enable_shared
   uint64_t counted_version_ = UINT64_MAX;
   std::array<std::atomic<uint32_t>, kRemoteStates> by_state_{};
   std::atomic<uint64_t> gaps_ = 0, claims_ = 0, former_remotes_ = 0;
+  std::atomic<uint64_t> candidates_ = 0, dials_waiting_ = 0, jobs_waiting_ = 0;
+  std::set<ConnectionId> dials_;  // under way, those we gave up included
+  using Counters = std::map<std::string_view, prometheus::Counter*>;
+  Counters dial_results_, denials_;
 
   // Discovery runs belong to callers' threads; the sync thread never takes this lock.
   struct Run {
@@ -332,6 +355,7 @@ void SyncManager::Core::Carry(Action action) {
                        a.connection, d_.io.Next(), d_.sync_thread, weak_from_this(), d_.clock,
                        key_);
                    connections_.emplace(a.connection, connection);
+                   dials_.insert(a.connection);
                    net::DialOptions options(a.remote);
                    options.outbound_bytes = kOutboundBytes;
                    connection->Start(d_.dialer, d_.sink, std::move(options));
@@ -390,6 +414,33 @@ void SyncManager::Core::CountStates() {
   counted_version_ = engine_.state_version();
   const auto& counts = engine_.remotes_by_state();
   for (size_t i = 0; i < kRemoteStates; ++i) by_state_[i] = counts[i];
+}
+
+// All series from the start: what strangers name adds none.
+void SyncManager::Core::MakeDialCounters() {
+  const auto result = [this](std::string_view name) {
+    dial_results_[name] =
+        &d_.metrics.MakeCounter("graspd_sync_dials_total", "Dials of remotes, by how they ended.",
+                                {{"result", std::string(name)}});
+  };
+  result(kConnected);
+  for (size_t i = 0; i < net::kDialErrors; ++i) {
+    result(net::DialErrorName(static_cast<net::DialError>(i)));
+  }
+  for (const std::string_view reason : net::BlockReasons()) {
+    denials_[reason] =
+        &d_.metrics.MakeCounter("graspd_sync_dials_denied_total",
+                                "Dials that ended before any packet, because of the address.",
+                                {{"reason", std::string(reason)}});
+  }
+}
+
+void SyncManager::Core::CountFailedDial(const net::DialFailure& failure) {
+  dial_results_.at(net::DialErrorName(failure.error))->Increment();
+  if (failure.error != net::DialError::kBlocked) return;
+  if (const auto found = denials_.find(failure.detail); found != denials_.end()) {
+    found->second->Increment();
+  }
 }
 
 absl::StatusOr<DiscoverySnapshot> SyncManager::Core::Discover(base::Duration timeout) {

@@ -44,12 +44,7 @@ net::SocketAddress Target::relay() const {
   return e2e::Value(net::SocketAddress::Parse(graspd_->relay()));
 }
 
-double Target::Metric(const std::string& name) const {
-  const std::string metrics = "\n" + e2e::HttpGet(ops(), "/metrics").body;
-  const size_t found = metrics.find("\n" + name + " ");
-  if (found == std::string::npos) throw std::runtime_error("no metric " + name);
-  return std::atof(metrics.c_str() + found + name.size() + 2);
-}
+double Target::Metric(const std::string& name) const { return e2e::Metric(ops(), name); }
 
 void Target::ExpectHealthy() const {
   constexpr long kMostSeries = 2000;

@@ -164,4 +164,11 @@ HttpAnswer HttpGet(const std::string& address, const std::string& path,
   return answer;
 }
 
+double Metric(const std::string& ops, const std::string& series) {
+  const std::string metrics = "\n" + HttpGet(ops, "/metrics").body;
+  const size_t found = metrics.find("\n" + series + " ");
+  if (found == std::string::npos) throw std::runtime_error("no metric " + series);
+  return std::atof(metrics.c_str() + found + series.size() + 2);
+}
+
 }  // namespace graspd::e2e

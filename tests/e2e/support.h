@@ -98,4 +98,7 @@ struct HttpAnswer {
 [[nodiscard]] HttpAnswer HttpGet(const std::string& address, const std::string& path,
                                  const std::string& headers = "");
 
+/// The value of a series of /metrics, such as `graspd_sync_remotes{state="live"}`.
+[[nodiscard]] double Metric(const std::string& ops, const std::string& series);
+
 }  // namespace graspd::e2e

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/clock.h"
 #include "net/forbidden_urls.h"
@@ -52,6 +53,12 @@ class SsrfTest : public testing::Test {
   void Start(std::vector<std::string> flags = {}) {
     ours_ = canary_->StartGraspd(dir_, std::move(flags));
     relay_ = std::make_unique<RelayClient>(ours_->relay_url());
+  }
+  [[nodiscard]] double Denied(const std::string& reason) const {
+    return e2e::Metric(ours_->ops(), "graspd_sync_dials_denied_total{reason=\"" + reason + "\"}");
+  }
+  [[nodiscard]] double Dials(const std::string& result) const {
+    return e2e::Metric(ours_->ops(), "graspd_sync_dials_total{result=\"" + result + "\"}");
   }
   [[nodiscard]] AdminClient Admin() const { return AdminClient(ours_->admin()); }
   static uint64_t Now() { return base::SystemClock::Instance().UnixNow(); }
@@ -148,6 +155,18 @@ TEST_F(SsrfTest, NothingOfTheCorpusIsConnectedToAndEachSaysWhy) {
     }
   }
   EXPECT_LE(at_the_door, 8u);
+  // Each was counted, once, by its reason.
+  std::map<std::string, double> denied;
+  for (const auto& [url, candidate] : candidates) {
+    if (candidate.reason() == "URL_FORBIDDEN_NETWORK") ++denied[candidate.message()];
+  }
+  double in_all = 0;
+  for (const auto& [reason, count] : denied) {
+    EXPECT_EQ(Denied(reason), count) << reason;
+    in_all += count;
+  }
+  EXPECT_EQ(Dials("blocked"), in_all);
+  EXPECT_EQ(Dials("connected"), 1);
   EXPECT_EQ(canary_->Packets("self_subscriber"), 1u);
   ExpectNothingForbidden();
 }
@@ -255,6 +274,7 @@ TEST_F(SsrfTest, WhatAnOperatorDeniesIsLeftAloneThoughItIsPublic) {
     ASSERT_TRUE(Eventually([&] { return Admin().Find(url).has_last_error(); })) << url;
     EXPECT_EQ(Admin().Find(url).state_reason(), "denied range") << url;
   }
+  EXPECT_EQ(Denied("denied range"), 3);
   EXPECT_EQ(canary_->Packets("black_hole"), 0u);
   ExpectNothingForbidden();
 }
