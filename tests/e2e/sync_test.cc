@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -311,6 +312,34 @@ TEST_F(SyncTest, TwoThatKnowEachOtherByFiveNamesKeepOneConnectionEachWay) {
   }
   EXPECT_GE(transfers, kEvents);
   EXPECT_LE(transfers, 2 * kEvents + 2);  // and the announcement
+
+  // Then they rest: no message goes either way any more, and no event.
+  const auto traffic = [&] {
+    std::vector<std::string> counts;
+    for (const Graspd* graspd : {&one, &other}) {
+      std::istringstream metrics(HttpGet(graspd->ops(), "/metrics").body);
+      for (std::string line; std::getline(metrics, line);) {
+        if (line.starts_with("graspd_relay_messages_received_total") ||
+            line.starts_with("graspd_relay_events_sent_total")) {
+          counts.push_back(line);
+        }
+      }
+    }
+    return counts;
+  };
+  const auto& clock = base::SystemClock::Instance();
+  const auto transferred = clock.Now();
+  auto changed = transferred;
+  auto latest = traffic();
+  EXPECT_GE(latest.size(), 4u);
+  EXPECT_TRUE(Eventually([&] {
+    if (auto now = traffic(); now != latest) {
+      latest = std::move(now);
+      changed = clock.Now();
+    }
+    return clock.Now() - changed >= std::chrono::seconds(5);
+  }));
+  EXPECT_LE(changed - transferred, std::chrono::seconds(10));
 }
 
 }  // namespace
