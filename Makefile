@@ -10,6 +10,10 @@ REMOTES ?=
 # How long `make fuzz` runs each target.
 SECONDS ?= 60
 
+# Where CMakePresets.json has AddressSanitizer report what it finds in tests and in the programs that these start.
+# UndefinedBehaviorSanitizer's findings end in an abort, which is reported too.
+REPORTS := build/asan-ubsan/reports
+
 export CTEST_PARALLEL_LEVEL ?= $(shell nproc)
 
 # $(call configure,tests ON or OFF,benchmarks ON or OFF): quick when nothing has changed.
@@ -46,7 +50,11 @@ test-asan:  ## All tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@tools/install_interop.sh
 	@cmake --preset asan-ubsan >/dev/null
 	@cmake --build --preset asan-ubsan -j $(JOBS)
-	@ctest --preset asan-ubsan $(if $(TRIES),--repeat until-pass:$(TRIES))
+	@rm -rf $(REPORTS)
+	@status=0; ctest --preset asan-ubsan $(if $(TRIES),--repeat until-pass:$(TRIES)) || status=$$?; \
+	if grep -qrs 'ERROR: ' $(REPORTS); then \
+	  tail -n +1 $(REPORTS)/*; echo 'make: a sanitizer has reported the above, at whichever try' >&2; exit 1; \
+	fi; exit $$status
 
 test-tsan:  ## The tests of what has threads with ThreadSanitizer
 	@tools/install_deps.sh build test tsan
