@@ -1,6 +1,7 @@
 // What is served in the end depends on what arrived, not on the order.
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "base/random.h"
@@ -199,6 +200,41 @@ TEST_P(EventStoreSuite, RandomHistoriesServeTheSameInEveryOrder) {
       if (order == 0) first = served;
       ASSERT_EQ(served, first) << "history " << history;
     }
+  }
+}
+
+// Threats C23.
+TEST_P(EventStoreSuite, TwoReplicasThatHearOfTiesInOppositeOrdersKeepTheLowestIds) {
+  constexpr uint64_t kTies = 1000, kVersions = 3, kBatch = 50;
+  base::SeededRandom random(23);
+  std::vector<Event> events;
+  std::set<nostr::EventId> lowest;
+  for (uint64_t author = 1; author <= kTies; ++author) {
+    std::set<nostr::EventId> ids;
+    for (uint64_t n = 0; n < kVersions; ++n) {
+      const uint64_t number = random.Below(uint64_t{1} << 32) << 12 | events.size();
+      events.push_back(MakeEvent(number, 30617, 10, {{"d", "repo"}}, author));
+      ids.insert(events.back().id);
+    }
+    lowest.insert(*ids.begin());
+  }
+  for (size_t i = events.size(); i > 1; --i) std::swap(events[i - 1], events[random.Below(i)]);
+  const TempDirectory elsewhere;
+  auto other = GetParam().open(elsewhere.path());
+  ASSERT_TRUE(other.ok()) << other.status();
+  for (auto* store : {&store_, &*other}) {
+    for (auto batch = events.begin(); batch != events.end(); batch += kBatch) {
+      TestJudge judge;
+      const auto written = (*store)->Write(Requests({batch, batch + kBatch}), judge, kNow);
+      ASSERT_TRUE(written.ok()) << written.status();
+    }
+    const auto rows = QueryAll(**store, {.filters = {nostr::Filter()}, .unix_now = kNow});
+    ASSERT_TRUE(rows.ok()) << rows.status();
+    std::set<nostr::EventId> served;
+    for (const Row& row : *rows) served.insert(row.id);
+    EXPECT_EQ(rows->size(), kTies);
+    EXPECT_TRUE(served == lowest);
+    std::reverse(events.begin(), events.end());
   }
 }
 
