@@ -381,6 +381,12 @@ TEST(SettingsTest, TheDumpReadsBackAsTheSameSettings) {
   }
 }
 
+// Threats C5.
+TEST(SettingsTest, ByDefaultAnIdleReconciliationEndsAfter30Seconds) {
+  const std::string dump = *CommandOutput(*ParseInvocation({"config", "dump"}, {}));
+  EXPECT_THAT(dump, HasSubstr("limits.neg_idle = \"30s\"  # default\n"));
+}
+
 TEST(SettingsTest, SpellingsFollowFromTheNameAndAreUnique) {
   std::set<std::string> flags = {"--config", "--help", "--version"};
   for (const SettingSpec& spec : SettingTable()) {
