@@ -4,14 +4,17 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "services/relay/session_test_support.h"
+#include "storage/lmdb/lmdb_store.h"
 
 namespace graspd::relay {
 namespace {
@@ -98,9 +101,32 @@ struct Reader {
   std::shared_ptr<ClientSession> session;
 };
 
-class HandoverRace : public SessionTest {
+struct Backend {
+  std::string name;
+  std::function<std::unique_ptr<storage::EventStore>(const std::string& directory)> open;
+};
+void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
+
+const Backend kMemory{"memory", [](const std::string&) { return storage::OpenMemoryStore(); }};
+const Backend kLmdb{
+    "lmdb", [](const std::string& directory) {
+      // Index entries go to their tables meanwhile.
+      return *storage::OpenLmdbStore(
+          {.directory = directory, .map_bytes = size_t{1} << 30, .pending_entries = 500});
+    }};
+
+// Where the store is: made before it, and removed after it.
+struct TempDirectory {
+  TempDirectory() { EXPECT_NE(mkdtemp(path.data()), nullptr); }
+  ~TempDirectory() { std::filesystem::remove_all(path); }
+  std::string path = std::filesystem::temp_directory_path() / "graspd-race-XXXXXX";
+};
+
+class HandoverRace : private TempDirectory,
+                     public SessionTest,
+                     public testing::WithParamInterface<Backend> {
  protected:
-  HandoverRace() {
+  HandoverRace() : SessionTest(GetParam().open(path)) {
     limits_.subscriptions = kReqs;
     limits_.reqs_per_second = 0;
     limits_.live_buffer_events = kEvents;
@@ -128,7 +154,7 @@ class HandoverRace : public SessionTest {
   EventIndex index_;
 };
 
-TEST_F(HandoverRace, EachEventComesExactlyOnceToEachSubscription) {
+TEST_P(HandoverRace, EachEventComesExactlyOnceToEachSubscription) {
   MakeContext(pipeline_);
   std::vector<std::unique_ptr<Reader>> readers;
   std::vector<std::unique_ptr<storage::CommitFeed::Subscription>> feeds;
@@ -163,6 +189,9 @@ TEST_F(HandoverRace, EachEventComesExactlyOnceToEachSubscription) {
   EXPECT_EQ(checks, kThreads * kStaying * kEvents);
   reads_.Stop();
 }
+
+INSTANTIATE_TEST_SUITE_P(Stores, HandoverRace, testing::Values(kMemory, kLmdb),
+                         [](const auto& backend) { return backend.param.name; });
 
 }  // namespace
 }  // namespace graspd::relay

@@ -96,6 +96,8 @@ using storage::testing::CountingStore;
 
 class SessionTest : public testing::Test {
  protected:
+  explicit SessionTest(std::unique_ptr<storage::EventStore> store = storage::OpenMemoryStore())
+      : store_(std::make_unique<CountingStore>(std::move(store))) {}
   ~SessionTest() override {
     if (session_) session_->OnClosed();
   }
@@ -158,7 +160,7 @@ class SessionTest : public testing::Test {
   base::ManualClock clock_;
   base::Metrics metrics_;
   Meters meters_{metrics_};
-  const std::unique_ptr<CountingStore> store_ = std::make_unique<CountingStore>();
+  const std::unique_ptr<CountingStore> store_;
   storage::CommitFeed feed_;
   base::TestThread thread_;
   LiveHub hub_{thread_};

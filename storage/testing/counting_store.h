@@ -10,10 +10,11 @@
 
 namespace graspd::storage::testing {
 
-/// A memory store that counts what is read of it. Thread-safe.
+/// A store, in memory unless told another, that counts what is read of it. Thread-safe.
 class CountingStore final : public ForwardingStore {
  public:
-  CountingStore() : CountingStore(OpenMemoryStore()) {}
+  explicit CountingStore(std::unique_ptr<EventStore> store = OpenMemoryStore())
+      : ForwardingStore(*store), owned_(std::move(store)) {}
 
   absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) override {
     ++queries;
@@ -39,9 +40,6 @@ class CountingStore final : public ForwardingStore {
   std::atomic<int> queries{0}, counts{0}, lists{0};
 
  private:
-  explicit CountingStore(std::unique_ptr<EventStore> store)
-      : ForwardingStore(*store), owned_(std::move(store)) {}
-
   const std::unique_ptr<EventStore> owned_;
 };
 
