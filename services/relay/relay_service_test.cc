@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -130,7 +131,8 @@ class RelayServiceTest : public testing::Test {
     connection->thread().Post(
         [connection, message = std::move(message)] { connection->SendText(message); });
   }
-  std::string Http(std::string_view request) {
+  // A socket, over which `request` has been sent.
+  int Ask(std::string_view request) {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -138,6 +140,16 @@ class RelayServiceTest : public testing::Test {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     EXPECT_EQ(send(fd, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+    return fd;
+  }
+  static void ReadUntil(int fd, std::string_view end) {
+    std::string answer;
+    char byte;
+    while (answer.find(end) == std::string::npos && recv(fd, &byte, 1, 0) == 1) answer += byte;
+    EXPECT_THAT(answer, HasSubstr(std::string(end)));
+  }
+  std::string Http(std::string_view request) {
+    const int fd = Ask(request);
     std::string answer;
     char buffer[4096];
     for (ssize_t n; (n = recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, n);
@@ -246,6 +258,40 @@ TEST_F(RelayServiceTest, AClientAuthenticatesUnderAPortThatIsKnownLate) {
   Send(EventMessage(event));  // without waiting for the answer
   EXPECT_THAT(client->Receive(2), ElementsAre(nostr::OkMessage(auth.id.ToHex(), true, ""),
                                               nostr::OkMessage(event.id.ToHex(), true, "")));
+}
+
+// Threats C31, where ThreadSanitizer sees it.
+TEST_F(RelayServiceTest, SubscribersThatVanishDuringTheFanOutHurtNobody) {
+  constexpr int kSubscribers = 400, kEvents = 50;
+  options_.limits.connections_per_address = kSubscribers + 2;
+  Start();
+  const std::string req = R"(["REQ","s",{"limit":0}])";
+  const std::string upgrade =
+      "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::string frame =  // masked with zeros
+      "\x81" + std::string(1, static_cast<char>(0x80 | req.size())) + std::string(4, 0) + req;
+  std::vector<int> subscribers;
+  while (subscribers.size() < kSubscribers) {
+    const int fd = subscribers.emplace_back(Ask(upgrade));
+    ReadUntil(fd, "\r\n\r\n");
+    ASSERT_EQ(send(fd, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+    ReadUntil(fd, "EOSE");
+  }
+  const auto reader = Connect();
+  Send(req);
+  reader->Receive(1);
+  Connect();
+  for (int i = 0; i < kEvents; ++i) Send(EventMessage(Note(std::to_string(i))));
+  size_t received = reader->Receive(1).size();
+  for (const int fd : subscribers) {
+    constexpr linger kReset{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &kReset, sizeof kReset);
+    close(fd);
+  }
+  while (received < kEvents) received += reader->Receive(1).size();
+  EXPECT_EQ(received, size_t{kEvents});
+  while (service_->connection_count() > 2) std::this_thread::yield();
 }
 
 TEST_F(RelayServiceTest, DrainEndsSubscriptionsThenConnections) {
