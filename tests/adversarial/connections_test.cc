@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <memory>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/clock.h"
 #include "nostr/message.h"
 #include "tests/adversarial/target.h"
 #include "tests/e2e/admin_client.h"
@@ -67,14 +65,12 @@ class Drain {
   std::thread thread_;
 };
 
-base::SteadyTime Now() { return base::SystemClock::Instance().Now(); }
-
 /// Publishes one event more, and returns how long its OK took, in seconds.
 double TimeOk(RelayClient& publisher, std::vector<nostr::Event>& published, size_t bytes) {
   published.push_back(Target::MakeEvent(bytes));
-  const base::SteadyTime begin = Now();
+  const double begin = Now();
   publisher.Publish({published.back()});  // throws if it gets no OK
-  return std::chrono::duration<double>(Now() - begin).count();
+  return Now() - begin;
 }
 
 // Threats C8.
@@ -194,11 +190,12 @@ TEST(ConnectionsTest, SlowHandshakesAreCutAndHoldUpNobody) {
   const nostr::Event event = Target::MakeEvent();
   std::vector<double> times;  // to connect and be answered, while they are there
   for (int i = 0; i < 5; ++i) {
-    const base::SteadyTime begin = Now();
+    const double begin = Now();
     RelayClient(target.relay_url()).Subscribe("new", {{.limit = 0}});
-    times.push_back(std::chrono::duration<double>(Now() - begin).count());
+    times.push_back(Now() - begin);
   }
-  EXPECT_LT(*std::min_element(times.begin(), times.end()), kNoise);
+  RecordMillis("newcomer", Median(times));
+  EXPECT_LT(Median(times), 1 * kSlower);
   RelayClient(target.relay_url()).Publish({event});
   EXPECT_TRUE(e2e::HasStored(target.relay_url(), event.id));
   for (size_t i = 0; i < slow.size(); ++i) {
@@ -243,19 +240,22 @@ TEST(ConnectionsTest, AtTheLimitOfConnectionsOthersAreTold503) {
 TEST(ConnectionsTest, WithFewDescriptorsOperatorsAreStillServedAndNothingSpins) {
   const e2e::TempDir dir;
   const Target target({"--store=lmdb:" + dir / "store"}, {"/usr/bin/prlimit", "--nofile=256:256"});
+  RelayClient before(target.relay_url());
   Clients many;
   for (int i = 0; i < 1000; ++i) many.push_back(std::make_unique<RawClient>(target.relay()));
   EXPECT_EQ(e2e::HttpGet(target.ops(), "/readyz").status, 200);
   EXPECT_EQ(e2e::AdminClient(target.admin()).Find("wss://nobody.example").url(), "");
   EXPECT_LT(target.Metric("process_open_fds"), 256);
+  const nostr::Event event = Target::MakeEvent();
+  before.Publish({event});
+  EXPECT_TRUE(before.Fetch({.ids = {{event.id}}}).contains(event.id));
   const double cpu = target.Metric("process_cpu_seconds_total");
-  const base::SteadyTime begin = Now();
+  const double begin = Now();
   EXPECT_TRUE(many.front()->Ended());  // when its handshake has taken too long
-  const double seconds = std::chrono::duration<double>(Now() - begin).count();
   EXPECT_LT(target.Metric("process_cpu_seconds_total") - cpu,
-            0.2 * std::max(seconds, 1.0) * kNoise);
+            0.2 * std::max(Now() - begin, 1.0) * kSlower);
   many.clear();
-  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") == 0; }));
+  EXPECT_TRUE(Eventually([&] { return target.Metric("graspd_relay_connections") == 1; }));
   target.ExpectHealthy();
 }
 

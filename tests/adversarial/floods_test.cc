@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -16,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
+#include "absl/cleanup/cleanup.h"
 #include "nostr/message.h"
 #include "tests/adversarial/target.h"
 #include "tests/e2e/relay_client.h"
@@ -32,10 +31,6 @@ using testing::StartsWith;
 
 const std::vector<std::string> kAllInOneAnswer = {"--limits-limit-max=100000",
                                                   "--limits-limit-default=100000"};
-
-using Seconds = std::chrono::duration<double>;
-
-double Now() { return Seconds(base::SystemClock::Instance().Now().time_since_epoch()).count(); }
 
 std::string EventFrame(const nostr::Event& event) {
   return RawClient::ClientFrame(kText, nostr::ClientEventMessage(nostr::EventJson(event)));
@@ -245,10 +240,11 @@ std::string NegOpen(int subscription, const std::string& filter = "{}") {
 TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
   // A set of 1,000 items takes 40 kB, and room to grow.
   constexpr int kPerConnection = 20, kAllowed = 4;
-  constexpr double kBudget = 1 << 20;
+  constexpr double kBudget = 1 << 20, kIdle = 4;
   const Target target({"--limits-neg-idle=4s", "--limits-neg-memory-bytes=1MiB"});
   RelayClient(target.relay_url()).Publish(MakeEvents(1000));
   std::vector<std::unique_ptr<RawClient>> clients;
+  const double begin = Now();
   for (int i = 0; i < Scaled(100); ++i) {
     clients.push_back(WebSocketClient(target));
     for (int n = 0; n < kPerConnection; ++n) {  // each of another set
@@ -277,11 +273,14 @@ TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
   EXPECT_GT(without_room, 0) << "the budget was not reached";
   EXPECT_GT(most, 0);
   EXPECT_LE(most, kBudget);
+  const double last_opened = Now();
   for (size_t i = 0; i < clients.size(); ++i) {
     for (int n = 0; n < opened_by[i]; ++n) {
       EXPECT_THAT(clients[i]->ReadFrame().payload, HasSubstr("\"closed:"));
+      EXPECT_GE(Now() - begin, kIdle);
     }
   }
+  EXPECT_LT(Now() - last_opened, (kIdle + 2) * kSlower);
   EXPECT_EQ(target.Metric("graspd_relay_neg_sessions"), 0);
   target.ExpectHealthy();
 }
@@ -289,41 +288,61 @@ TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
 // Threats C6: the wrong fingerprint of everything, for which the relay reads its whole set and
 // splits it. A connection has a second of work at once and a twentieth of a core in the long run.
 TEST(FloodsTest, ShortMessagesThatAskForMuchGetTheirShareOfWorkOnly) {
-  constexpr double kInterval = 6, kAtOnce = 1, kShare = 0.05;
+  constexpr double kInterval = 5, kShare = 0.1;
+  constexpr int kRounds = 5;
   const std::string question = "6100000178787878787878787878787878787878";
   ASSERT_EQ(question.size(), 2u * 20);
   const Target target;
   RelayClient(target.relay_url()).Publish(MakeEvents(5000));
-  const double calm = OkP99(target);
-  const auto cpu = [&] { return target.Metric("process_cpu_seconds_total"); };
-  const double cpu_before = cpu(), begin = Now();
   std::atomic<int> answers{0}, refusals{0};
-  double busy = 0;
-  {
-    const Attackers attacker(1, [&] {
-      const auto client = WebSocketClient(target);
-      client->Send(NegOpen(0));
-      while (Now() < begin + kInterval) {
-        const std::string answer = client->ReadFrame().payload;
-        if (answer.empty()) break;
-        if (answer.starts_with("[\"NEG-MSG")) {
-          ++answers;
-          client->SendFrame(kText, "[\"NEG-MSG\",\"0\",\"" + question + "\"]");
-        } else {
-          ++refusals;
-          client->Send(NegOpen(0));
-        }
+  std::atomic<bool> attacking{true};
+  const auto attack = [&] {
+    const auto client = WebSocketClient(target);
+    client->Send(NegOpen(0));
+    while (attacking) {
+      const std::string answer = client->ReadFrame().payload;
+      if (answer.empty()) break;
+      if (answer.starts_with("[\"NEG-MSG")) {
+        ++answers;
+        client->SendFrame(kText, "[\"NEG-MSG\",\"0\",\"" + question + "\"]");
+      } else {
+        ++refusals;
+        client->Send(NegOpen(0));
       }
-    });
-    busy = OkP99(target);
-    EXPECT_TRUE(Eventually([&] { return Now() > begin + kInterval; }));
-    EXPECT_LT(cpu() - cpu_before, kAtOnce + kShare * kInterval + kNoise);
+    }
+  };
+  std::vector<double> calm, busy;
+  for (int round = 0; round < kRounds; ++round) {  // the machine may be busy with others for a time
+    calm.push_back(OkP99(target));
+    attacking = true;
+    const Attackers attacker(1, attack);
+    const absl::Cleanup stop = [&] { attacking = false; };
+    const int before = answers;
+    ASSERT_TRUE(Eventually([&] { return answers > before; }));
+    busy.push_back(OkP99(target));
   }
-  RecordMillis("ok_p99_calm", calm);
-  RecordMillis("ok_p99_under_attack", busy);
-  EXPECT_LT(busy, 3 * calm + kNoise);
+  RecordMillis("ok_p99_calm", Median(calm));
+  RecordMillis("ok_p99_under_attack", Median(busy));
+  EXPECT_LT(Median(busy), 3 * Median(calm) + 0.01 * kSlower);
+  {
+    attacking = true;
+    const Attackers attacker(1, attack);
+    const absl::Cleanup stop = [&] { attacking = false; };
+    EXPECT_TRUE(Eventually([&] { return refusals > 0; }))
+        << "for ever the same question is no progress";
+    if (kSlower == 1) {  // else its second takes long to use up
+      ASSERT_TRUE(Eventually([&] { return target.Metric("graspd_relay_neg_waiting") > 0; }));
+      const auto cpu = [&] { return target.Metric("process_cpu_seconds_total"); };
+      const double cpu_before = cpu(), begin = Now();
+      const int answers_before = answers;
+      EXPECT_TRUE(Eventually([&] { return Now() > begin + kInterval; }));
+      const double share = (cpu() - cpu_before) / (Now() - begin);
+      RecordProperty("share_of_a_core", std::to_string(share));
+      EXPECT_LT(share, kShare);
+      EXPECT_GT(answers, answers_before);
+    }
+  }
   EXPECT_GT(answers, 4);
-  EXPECT_GT(refusals, 0) << "for ever the same question is no progress";
   target.ExpectHealthy();
 }
 

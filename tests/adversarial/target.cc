@@ -4,14 +4,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <ctime>
+#include <filesystem>
 
+#include "base/clock.h"
 #include "nostr/event_builder.h"
 #include "nostr/keys.h"
 #include "tests/e2e/relay_client.h"
 
 namespace graspd::adversarial {
 namespace {
+
+constexpr char kName[] = "graspd";
 
 std::vector<std::string> Flags(const std::vector<std::string>& more) {
   std::vector<std::string> flags = {"--store=memory:",
@@ -36,7 +41,7 @@ void RaiseDescriptorLimit() {
 
 Target::Target(const std::vector<std::string>& flags, const std::vector<std::string>& launcher) {
   RaiseDescriptorLimit();
-  graspd_ = std::make_unique<e2e::Graspd>(dir_, "graspd", Flags(flags), launcher);
+  graspd_ = std::make_unique<e2e::Graspd>(dir_, kName, Flags(flags), launcher);
   resident_at_start_ = Metric("process_resident_memory_bytes");
 }
 
@@ -48,19 +53,25 @@ double Target::Metric(const std::string& name) const { return e2e::Metric(ops(),
 
 void Target::ExpectHealthy() const {
   constexpr long kMostSeries = 2000;
+  constexpr uintmax_t kMostLog = 64 << 10;
+  constexpr double kRoundTrip = 2 * kSlower;
   EXPECT_EQ(e2e::HttpGet(ops(), "/livez").status, 200);
   EXPECT_EQ(e2e::HttpGet(ops(), "/readyz").status, 200);
   // Looked at once a second: until then newcomers may still be refused.
   EXPECT_TRUE(e2e::Eventually([&] { return Metric("graspd_relay_overload_level") == 0; }));
   const nostr::Event event = MakeEvent();
-  e2e::RelayClient(relay_url()).Publish({event});
-  EXPECT_TRUE(e2e::HasStored(relay_url(), event.id));
+  const double begin = Now();
+  e2e::RelayClient client(relay_url());
+  client.Publish({event});
+  EXPECT_TRUE(client.Fetch({.ids = {{event.id}}}).contains(event.id));
+  EXPECT_LT(Now() - begin, kRoundTrip);
   EXPECT_TRUE(e2e::Eventually([&] {
     return Metric("process_resident_memory_bytes") < resident_at_start_ + kMoreMemory;
   })) << resident_at_start_
       << " -> " << Metric("process_resident_memory_bytes");
   const std::string metrics = e2e::HttpGet(ops(), "/metrics").body;
   EXPECT_LE(std::count(metrics.begin(), metrics.end(), '\n'), kMostSeries);
+  EXPECT_LE(std::filesystem::file_size(dir_ / (std::string(kName) + ".log")), kMostLog);
 }
 
 nostr::Event Target::MakeEvent(size_t content_bytes) {
@@ -79,10 +90,20 @@ std::unique_ptr<net::RawClient> WebSocketClient(const Target& target, int receiv
   return client;
 }
 
+double Now() {
+  const auto since = base::SystemClock::Instance().Now().time_since_epoch();
+  return std::chrono::duration<double>(since).count();
+}
+
 double P99(std::vector<double> times) {
   std::sort(times.begin(), times.end());
   const size_t rank = (times.size() * 99 + 99) / 100;
   return times.at(rank - 1);
+}
+
+double Median(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return times.at(times.size() / 2);
 }
 
 void RecordMillis(const std::string& name, double seconds) {
