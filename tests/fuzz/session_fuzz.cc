@@ -8,16 +8,12 @@
 #include "nostr/message.h"
 #include "services/relay/session_test_support.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/session_answers.h"
 
 namespace graspd::fuzz {
 namespace {
 
 using relay::Strings;
-
-std::string TypeOf(std::string_view message) {
-  FUZZ_CHECK(message.starts_with("[\""));
-  return std::string(message.substr(2, message.find('"', 2) - 2));
-}
 
 // The messages that end the answer to a question; none if it has no answer.
 Strings EndsOf(const nostr::ClientMessage& question) {
@@ -82,21 +78,6 @@ class Session final : public relay::SessionTest {
     return std::any_of(connection_->sent.begin(), connection_->sent.end(), [&](const auto& sent) {
       return std::find(ends.begin(), ends.end(), TypeOf(sent)) != ends.end();
     });
-  }
-  // A relay's message, as our own reader of those knows them.
-  static void CheckAnswer(const std::string& text) {
-    const auto message = nostr::ParseRelayMessage(text);
-    if (std::holds_alternative<nostr::RelayMalformed>(message)) {
-      // To an event whose id is none of the right form.
-      FUZZ_CHECK(TypeOf(text) == "OK");
-    }
-    FUZZ_CHECK(!std::holds_alternative<nostr::RelayUnreadable>(message));
-    if (const auto* ok = std::get_if<nostr::RelayOk>(&message)) {
-      FUZZ_CHECK(ok->accepted || ok->message.find(": ") != std::string::npos);
-    }
-    if (const auto* closed = std::get_if<nostr::RelayClosed>(&message)) {
-      FUZZ_CHECK(closed->message.find(": ") != std::string::npos);
-    }
   }
 };
 
