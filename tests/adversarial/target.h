@@ -19,13 +19,9 @@ namespace graspd::adversarial {
 #ifdef NDEBUG
 inline constexpr double kMoreMemory = 32 << 20;
 inline constexpr double kSlower = 1;
-inline constexpr double kNoise = 1;
-inline constexpr double kJitter = 0.05;  // of two timeslices, whatever else is measured
 #else  // not optimised, or with a sanitizer, where freed memory stays for a while
 inline constexpr double kMoreMemory = 512 << 20;
 inline constexpr double kSlower = 60;
-inline constexpr double kNoise = 60;
-inline constexpr double kJitter = 60;
 #endif
 #ifdef __SANITIZE_ADDRESS__
 inline constexpr int kShare = 10;
