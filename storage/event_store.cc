@@ -52,7 +52,7 @@ absl::StatusOr<std::vector<negentropy::Item>> EventStore::ListItems(const nostr:
     items.push_back(item);
     return absl::OkStatus();
   };
-  GRASPD_RETURN_IF_ERROR(VisitItems(filter, unix_now, collect));
+  GRASPD_RETURN_IF_ERROR(VisitItems(filter, unix_now, collect, nullptr));
   FromServedOrder(items);
   return items;
 }

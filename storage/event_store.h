@@ -218,9 +218,11 @@ class EventStore {
   /// first.
   virtual absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) = 0;
 
-  /// Exact number of distinct events that match any of the filters (limits ignored). `stop`, if
-  /// set, is asked every few milliseconds; once it says true, kCancelled.
+  /// Ends a long read: if set, it is asked every few milliseconds, whatever is found, and must not
+  /// call the store; once it says true, kCancelled.
   using Stop = std::function<bool()>;
+
+  /// Exact number of distinct events that match any of the filters (limits ignored).
   virtual absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters,
                                          uint64_t unix_now, const Stop& stop) = 0;
 
@@ -233,7 +235,7 @@ class EventStore {
   /// finds tags by a keyed hash may rely on 64 bits of it. Errors: the visitor's, which must not
   /// call the store, as they are.
   virtual absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                                  const ItemVisitor& visit) = 0;
+                                  const ItemVisitor& visit, const Stop& stop) = 0;
 
   /// The items of all events that match `filter` (limit ignored), unexpired, ascending by
   /// (created_at, id). kResourceExhausted, before collecting more, if there are over `max_items`.

@@ -24,6 +24,16 @@ bool IsSyncFilter(const nostr::Filter& filter) {
 
 }  // namespace
 
+/// Somebody who has asked for a set.
+struct NegSets::Waiting {
+  Done done;
+  EventStore::Stop stop;
+
+  [[nodiscard]] static bool NoneOf(const std::vector<Waiting>& all) {
+    return std::all_of(all.begin(), all.end(), [](const Waiting& w) { return w.stop && w.stop(); });
+  }
+};
+
 /// One filter and its set. While `busy`, one thread works on the set; what it has no right to touch
 /// is guarded by NegSets::mutex_.
 struct NegSets::Entry {
@@ -38,7 +48,7 @@ struct NegSets::Entry {
   // Guarded.
   base::Duration keep;  // while nobody uses it
   bool busy = false;
-  std::vector<Done> waiting;
+  std::vector<Waiting> waiting;
   std::vector<SetChange> changes;  // not yet applied
   bool behind = false;             // changes were lost
   size_t items = 0;                // when the set was last handed out
@@ -116,7 +126,7 @@ void NegSets::OnCommit(const Commit& commit) {
 }
 
 // The entry is there before the store is read: what is committed from then on comes by the feed.
-void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep) {
+void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep, EventStore::Stop stop) {
   filter.limit.reset();
   filter.Normalize();
   const std::string key = nostr::FilterJson(filter);
@@ -128,7 +138,7 @@ void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep) {
     entry = place;
     entry->asked_at = clock_.Now();
     entry->keep = std::max(entry->keep, keep);
-    entry->waiting.push_back(std::move(done));
+    entry->waiting.push_back({std::move(done), std::move(stop)});
     if (entry->busy) return;  // who is busy serves this one, too
     entry->busy = true;
     if (entries_.size() > kMaxKept && (dropped = OldestLocked(false))) entries_.erase(dropped->key);
@@ -141,7 +151,7 @@ void NegSets::Get(nostr::Filter filter, Done done, base::Duration keep) {
 // because a scan that has begun already may lack what that one knows to be stored.
 void NegSets::Serve(const EntryPtr& entry) {
   for (bool again = true; again;) {
-    std::vector<Done> waiting;
+    std::vector<Waiting> waiting;
     std::vector<SetChange> changes;
     bool behind;
     {
@@ -152,30 +162,45 @@ void NegSets::Serve(const EntryPtr& entry) {
     }
     if (behind || (entry->set && entry->set->worn())) entry->set = nullptr;
     if (entry->set || !waiting.empty()) {
-      const absl::StatusOr<SetPtr> set = Update(*entry, changes);
-      if (!set.ok()) return Fail(entry, std::move(waiting), set.status());
-      for (const Done& done : waiting) done(set);
+      const auto nobody_waits = [&] {
+        if (!Waiting::NoneOf(waiting)) return false;
+        base::MutexLock lock(mutex_);
+        return Waiting::NoneOf(entry->waiting);
+      };
+      const absl::StatusOr<SetPtr> set = Update(*entry, changes, nobody_waits);
+      if (!set.ok()) {
+        if (Fail(entry, std::move(waiting), set.status())) return;
+        continue;
+      }
+      for (const Waiting& one : waiting) one.done(set);
     }
     base::MutexLock lock(mutex_);
     again = entry->busy = !entry->waiting.empty();
   }
 }
 
-void NegSets::Fail(const EntryPtr& entry, std::vector<Done> waiting, const absl::Status& status) {
+// False if the entry has to be served again: somebody came when the scan was given up.
+bool NegSets::Fail(const EntryPtr& entry, std::vector<Waiting> waiting,
+                   const absl::Status& status) {
+  bool ended = true;
   {
     base::MutexLock lock(mutex_);
-    std::move(entry->waiting.begin(), entry->waiting.end(), std::back_inserter(waiting));
-    entries_.erase(entry->key);  // it is there: what is busy is not dropped
+    ended = !absl::IsCancelled(status) || entry->waiting.empty();
+    if (ended) {
+      std::move(entry->waiting.begin(), entry->waiting.end(), std::back_inserter(waiting));
+      entries_.erase(entry->key);  // it is there: what is busy is not dropped
+    }
   }
   entry->set = nullptr;
-  for (const Done& done : waiting) done(status);
+  for (const Waiting& one : waiting) one.done(status);
+  return ended;
 }
 
 // What was published before a scan is in it.
-absl::StatusOr<NegSets::SetPtr> NegSets::Update(Entry& entry,
-                                                const std::vector<SetChange>& changes) {
+absl::StatusOr<NegSets::SetPtr> NegSets::Update(Entry& entry, const std::vector<SetChange>& changes,
+                                                const EventStore::Stop& stop) {
   if (!entry.set) {
-    GRASPD_RETURN_IF_ERROR(Scan(entry));
+    GRASPD_RETURN_IF_ERROR(Scan(entry, stop));
   } else {
     for (const SetChange& change : changes) entry.set->Apply(change);
   }
@@ -191,12 +216,12 @@ absl::StatusOr<NegSets::SetPtr> NegSets::Update(Entry& entry,
   return entry.HandOut();
 }
 
-absl::Status NegSets::Scan(Entry& entry) {
+absl::Status NegSets::Scan(Entry& entry, const EventStore::Stop& stop) {
   // Counted before it is collected, where there can be too many: nobody's set is dropped in vain.
   GRASPD_ASSIGN_OR_RETURN(const auto stats, store_.GetStats());
   if (stats.events > max_items_) {
     GRASPD_ASSIGN_OR_RETURN(const uint64_t count,
-                            store_.Count({entry.filter}, clock_.UnixNow(), nullptr));
+                            store_.Count({entry.filter}, clock_.UnixNow(), stop));
     if (count > max_items_) {
       return absl::ResourceExhaustedError("the filter matches too many events");
     }
@@ -224,7 +249,7 @@ absl::Status NegSets::Scan(Entry& entry) {
     if (expiration) expiring.push_back({*expiration, item});
     return absl::OkStatus();
   };
-  const absl::Status status = store_.VisitItems(entry.filter, clock_.UnixNow(), collect);
+  const absl::Status status = store_.VisitItems(entry.filter, clock_.UnixNow(), collect, stop);
   if (status.ok()) {
     FromServedOrder(items);
     entry.set = std::make_unique<KeptSet>(items, std::move(expiring), bytes_);

@@ -24,11 +24,11 @@ namespace graspd::storage {
 /// commit feed.
 ///
 /// A set is read from the store when somebody asks for it first; who asks meanwhile waits for the
-/// same scan. From then on it follows the feed, so that asking again costs no scan. A set that
-/// nobody uses is dropped after 30 s, one that proactive sync uses (kKeptForSync; also whoever asks
-/// by its first filter, kinds 10317 and 30617) after 10 minutes; the least recently asked for are
-/// dropped sooner when there are more than 16, when unused ones take more than half of the
-/// budget, or when the room is needed.
+/// same scan, which ends early once nobody waits for it any more. From then on it follows the feed,
+/// so that asking again costs no scan. A set that nobody uses is dropped after 30 s, one that
+/// proactive sync uses (kKeptForSync; also whoever asks by its first filter, kinds 10317 and 30617)
+/// after 10 minutes; the least recently asked for are dropped sooner when there are more than 16,
+/// when unused ones take more than half of the budget, or when the room is needed.
 ///
 /// All sets, everything that sessions still hold of their older states, and what is being collected
 /// count against one budget of memory. It is reserved before it is used, so scans at the same time
@@ -55,9 +55,12 @@ class NegSets {
   /// Calls `done`, before returning or from another thread that is in a call of Get or Tend, with
   /// the unexpired events that match `filter`, limit ignored: all that were published before this
   /// call, perhaps some later ones. It must not block. Errors: kResourceExhausted: more than
-  /// max_items; kUnavailable: the other sets leave no room now, or the store's reason. Once nobody
-  /// uses it, the set is kept for `keep`, if it is not for longer.
-  void Get(nostr::Filter filter, Done done, base::Duration keep = kKept);
+  /// max_items; kUnavailable: the other sets leave no room now, or the store's reason; kCancelled:
+  /// nobody waited. Once nobody uses it, the set is kept for `keep`, if it is not for longer.
+  /// `stop`, if set, says whether the caller waits no more; it is asked from any thread that is in
+  /// a call of Get or Tend, now and then, and must not block.
+  void Get(nostr::Filter filter, Done done, base::Duration keep = kKept,
+           EventStore::Stop stop = nullptr);
 
   /// Drops what has been unused for long, and brings the other sets up to date. To be called about
   /// once a second.
@@ -74,14 +77,17 @@ class NegSets {
 
  private:
   struct Entry;
+  struct Waiting;
   using EntryPtr = std::shared_ptr<Entry>;
   class Reservation;
 
   void OnCommit(const Commit& commit);
   void Serve(const EntryPtr& entry);
-  [[nodiscard]] absl::StatusOr<SetPtr> Update(Entry& entry, const std::vector<SetChange>& changes);
-  absl::Status Scan(Entry& entry);
-  void Fail(const EntryPtr& entry, std::vector<Done> waiting, const absl::Status& status);
+  [[nodiscard]] absl::StatusOr<SetPtr> Update(Entry& entry, const std::vector<SetChange>& changes,
+                                              const EventStore::Stop& stop);
+  absl::Status Scan(Entry& entry, const EventStore::Stop& stop);
+  [[nodiscard]] bool Fail(const EntryPtr& entry, std::vector<Waiting> waiting,
+                          const absl::Status& status);
   [[nodiscard]] bool TryReserve(size_t bytes);
   [[nodiscard]] bool DropOldestUnused();
   [[nodiscard]] EntryPtr OldestLocked(bool unused_only) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -285,6 +285,62 @@ TEST_F(NegSetsTest, ASetThatFallsBehindIsReadAgain) {
   EXPECT_EQ(sets_->scans(), 2u);
 }
 
+TEST_F(NegSetsTest, AScanThatNobodyWaitsForEndsAndLeavesNothing) {
+  Start();
+  for (int i = 0; i < 5; ++i) Commit(Make(1, std::to_string(i)));
+  bool gone = false;
+  store_.on_list = [&](const EventStore::Stop& stop) {
+    EXPECT_FALSE(stop());
+    gone = true;
+    return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
+  };
+  absl::Status status;
+  const auto note = [&](const SetOr& set) { status = set.status(); };
+  sets_->Get(FilterOf("{}"), note, NegSets::kKept, [&] { return gone; });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_EQ(store_.visited, 0);
+  EXPECT_EQ(sets_->kept(), 0u);
+  EXPECT_EQ(sets_->bytes(), 0u);
+  EXPECT_EQ(sets_->scans_in_flight(), 0u);
+}
+
+TEST_F(NegSetsTest, AScanGoesOnForWhoeverStillWaits) {
+  Start();
+  for (int i = 0; i < 5; ++i) Commit(Make(1, std::to_string(i)));
+  bool gone = false;
+  std::vector<size_t> sizes;
+  const auto note = [&](const SetOr& set) { sizes.push_back(set.ok() ? (*set)->size() : 0); };
+  store_.on_list = [&](const EventStore::Stop& stop) {
+    gone = true;
+    sets_->Get(FilterOf("{}"), note);
+    return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
+  };
+  sets_->Get(FilterOf("{}"), note, NegSets::kKept, [&] { return gone; });
+  EXPECT_EQ(sizes, (std::vector<size_t>{5, 5}));
+  EXPECT_EQ(sets_->scans(), 1u);
+}
+
+TEST_F(NegSetsTest, WhoComesWhenAScanWasGivenUpHasOneOfTheirOwn) {
+  Start();
+  for (int i = 0; i < 5; ++i) Commit(Make(1, std::to_string(i)));
+  bool gone = false;
+  SetOr late = absl::InternalError("not called");
+  store_.on_list = [&](const EventStore::Stop& stop) {
+    if (std::exchange(gone, true)) return absl::OkStatus();
+    EXPECT_TRUE(stop());
+    sets_->Get(FilterOf("{}"), [&](const SetOr& set) { late = set; });
+    return absl::CancelledError("stopped");
+  };
+  absl::Status first;
+  sets_->Get(
+      FilterOf("{}"), [&](const SetOr& set) { first = set.status(); }, NegSets::kKept,
+      [&] { return gone; });
+  EXPECT_TRUE(absl::IsCancelled(first)) << first;
+  ASSERT_TRUE(late.ok()) << late.status();
+  EXPECT_EQ((*late)->size(), 5u);
+  EXPECT_EQ(sets_->kept(), 1u);
+}
+
 // Whoever comes while a scan is under way waits for it instead of making another.
 TEST_F(NegSetsTest, ManyAtOnceCostOneScan) {
   constexpr int kThreads = 8, kRounds = 20;

@@ -63,13 +63,15 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
   const std::weak_ptr<Session> weak = session;
   reads_.Run(
       [weak, sets = context_.neg_sets, &executor = executor_, filter = std::move(filter),
-       charge = std::move(charge)](const SessionReads::Ended&) -> SessionReads::Then {
-        if (weak.expired()) return nullptr;  // closed or replaced before its turn
-        sets->Get(filter, [weak, &executor](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
+       charge = std::move(charge)](const SessionReads::Ended& ended) -> SessionReads::Then {
+        const auto given_up = [weak, ended] { return weak.expired() || ended(); };
+        if (given_up()) return nullptr;  // closed or replaced before its turn
+        const auto done = [weak, &executor](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
           executor.Post([weak, set] {
             if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);
           });
-        });
+        };
+        sets->Get(filter, done, storage::NegSets::kKept, given_up);
         return nullptr;
       },
       [weak] {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
@@ -96,6 +97,32 @@ TEST_F(NegTest, AReplacedOrClosedReconciliationIsNotRead) {
   NegAnswer(Receive(1).at(0));
   Ask(R"(["COUNT","c",{}])", 1);  // behind everything else
   EXPECT_EQ(store_->lists, 1);
+}
+
+TEST_F(NegTest, AReadingStopsWithTheReconciliationAndWithTheConnection) {
+  Start();
+  for (int i = 0; i < 5; ++i) Store(Note(std::to_string(i)));
+  for (const bool connection : {false, true}) {
+    bool begun = false;
+    std::promise<void> ended;
+    store_->on_list = [&](const storage::EventStore::Stop& stop) {
+      EXPECT_FALSE(stop());
+      thread_.Post([&] { begun = true; });
+      ended.get_future().wait();
+      return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
+    };
+    Send(NegOpen("a", FirstMessage()));
+    thread_.RunUntil([&] { return begun; });
+    if (connection) {
+      session_->OnClosed();
+    } else {
+      Send(R"(["NEG-CLOSE","a"])");
+    }
+    ended.set_value();
+    thread_.RunUntil([&] { return neg_sets_->kept() == 0; });
+  }
+  EXPECT_EQ(store_->lists, 2);
+  EXPECT_EQ(store_->visited, 0);
 }
 
 TEST_F(NegTest, WhatWaitsIsChargedAlsoOnceItWasReplaced) {

@@ -25,8 +25,8 @@ namespace {
 
 constexpr std::string_view kPositionKey = "position";  // in table meta
 
-// Index entries that one call of Query looks at: some 20 ms, and more only where rows are long and
-// the index does not decide.
+// Index entries that one call of Query looks at, and a longer read before it asks whether to stop:
+// some 20 ms, and more only where rows are long and the index does not decide.
 constexpr uint64_t kEntriesPerQuery = 20'000;
 constexpr size_t kRowsAtOnce = 500;  // that are made room for together
 
@@ -100,6 +100,18 @@ class PageBuilder {
   size_t bytes_ = 0;
 };
 
+/// To the next match, however far that is: kMatch or kEnd. `budget` is what is left before `stop`
+/// is asked.
+absl::StatusOr<FilterScan::Step> NextMatch(FilterScan& scan, uint64_t& budget,
+                                           const EventStore::Stop& stop) {
+  for (;;) {
+    GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(budget));
+    if (step != FilterScan::Step::kPaused) return step;
+    if (stop && stop()) return absl::CancelledError("nobody waits for the answer");
+    budget = kEntriesPerQuery;
+  }
+}
+
 class LmdbStore final : public EventStore {
  public:
   LmdbStore(std::unique_ptr<Env> env, FeedPosition position, size_t pending_entries)
@@ -113,8 +125,8 @@ class LmdbStore final : public EventStore {
   absl::StatusOr<QueryPage> Query(const QuerySpec& spec, const QueryCursor* resume) override;
   absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t unix_now,
                                  const Stop& stop) override;
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                          const ItemVisitor& visit) override;
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now, const ItemVisitor& visit,
+                          const Stop& stop) override;
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override;
   absl::StatusOr<std::vector<bool>> Known(std::span<const nostr::EventId> ids) override;
   absl::StatusOr<FeedPage> ReadFeed(FeedPosition after, size_t max_changes) override;
@@ -247,18 +259,10 @@ absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filt
   ScanOptions options;
   options.unix_now = unix_now;
   uint64_t budget = kEntriesPerQuery;
-  const auto next = [&](FilterScan& scan) -> absl::StatusOr<FilterScan::Step> {
-    for (;;) {
-      GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(budget));
-      if (step != FilterScan::Step::kPaused) return step;
-      if (stop && stop()) return absl::CancelledError("nobody waits for the count");
-      budget = kEntriesPerQuery;
-    }
-  };
   std::vector<FilterScan> scans;  // those that stand at a match
   for (const nostr::Filter& filter : filters) {
     GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn, filter, options));
-    GRASPD_ASSIGN_OR_RETURN(const auto step, next(scan));
+    GRASPD_ASSIGN_OR_RETURN(const auto step, NextMatch(scan, budget, stop));
     if (step == FilterScan::Step::kMatch) scans.push_back(std::move(scan));
   }
   uint64_t count = 0;
@@ -269,7 +273,7 @@ absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filt
     const std::string place(first->place());
     for (size_t i = scans.size(); i-- > 0;) {
       if (scans[i].place() != place) continue;
-      GRASPD_ASSIGN_OR_RETURN(const auto step, next(scans[i]));
+      GRASPD_ASSIGN_OR_RETURN(const auto step, NextMatch(scans[i], budget, stop));
       if (step == FilterScan::Step::kEnd) scans.erase(scans.begin() + static_cast<ptrdiff_t>(i));
     }
   }
@@ -277,15 +281,15 @@ absl::StatusOr<uint64_t> LmdbStore::Count(const std::vector<nostr::Filter>& filt
 }
 
 absl::Status LmdbStore::VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                                   const ItemVisitor& visit) {
+                                   const ItemVisitor& visit, const Stop& stop) {
   GRASPD_ASSIGN_OR_RETURN(const ReadTxn txn, ReadTxn::Begin(*env_));
   ScanOptions options;
   options.unix_now = unix_now;
   options.trusts_tag_hashes = true;  // who reconciles does no harm with one more
   GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn, filter, options));
-  uint64_t unlimited = UINT64_MAX;
+  uint64_t budget = kEntriesPerQuery;
   for (;;) {
-    GRASPD_ASSIGN_OR_RETURN(const auto step, scan.Next(unlimited));
+    GRASPD_ASSIGN_OR_RETURN(const auto step, NextMatch(scan, budget, stop));
     if (step == FilterScan::Step::kEnd) return absl::OkStatus();
     std::optional<uint64_t> expiration;
     if (scan.expires()) {

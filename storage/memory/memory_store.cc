@@ -54,17 +54,25 @@ struct State {
   uint64_t bytes = 0;
 
   /// The events that match, in served order, after `after` if given. Stops when `visit` returns
-  /// false. Looks up ids; otherwise goes through everything: simple rather than fast.
-  void Visit(const nostr::Filter& filter, uint64_t unix_now, const negentropy::Item* after,
-             const std::function<bool(const StoredEvent&)>& visit) const {
+  /// false, and when `stop` says so: kCancelled. Looks up ids; otherwise goes through everything:
+  /// simple rather than fast.
+  absl::Status Visit(const nostr::Filter& filter, uint64_t unix_now, const negentropy::Item* after,
+                     const std::function<bool(const StoredEvent&)>& visit,
+                     const EventStore::Stop& stop = nullptr) const {
+    constexpr uint64_t kBetweenStops = 10'000;
+    uint64_t looked_at = 0;
     const Order listed = filter.ids ? OrderOf(*filter.ids) : Order();
     const Order& order = filter.ids ? listed : by_time;
     for (auto it = after != nullptr ? order.upper_bound(*after) : order.begin(); it != order.end();
          ++it) {
+      if (stop && ++looked_at % kBetweenStops == 0 && stop()) {
+        return absl::CancelledError("nobody waits for the answer");
+      }
       const StoredEvent& stored = events.at(it->id);
       if (!Served(stored, unix_now) || !nostr::Matches(filter, stored.record->event)) continue;
-      if (!visit(stored)) return;
+      if (!visit(stored)) break;
     }
+    return absl::OkStatus();
   }
 
  private:
@@ -119,11 +127,10 @@ class MemoryTransaction final : public WriteTransaction {
                     const std::function<bool(const Match&)>& visit) const override {
     uint64_t left = filter.limit.value_or(UINT64_MAX);
     if (left == 0) return absl::OkStatus();
-    state_.Visit(filter, unix_now_, nullptr, [&](const StoredEvent& stored) {
+    return state_.Visit(filter, unix_now_, nullptr, [&](const StoredEvent& stored) {
       const std::function<std::string()> json = [&stored] { return stored.record->json; };
       return visit({stored.record->event.kind, json}) && --left > 0;
     });
-    return absl::OkStatus();
   }
 
   absl::StatusOr<std::optional<Stored>> Find(const nostr::EventId& id) const override {
@@ -320,31 +327,27 @@ class MemoryStore final : public EventStore {
 
   absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t unix_now,
                                  const Stop& stop) override {
-    constexpr uint64_t kBetweenStops = 10'000;
     base::MutexLock lock(mutex_);
     std::set<nostr::EventId> found;
-    uint64_t visited = 0;
-    bool stopped = false;
+    const auto add = [&](const StoredEvent& stored) {
+      return found.insert(stored.record->event.id), true;
+    };
     for (const nostr::Filter& filter : filters) {
-      state_.Visit(filter, unix_now, nullptr, [&](const StoredEvent& stored) {
-        found.insert(stored.record->event.id);
-        stopped = stopped || (stop && ++visited % kBetweenStops == 0 && stop());
-        return !stopped;
-      });
+      GRASPD_RETURN_IF_ERROR(state_.Visit(filter, unix_now, nullptr, add, stop));
     }
-    if (stopped) return absl::CancelledError("nobody waits for the count");
     return found.size();
   }
 
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                          const ItemVisitor& visit) override {
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now, const ItemVisitor& visit,
+                          const Stop& stop) override {
     base::MutexLock lock(mutex_);
     absl::Status status;
-    state_.Visit(filter, unix_now, nullptr, [&](const StoredEvent& stored) {
+    const auto tell = [&](const StoredEvent& stored) {
       const nostr::Event& event = stored.record->event;
       status = visit({event.created_at, event.id}, nostr::ExpirationOf(event));
       return status.ok();
-    });
+    };
+    GRASPD_RETURN_IF_ERROR(state_.Visit(filter, unix_now, nullptr, tell, stop));
     return status;
   }
 
@@ -450,7 +453,7 @@ bool MemoryStore::FillPage(const QuerySpec& spec, const nostr::Filter& filter,
   if (at.emitted >= limit) return true;
   const negentropy::Item last{at.created_at, at.id};
   bool exhausted = true;
-  state_.Visit(filter, spec.unix_now, at.started ? &last : nullptr, [&](const StoredEvent& stored) {
+  const auto add = [&](const StoredEvent& stored) {
     if (spec.as_of && stored.position > *spec.as_of) return true;
     const std::string& json = stored.record->json;
     const bool fits = page.rows.size() < spec.max_rows && bytes + json.size() <= spec.max_bytes;
@@ -462,7 +465,8 @@ bool MemoryStore::FillPage(const QuerySpec& spec, const nostr::Filter& filter,
     at.created_at = event.created_at;
     at.id = event.id;
     return ++at.emitted < limit;
-  });
+  };
+  (void)state_.Visit(filter, spec.unix_now, at.started ? &last : nullptr, add);  // nothing stops it
   return exhausted;
 }
 

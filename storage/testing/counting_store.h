@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -30,14 +32,22 @@ class CountingStore final : public ForwardingStore {
     ++counts;
     return ForwardingStore::Count(filters, unix_now, stop);
   }
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                          const ItemVisitor& visit) override {
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now, const ItemVisitor& visit,
+                          const Stop& stop) override {
     ++lists;
-    return ForwardingStore::VisitItems(filter, unix_now, visit);
+    const absl::Status status = on_list ? on_list(stop) : absl::OkStatus();
+    if (!status.ok()) return status;
+    const auto count = [&](const negentropy::Item& item, std::optional<uint64_t> expiration) {
+      ++visited;
+      return visit(item, expiration);
+    };
+    return ForwardingStore::VisitItems(filter, unix_now, count, stop);
   }
 
   int fruitless_queries = 0;  // of the first ones: their budget is spent before a row is found
+  std::function<absl::Status(const Stop& stop)> on_list;  // the beginning of each, if set
   std::atomic<int> queries{0}, counts{0}, lists{0};
+  std::atomic<int> visited{0};  // items of lists
 
  private:
   const std::unique_ptr<EventStore> owned_;

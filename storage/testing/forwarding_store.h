@@ -32,9 +32,9 @@ class ForwardingStore : public EventStore {
                                  const Stop& stop) override {
     return store_.Count(filters, unix_now, stop);
   }
-  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now,
-                          const ItemVisitor& visit) override {
-    return store_.VisitItems(filter, unix_now, visit);
+  absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now, const ItemVisitor& visit,
+                          const Stop& stop) override {
+    return store_.VisitItems(filter, unix_now, visit, stop);
   }
   absl::StatusOr<std::optional<nostr::Signature>> FindSignature(const nostr::EventId& id) override {
     return store_.FindSignature(id);

@@ -522,13 +522,31 @@ TEST_P(EventStoreSuite, CountIsExactAndCountsEachEventOnce) {
   EXPECT_EQ(Count({}), 0u);
 }
 
-TEST_P(EventStoreSuite, ACountIsGivenUpWhenItIsToStop) {
+TEST_P(EventStoreSuite, ALongReadIsGivenUpWhenItIsToStop) {
   std::vector<Event> events;
-  for (uint64_t n = 0; n < 25'000; ++n) events.push_back(MakeEvent(n, 1, 100, {}));
+  for (uint64_t n = 0; n < 25'000; ++n) events.push_back(MakeEvent(n, 1, 100, {{"t", "x"}}));
   Write(events);
-  EXPECT_EQ(store_->Count({nostr::Filter{}}, kNow, [] { return true; }).status().code(),
-            absl::StatusCode::kCancelled);
-  EXPECT_EQ(*store_->Count({nostr::Filter{}}, kNow, [] { return false; }), 25'000u);
+  size_t visited = 0;
+  const auto visit = [&](const negentropy::Item&, std::optional<uint64_t>) {
+    return ++visited, absl::OkStatus();
+  };
+  // Also where nothing is found.
+  for (const char* text : {"{}", R"({"#t":["x"],"until":100,"since":100,"kinds":[2]})"}) {
+    const nostr::Filter filter = ParseFilterOrDie(text);
+    const auto stop = [] { return true; };
+    EXPECT_TRUE(absl::IsCancelled(store_->Count({filter}, kNow, stop).status())) << text;
+    EXPECT_TRUE(absl::IsCancelled(store_->VisitItems(filter, kNow, visit, stop))) << text;
+  }
+  EXPECT_GT(visited, 0u);
+  EXPECT_LT(visited, 25'000u);
+  visited = 0;
+  int asked = 0;
+  const auto go_on = [&] { return ++asked, false; };
+  EXPECT_EQ(*store_->Count({nostr::Filter{}}, kNow, go_on), 25'000u);
+  EXPECT_GE(asked, 1);
+  EXPECT_TRUE(store_->VisitItems(nostr::Filter{}, kNow, visit, go_on).ok());
+  EXPECT_EQ(visited, 25'000u);
+  EXPECT_GE(asked, 2);
 }
 
 TEST_P(EventStoreSuite, ListItemsAscendsAndStopsAtTheCap) {
@@ -551,14 +569,15 @@ TEST_P(EventStoreSuite, VisitItemsTellsWhenEachExpiresAndEndsWithTheVisitor) {
     seen.emplace_back(item, expiration);
     return seen.size() < 3 ? absl::OkStatus() : absl::CancelledError("enough");
   };
-  EXPECT_EQ(store_->VisitItems(nostr::Filter{}, kNow, note), absl::CancelledError("enough"));
+  EXPECT_EQ(store_->VisitItems(nostr::Filter{}, kNow, note, nullptr),
+            absl::CancelledError("enough"));
   ASSERT_EQ(seen.size(), 3u);
   EXPECT_EQ(seen[0], (std::pair{negentropy::Item{102, Id(3)}, std::optional(kNow + 9)}));
   EXPECT_EQ(seen[1], (std::pair{negentropy::Item{101, Id(2)}, std::optional<uint64_t>()}));
   EXPECT_EQ(seen[2], (std::pair{negentropy::Item{100, Id(1)}, std::optional(kNow + 5)}));
 
   seen.clear();
-  EXPECT_TRUE(store_->VisitItems(nostr::Filter{}, kNow + 5, note).ok());
+  EXPECT_TRUE(store_->VisitItems(nostr::Filter{}, kNow + 5, note, nullptr).ok());
   EXPECT_EQ(seen.size(), 2u);
 }
 
