@@ -289,7 +289,7 @@ TEST_F(NegSetsTest, AScanThatNobodyWaitsForEndsAndLeavesNothing) {
   Start();
   for (int i = 0; i < 5; ++i) Commit(Make(1, std::to_string(i)));
   bool gone = false;
-  store_.on_list = [&](const EventStore::Stop& stop) {
+  store_.on_scan = [&](const EventStore::Stop& stop) {
     EXPECT_FALSE(stop());
     gone = true;
     return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
@@ -310,7 +310,7 @@ TEST_F(NegSetsTest, AScanGoesOnForWhoeverStillWaits) {
   bool gone = false;
   std::vector<size_t> sizes;
   const auto note = [&](const SetOr& set) { sizes.push_back(set.ok() ? (*set)->size() : 0); };
-  store_.on_list = [&](const EventStore::Stop& stop) {
+  store_.on_scan = [&](const EventStore::Stop& stop) {
     gone = true;
     sets_->Get(FilterOf("{}"), note);
     return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
@@ -325,7 +325,7 @@ TEST_F(NegSetsTest, WhoComesWhenAScanWasGivenUpHasOneOfTheirOwn) {
   for (int i = 0; i < 5; ++i) Commit(Make(1, std::to_string(i)));
   bool gone = false;
   SetOr late = absl::InternalError("not called");
-  store_.on_list = [&](const EventStore::Stop& stop) {
+  store_.on_scan = [&](const EventStore::Stop& stop) {
     if (std::exchange(gone, true)) return absl::OkStatus();
     EXPECT_TRUE(stop());
     sets_->Get(FilterOf("{}"), [&](const SetOr& set) { late = set; });

@@ -33,7 +33,7 @@ class AddressBudgets {
     [[nodiscard]] bool TakeQuery(base::SteadyTime now);
     /// False when the client's connections have sent too many invalid messages.
     [[nodiscard]] bool TakeStrike(base::SteadyTime now);
-    /// As WorkBudget, whose reconciliations these are.
+    /// As WorkBudget.
     [[nodiscard]] bool AllowsWork(base::SteadyTime now);
     void ChargeWork(size_t work);
     /// An event turned out invalid: checking it was for nothing, so it costs as much as ten more.

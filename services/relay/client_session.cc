@@ -59,8 +59,8 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
       hub_(hub),
       connection_(std::move(connection)),
       own_(connection_->peer().secret_header),
-      budgets_(context.limits, AddressBudget(context, connection_->peer()), context.meters,
-               context.clock.Now()),
+      address_(AddressBudget(context, connection_->peer())),
+      budgets_(context.limits, address_, context.meters, context.clock.Now()),
       submitter_(context.sink.Open(
           ingest::EventSink::Lane::kClient, hub.executor(),
           [this](std::span<const ingest::Result> results) { OnResults(results); })),
@@ -69,9 +69,9 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
               OnAuthenticated(id, refusal);
             }),
       reqs_(context_, hub, *connection_, own_),
-      scans_(context.scans, kScansAtOnce, hub.executor(), context.meters.reads_waiting),
-      neg_(context_, *connection_, hub.executor(), scans_,
-           AddressBudget(context, connection_->peer())) {}
+      work_(std::make_shared<ClientWork>(context.clock, address_)),
+      scans_(context.scans, kScansAtOnce, hub.executor(), context.meters.reads_waiting, work_),
+      neg_(context_, *connection_, hub.executor(), scans_, work_) {}
 
 ClientSession::~ClientSession() { OnClosed(); }
 

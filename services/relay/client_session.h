@@ -10,6 +10,7 @@
 #include "nostr/message.h"
 #include "services/relay/auth_endpoint.h"
 #include "services/relay/client_budgets.h"
+#include "services/relay/client_work.h"
 #include "services/relay/live_hub.h"
 #include "services/relay/neg_endpoint.h"
 #include "services/relay/req_endpoint.h"
@@ -42,7 +43,10 @@ class ClientSession final : public LiveHub::Member,
   /// No subscription, no event on its way.
   [[nodiscard]] bool IsIdle() const;
 
-  void OnTick(base::SteadyTime now) override { neg_.OnTick(now); }
+  void OnTick(base::SteadyTime now) override {
+    neg_.OnTick(now);
+    scans_.OnTick();
+  }
   void OnShutdown() override;
 
  private:
@@ -78,7 +82,8 @@ class ClientSession final : public LiveHub::Member,
   const SessionContext& context_;
   LiveHub& hub_;
   const std::shared_ptr<net::WebSocketConnection> connection_;
-  const bool own_;  // the SelfSubscriber
+  const bool own_;                                         // the SelfSubscriber
+  const std::shared_ptr<AddressBudgets::Budget> address_;  // its own connection has none
   ClientBudgets budgets_;
   std::unique_ptr<ingest::Submitter> submitter_;
   size_t unanswered_ = 0;  // events on their way
@@ -88,7 +93,8 @@ class ClientSession final : public LiveHub::Member,
 
   AuthEndpoint auth_;
   ReqEndpoint reqs_;
-  SessionReads scans_;  // before neg_, which uses it
+  const std::shared_ptr<ClientWork> work_;  // of scans and reconciliations
+  SessionReads scans_;                      // before neg_, which uses it
   NegEndpoint neg_;
 };
 

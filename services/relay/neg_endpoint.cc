@@ -121,11 +121,11 @@ void NegEndpoint::Enqueue(const SessionPtr& session, std::string message, Charge
   session->charge = std::move(charge);
   waiting_.push_back(session);
   ++context_.meters.neg_waiting;
-  AnswerWaiting(context_.clock.Now());
+  AnswerWaiting();
 }
 
-void NegEndpoint::AnswerWaiting(base::SteadyTime now) {
-  while (!waiting_.empty() && work_->Allows(now) && (!address_ || address_->AllowsWork(now))) {
+void NegEndpoint::AnswerWaiting() {
+  while (!waiting_.empty() && work_->Allows()) {
     const SessionPtr session = waiting_.front().lock();
     waiting_.pop_front();
     --context_.meters.neg_waiting;
@@ -135,27 +135,25 @@ void NegEndpoint::AnswerWaiting(base::SteadyTime now) {
 
 void NegEndpoint::Answer(const SessionPtr& session) {
   session->bytes += session->message.size();
-  context_.cpu.Run(base::CpuPool::Priority::kNegentropy,
-                   [weak = std::weak_ptr<Session>(session), id = session->id,
-                    responder = session->responder, work = work_, address = address_,
-                    &executor = executor_, message = std::exchange(session->message, {}),
-                    charge = std::exchange(session->charge, nullptr)] {
-                     if (weak.expired()) return;
-                     Answered out;
-                     const auto answer = responder->Answer(message, &out.round);
-                     if (answer.ok()) {
-                       out.bytes = answer->size();
-                       out.text = nostr::NegMsgMessage(id, *answer);
-                     } else {
-                       out.bytes = answer.status();
-                     }
-                     executor.Post([weak, work, address,
-                                    out = std::make_shared<const Answered>(std::move(out))] {
-                       work->Charge(out->round.work);
-                       if (address) address->ChargeWork(out->round.work);
-                       if (const auto alive = weak.lock()) alive->endpoint->OnAnswer(*alive, *out);
-                     });
-                   });
+  context_.cpu.Run(
+      base::CpuPool::Priority::kNegentropy,
+      [weak = std::weak_ptr<Session>(session), id = session->id, responder = session->responder,
+       work = work_, &executor = executor_, message = std::exchange(session->message, {}),
+       charge = std::exchange(session->charge, nullptr)] {
+        if (weak.expired()) return;
+        Answered out;
+        const auto answer = responder->Answer(message, &out.round);
+        if (answer.ok()) {
+          out.bytes = answer->size();
+          out.text = nostr::NegMsgMessage(id, *answer);
+        } else {
+          out.bytes = answer.status();
+        }
+        work->Charge(out.round.work);
+        executor.Post([weak, out = std::make_shared<const Answered>(std::move(out))] {
+          if (const auto alive = weak.lock()) alive->endpoint->OnAnswer(*alive, *out);
+        });
+      });
 }
 
 void NegEndpoint::OnAnswer(Session& session, const Answered& answered) {
@@ -184,7 +182,7 @@ void NegEndpoint::End(const std::string& id, NegRefusal why, std::string_view re
 }
 
 void NegEndpoint::OnTick(base::SteadyTime now) {
-  AnswerWaiting(now);
+  AnswerWaiting();
   std::vector<std::string> idle;
   for (const auto& [id, session] : sessions_) {
     if (!session->busy && now - session->active_at >= context_.limits.neg_idle) idle.push_back(id);

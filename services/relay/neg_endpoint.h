@@ -12,11 +12,10 @@
 #include "net/websocket_server.h"
 #include "nostr/message.h"
 #include "nostr/negentropy/reconciler.h"
-#include "services/relay/address_budgets.h"
+#include "services/relay/client_work.h"
 #include "services/relay/filter_charge.h"
 #include "services/relay/session_context.h"
 #include "services/relay/session_reads.h"
-#include "services/relay/work_budget.h"
 
 namespace graspd::relay {
 
@@ -26,24 +25,21 @@ namespace graspd::relay {
 /// and its messages are answered on the CPU pool, one at a time. What has ended before its turn is
 /// neither read nor answered. Bounds: Limits::neg_sessions; the budget of NegSets; a ceiling on the
 /// bytes of one session both ways (a multiple of its set); AskerProgress; Limits::neg_idle. The
-/// work of all messages comes out of one WorkBudget, and of one that the address has: when either
-/// is used up, answers wait for it, so that a long honest session slows down rather than fails.
+/// work of all messages comes out of ClientWork, like that of `reads`: when that is used up,
+/// answers wait for it, so that a long honest session slows down rather than fails.
 /// Whatever ends a session but NEG-CLOSE is told by NEG-ERR. Filters and messages are charged while
 /// they wait, also those of sessions that were replaced before their turn. Threading: the
 /// connection's thread. Lifetime: `reads` outlives it; answers that arrive after its end are
 /// dropped.
 class NegEndpoint {
  public:
-  /// `address` is null for our own connection.
   NegEndpoint(const SessionContext& context, net::WebSocketConnection& connection,
-              base::Executor& executor, SessionReads& reads,
-              std::shared_ptr<AddressBudgets::Budget> address)
+              base::Executor& executor, SessionReads& reads, std::shared_ptr<ClientWork> work)
       : context_(context),
         connection_(connection),
         executor_(executor),
         reads_(reads),
-        work_(std::make_shared<WorkBudget>(context.clock.Now())),
-        address_(std::move(address)) {}
+        work_(std::move(work)) {}
   ~NegEndpoint();
   NegEndpoint(const NegEndpoint&) = delete;
   NegEndpoint& operator=(const NegEndpoint&) = delete;
@@ -73,7 +69,7 @@ class NegEndpoint {
   void ReadSet(const SessionPtr& session, nostr::Filter filter, ChargePtr charge);
   void OnSet(const SessionPtr& session, const absl::StatusOr<storage::NegSets::SetPtr>& set);
   void Enqueue(const SessionPtr& session, std::string message, ChargePtr charge);
-  void AnswerWaiting(base::SteadyTime now);
+  void AnswerWaiting();
   void Answer(const SessionPtr& session);
   void OnAnswer(Session& session, const Answered& answered);
   /// NEG-ERR with that reason.
@@ -86,8 +82,7 @@ class NegEndpoint {
   SessionReads& reads_;
   std::map<std::string, SessionPtr, std::less<>> sessions_;
   std::deque<std::weak_ptr<Session>> waiting_;  // for the budget, in order of arrival
-  const std::shared_ptr<WorkBudget> work_;      // shared with answers under way: all are charged
-  const std::shared_ptr<AddressBudgets::Budget> address_;
+  const std::shared_ptr<ClientWork> work_;
 };
 
 }  // namespace graspd::relay

@@ -27,6 +27,8 @@ using testing::StartsWith;
 
 class NegTest : public SessionTest {
  protected:
+  static constexpr std::string_view kCount = R"(["COUNT","c",{}])";
+
   // The bytes of a NEG-MSG answer; fails the test on anything else.
   std::string NegAnswer(const std::string& message) {
     auto parsed = nostr::ParseRelayMessage(message);
@@ -36,6 +38,17 @@ class NegTest : public SessionTest {
   }
   std::string NegOpen(std::string_view id, const std::string& bytes) {
     return nostr::NegOpenMessage(id, nostr::Filter(), bytes);
+  }
+  void ScansTake(base::Duration time) {
+    store_->on_scan = [this, time](const storage::EventStore::Stop&) {
+      clock_.Advance(time);
+      return absl::OkStatus();
+    };
+  }
+  // Whatever the scans have begun is over and was charged.
+  void FinishScans() {
+    ReadsHold(scans_).Release();
+    thread_.RunAll();
   }
   static std::shared_ptr<negentropy::SealedSet> EmptySet() {
     return std::make_shared<negentropy::SealedSet>(std::vector<negentropy::Item>());
@@ -105,7 +118,7 @@ TEST_F(NegTest, AReadingStopsWithTheReconciliationAndWithTheConnection) {
   for (const bool connection : {false, true}) {
     bool begun = false;
     std::promise<void> ended;
-    store_->on_list = [&](const storage::EventStore::Stop& stop) {
+    store_->on_scan = [&](const storage::EventStore::Stop& stop) {
       EXPECT_FALSE(stop());
       thread_.Post([&] { begun = true; });
       ended.get_future().wait();
@@ -249,16 +262,105 @@ TEST_F(NegTest, WorkBeyondTheBudgetWaitsForItsTime) {
   NegAnswer(Receive(1).at(0));
 }
 
+// Another `since` each time makes another set each time.
+TEST_F(NegTest, ReadingOneSetAfterAnotherWaitsForItsTimeAndSoDoesACount) {
+  Start();
+  Store(Note("x"));
+  ScansTake(std::chrono::milliseconds(400));
+  const auto open = [&](std::string_view id, uint64_t since) {
+    nostr::Filter filter;
+    filter.since = since;
+    return nostr::NegOpenMessage(id, filter, FirstMessage());
+  };
+  NegAnswer(Ask(open("a", 1), 1).at(0));
+  NegAnswer(Ask(open("a", 2), 1).at(0));
+  Send(open("a", 3));
+  thread_.RunUntil([&] { return meters_.reads_waiting == 0; });
+  FinishScans();
+  Send(open("b", 4));
+  Send(kCount);
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.reads_waiting, 2);
+  EXPECT_EQ(store_->lists, 3);
+  EXPECT_EQ(store_->counts, 0);
+  clock_.Advance(std::chrono::minutes(1));
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(Receive(3).size(), 3u);
+  EXPECT_EQ(store_->lists, 4);
+  EXPECT_EQ(meters_.reads_waiting, 0);
+}
+
+TEST_F(NegTest, OneLongReadingIsAnsweredWithoutDelay) {
+  Start();
+  Store(Note("x"));
+  ScansTake(std::chrono::seconds(4));
+  NegAnswer(Ask(NegOpen("a", FirstMessage()), 1).at(0));
+  EXPECT_THAT(Ask(nostr::NegMsgMessage("a", FirstMessage()), 1),
+              ElementsAre(StartsWith(R"(["NEG-MSG","a",)")));
+}
+
+TEST_F(NegTest, HangingUpDoesNotRenewTheTimeForScans) {
+  limits_.address_rate_factor = 1;
+  Start();
+  std::promise<void> ended;
+  bool begun = false;
+  store_->on_scan = [&](const storage::EventStore::Stop& stop) {
+    thread_.Post([&] { begun = true; });
+    ended.get_future().wait();
+    clock_.Advance(std::chrono::seconds(3));
+    return stop() ? absl::CancelledError("stopped") : absl::OkStatus();
+  };
+  Send(kCount);
+  thread_.RunUntil([&] { return begun; });
+  session_->OnClosed();
+  ended.set_value();
+  FinishScans();
+  store_->on_scan = nullptr;
+  session_ = ClientSession::Start(*context_, hub_, connection_);
+  Send(kCount);
+  EXPECT_EQ(meters_.reads_waiting, 1);
+  clock_.Advance(std::chrono::minutes(1));
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(Receive(1).size(), 1u);
+}
+
+TEST_F(NegTest, WhatIsQueuedWaitsIfOthersOfTheAddressUseUpTheTime) {
+  limits_.address_rate_factor = 1;
+  Start();
+  ScansTake(std::chrono::seconds(3));
+  const auto connection = std::make_shared<FakeConnection>();
+  const auto other = ClientSession::Start(*context_, hub_, connection);
+  const std::string padded = std::string(kCount) + std::string(64, ' ');
+  {
+    const ReadsHold hold(scans_);
+    Send(kCount);
+    other->OnText(std::string_view(padded).substr(0, kCount.size()));
+    EXPECT_EQ(scans_.queued(), 2u);
+  }
+  Receive(1);
+  thread_.RunUntil([&] { return meters_.reads_waiting == 1; });
+  EXPECT_EQ(store_->counts, 1);
+  clock_.Advance(std::chrono::minutes(1));
+  hub_.Tick(clock_.Now());
+  thread_.RunUntil([&] { return !connection->sent.empty(); });
+  EXPECT_EQ(store_->counts, 2);
+  other->OnClosed();
+}
+
 TEST_F(NegTest, TheBudgetIsTheConnectionsNotTheSessions) {
   Start();
+  NegAnswer(Ask(NegOpen("b", FirstMessage()), 1).at(0));
   for (int i = 0; i < 11; ++i) {
     NegAnswer(Ask(NegOpen("a", HeavyMessage()), 1).at(0));
     Send(R"(["NEG-CLOSE","a"])");
   }
-  Send(NegOpen("a", HeavyMessage()));
-  thread_.RunUntil([&] { return meters_.neg_waiting == 1; });
-  Send(R"(["NEG-CLOSE","a"])");
+  FinishScans();
+  Send(nostr::NegMsgMessage("b", HeavyMessage()));
+  EXPECT_EQ(meters_.neg_waiting, 1);
+  Send(R"(["NEG-CLOSE","b"])");
   EXPECT_EQ(meters_.neg_waiting, 0);
+  Send(NegOpen("a", HeavyMessage()));
+  EXPECT_EQ(meters_.reads_waiting, 1);
 }
 
 }  // namespace

@@ -16,25 +16,28 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
     Then if_busy;
   };
 
-  State(base::BlockingPool& p, size_t most, base::Executor& e, std::atomic<int64_t>& t)
-      : pool(p), at_once(most), executor(e), total(t) {}
+  State(base::BlockingPool& p, size_t most, base::Executor& e, std::atomic<int64_t>& t,
+        std::shared_ptr<ClientWork> w)
+      : pool(p), at_once(most), executor(e), total(t), work(std::move(w)) {}
   void StartWaiting();
-  [[nodiscard]] bool TryStart(Job job);
+  [[nodiscard]] bool TryStart(const Read& read);
+  void PutBack(const Read& read);
 
   base::BlockingPool& pool;
   const size_t at_once;
   base::Executor& executor;
   std::atomic<int64_t>& total;
+  const std::shared_ptr<ClientWork> work;
   size_t active = 0;
   std::list<Read> waiting;  // unlike a deque, it takes no memory while it is empty
 };
 
 void SessionReads::State::StartWaiting() {
-  while (active < at_once && !waiting.empty()) {
+  while (active < at_once && !waiting.empty() && (!work || work->Allows())) {
     Read next = std::move(waiting.front());
     waiting.pop_front();
     --total;
-    if (TryStart(std::move(next.job))) {
+    if (TryStart(next)) {
       ++active;
     } else {
       next.if_busy();
@@ -42,10 +45,19 @@ void SessionReads::State::StartWaiting() {
   }
 }
 
-bool SessionReads::State::TryStart(Job job) {
-  return pool.TryRun([job = std::move(job), weak = weak_from_this(), &to = executor] {
+bool SessionReads::State::TryStart(const Read& read) {
+  return pool.TryRun([read, weak = weak_from_this(), work = work, &to = executor] {
     if (weak.expired()) return;
-    to.Post([weak, then = job([weak] { return weak.expired(); })] {
+    // Others of the address may have used up its share while this one was queued.
+    if (work && !work->Allows()) {
+      return to.Post([weak, read] {
+        if (const auto self = weak.lock()) self->PutBack(read);
+      });
+    }
+    const auto begun = work ? work->clock().Now() : base::SteadyTime();
+    Then outcome = read.job([weak] { return weak.expired(); });
+    if (work) work->ChargeScan(begun);
+    to.Post([weak, then = std::move(outcome)] {
       const auto self = weak.lock();
       if (!self) return;
       --self->active;
@@ -55,9 +67,20 @@ bool SessionReads::State::TryStart(Job job) {
   });
 }
 
+void SessionReads::State::PutBack(const Read& read) {
+  --active;
+  waiting.push_front(read);
+  ++total;
+  StartWaiting();
+}
+
 SessionReads::SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
-                           std::atomic<int64_t>& total)
-    : state_(std::make_shared<State>(pool, at_once, executor, total)) {}
+                           std::atomic<int64_t>& total, std::shared_ptr<ClientWork> work)
+    : state_(std::make_shared<State>(pool, at_once, executor, total, std::move(work))) {}
+
+void SessionReads::OnTick() {
+  if (state_) state_->StartWaiting();
+}
 
 bool SessionReads::empty() const {
   return !state_ || (state_->active == 0 && state_->waiting.empty());

@@ -7,15 +7,17 @@
 
 #include "base/blocking_pool.h"
 #include "base/executor.h"
+#include "services/relay/client_work.h"
 
 namespace graspd::relay {
 
-/// One session's share of the reads pool: 2 reads at a time and 50 waiting for their turn, so that
+/// One session's share of a pool: so many reads at a time and 50 waiting for their turn, so that
 /// no client fills the queue that all share.
 ///
-/// Threading: the connection's thread, where `executor` posts to. Lifetime: pool and executor
-/// outlive the tasks on them, `total` the session; what a read has captured may be destroyed on
-/// either thread.
+/// Long reads are charged to the client's work, also when their session ends meanwhile, and wait
+/// while that is overdrawn: here, so that they take no place in the pool. Threading: the
+/// connection's thread, where `executor` posts to. Lifetime: pool and executor outlive the tasks on
+/// them, `total` the session; what a read has captured may be destroyed on either thread.
 class SessionReads {
  public:
   /// What to do with the outcome, on the connection's thread; null for nothing.
@@ -26,12 +28,15 @@ class SessionReads {
   using Job = std::function<Then(const Ended& ended)>;
 
   /// `at_once` of them are under way at a time. `total` counts the reads that wait, of all
-  /// sessions.
+  /// sessions. `work` is null if the reads are short and cost nothing.
   SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
-               std::atomic<int64_t>& total);
+               std::atomic<int64_t>& total, std::shared_ptr<ClientWork> work = nullptr);
 
   /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool.
   void Run(Job job, const Then& if_busy);
+
+  /// Goes on with what waits for its share of work.
+  void OnTick();
 
   /// Nothing is under way or waits.
   [[nodiscard]] bool empty() const;

@@ -8,9 +8,10 @@
 
 namespace graspd::relay {
 
-/// What one connection may make us compute for its reconciliations, in units of about a
-/// microsecond of one core: a twentieth of a core in the long run, and a whole second at once,
-/// several times what two sets of a million events with one per cent of difference take.
+/// What one connection may make us compute for its reconciliations, COUNTs and the sets that it
+/// asks for, in units of about a microsecond of one core: a twentieth of a core in the long run,
+/// and a whole second at once, several times what two sets of a million events with one per cent of
+/// difference take.
 ///
 /// Work is charged when it has been done, so a budget may be overdrawn by what is under way. Time:
 /// the caller passes `now`, which must not go back. Thread-compatible.

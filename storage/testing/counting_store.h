@@ -30,12 +30,14 @@ class CountingStore final : public ForwardingStore {
   absl::StatusOr<uint64_t> Count(const std::vector<nostr::Filter>& filters, uint64_t unix_now,
                                  const Stop& stop) override {
     ++counts;
+    const absl::Status status = on_scan ? on_scan(stop) : absl::OkStatus();
+    if (!status.ok()) return status;
     return ForwardingStore::Count(filters, unix_now, stop);
   }
   absl::Status VisitItems(const nostr::Filter& filter, uint64_t unix_now, const ItemVisitor& visit,
                           const Stop& stop) override {
     ++lists;
-    const absl::Status status = on_list ? on_list(stop) : absl::OkStatus();
+    const absl::Status status = on_scan ? on_scan(stop) : absl::OkStatus();
     if (!status.ok()) return status;
     const auto count = [&](const negentropy::Item& item, std::optional<uint64_t> expiration) {
       ++visited;
@@ -45,7 +47,7 @@ class CountingStore final : public ForwardingStore {
   }
 
   int fruitless_queries = 0;  // of the first ones: their budget is spent before a row is found
-  std::function<absl::Status(const Stop& stop)> on_list;  // the beginning of each, if set
+  std::function<absl::Status(const Stop& stop)> on_scan;  // before each of counts and lists
   std::atomic<int> queries{0}, counts{0}, lists{0};
   std::atomic<int> visited{0};  // items of lists
 
