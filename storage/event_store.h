@@ -93,6 +93,8 @@ struct WriteResult {
 };
 
 /// Read access inside a transaction (or a snapshot): sees the writes before it in the same batch.
+/// The writer waits for every look-up, so each takes a bounded time, whatever is stored. Expiry is
+/// judged by the time given at the start of the operation.
 /// Valid only during the call that hands it out; used on that thread only.
 class ReadView {
  public:
@@ -108,15 +110,16 @@ class ReadView {
   [[nodiscard]] virtual absl::StatusOr<bool> AnyTagged(char letter, const std::string& value,
                                                        std::span<const nostr::Kind> other_than,
                                                        size_t max_events) const = 0;
-  /// An event that a Scan has come by; for the time of the visit. To get its JSON costs more.
-  struct Match {
-    nostr::Kind kind;
-    const std::function<std::string()>& json;
-  };
-  /// Calls `visit` with each event that matches, newest first, at most filter.limit, until it
-  /// returns false. Expiry is judged by the time given at the start of the operation.
-  virtual absl::Status Scan(const nostr::Filter& filter,
-                            const std::function<bool(const Match&)>& visit) const = 0;
+  /// True if an event by this author is served. Looks at their newest `max_events` only.
+  [[nodiscard]] virtual absl::StatusOr<bool> AnyBy(const nostr::PublicKey& author,
+                                                   size_t max_events) const = 0;
+  /// Calls `visit` with the JSON of each event of this kind that is served and has `value` in a tag
+  /// of this letter, newest first, until it returns false. Looks at `max_events` with that tag
+  /// only; but of those of other kinds only at the first behind each event of this kind, whatever
+  /// its tags, so that no number of them hides what is asked for.
+  virtual absl::Status VisitTagged(nostr::Kind kind, char letter, const std::string& value,
+                                   size_t max_events,
+                                   const std::function<bool(std::string json)>& visit) const = 0;
 };
 
 /// Decides, inside the write transaction, whether an event may be stored: the acceptance policy. A

@@ -8,7 +8,6 @@
 
 #include "base/status_macros.h"
 #include "ingest/policy/listing.h"
-#include "nostr/filter.h"
 #include "nostr/nip34.h"
 #include "nostr/rules.h"
 
@@ -30,6 +29,9 @@ constexpr std::nullopt_t kAccept = std::nullopt;
 constexpr size_t kMaxLookups = 500;
 constexpr size_t kMaxAnnouncements = 1000, kMaxAnnouncementBytes = 4u << 20;
 constexpr size_t kMaxReferrers = 2000;  // by each letter
+// Events that share an identifier; of others than announcements few are looked at.
+constexpr size_t kMaxNamesakes = 5000;
+constexpr size_t kMaxOfAuthor = 1000;
 constexpr size_t kGraspListBytes = 16 * 1024;
 
 Refusal Refuse(PolicyReason reason, std::string message) {
@@ -47,16 +49,6 @@ bool OpensTheDoor(nostr::Kind kind) {
   return std::find(std::begin(kOpenNoDoor), std::end(kOpenNoDoor), kind) == std::end(kOpenNoDoor);
 }
 
-absl::StatusOr<bool> AnyStored(nostr::Filter filter, const storage::ReadView& view) {
-  filter.limit = 1;
-  bool found = false;
-  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&found](const storage::ReadView::Match&) {
-    found = true;
-    return false;
-  }));
-  return found;
-}
-
 // ---- announcements and states ----------------------------------------------------------------
 
 struct Naming {
@@ -69,13 +61,9 @@ struct Naming {
 // announcement names its author says nothing.
 absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::PublicKey& author,
                                   const storage::ReadView& view) {
-  nostr::Filter filter;
-  filter.kinds = {nostr::kRepositoryAnnouncement};
-  filter.tags['d'] = {identifier};
-  filter.limit = kMaxAnnouncements;
   const std::string author_hex = author.ToHex();
   Naming naming;
-  size_t bytes = 0;
+  size_t announcements = 0, bytes = 0;
   const auto names_author = [&](const std::string& json) {
     if (json.find(author_hex) == std::string::npos) return false;  // spares the parsing
     const auto event = nostr::ParseEvent(json);
@@ -85,13 +73,15 @@ absl::StatusOr<Naming> FindNaming(const std::string& identifier, const nostr::Pu
     const auto& names = announcement->maintainers;
     return std::find(names.begin(), names.end(), author) != names.end();
   };
-  GRASPD_RETURN_IF_ERROR(view.Scan(filter, [&](const storage::ReadView::Match& match) {
+  const auto visit = [&](const std::string& json) {
     naming.announced = true;
-    const std::string json = match.json();
+    ++announcements;
     bytes += json.size();
     naming.named = names_author(json);
-    return !naming.named && bytes < kMaxAnnouncementBytes;
-  }));
+    return !naming.named && announcements < kMaxAnnouncements && bytes < kMaxAnnouncementBytes;
+  };
+  GRASPD_RETURN_IF_ERROR(
+      view.VisitTagged(nostr::kRepositoryAnnouncement, 'd', identifier, kMaxNamesakes, visit));
   return naming;
 }
 
@@ -120,9 +110,7 @@ absl::StatusOr<MaybeRefusal> RuleState(const nostr::Event& event, const storage:
 // The author being known covers the addresses, which are their own, and every id that counts.
 absl::StatusOr<MaybeRefusal> RuleDeletion(const nostr::Event& event,
                                           const storage::ReadView& view) {
-  nostr::Filter by_author;
-  by_author.authors = {event.pubkey};
-  GRASPD_ASSIGN_OR_RETURN(const bool author_known, AnyStored(std::move(by_author), view));
+  GRASPD_ASSIGN_OR_RETURN(const bool author_known, view.AnyBy(event.pubkey, kMaxOfAuthor));
   if (author_known) return kAccept;
   const auto targets = nostr::DeletionTargetsOf(event);
   for (size_t i = 0; i < std::min(targets.ids.size(), kMaxLookups); ++i) {

@@ -432,6 +432,32 @@ TEST_F(PolicyTest, AChildIsAcceptedBehindItsParentInTheSameBatch) {
   EXPECT_EQ(result->results[1].outcome, Outcome::kStored);
 }
 
+// Whoever is accepted may store what they like under a stranger's identifier.
+TEST_F(PolicyTest, ManyEventsWithItsIdentifierDoNotHideAnAnnouncement) {
+  const Event announcement = EventBuilder(nostr::kRepositoryAnnouncement, kNow - 100)
+                                 .Tag({"d", "repo"})
+                                 .Tag({"relays", "wss://relay.example"})
+                                 .Tag({"clone", Clone(alice_, "repo")})
+                                 .Tag({"maintainers", bob_.public_key().ToHex()})
+                                 .Sign(alice_);
+  ASSERT_TRUE(Accepts(announcement));
+  Event comment = EventBuilder(1111, kNow)
+                      .Tag({"a", Coordinate(alice_, "repo")})
+                      .Tag({"d", "repo"})
+                      .Sign(carol_);
+  std::vector<storage::WriteRequest> comments;
+  for (int i = 0; i < 10'000; ++i) {
+    comment.id.bytes = {static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)};
+    comments.push_back({nostr::MakeRecord(comment), storage::Source::kDirect});
+  }
+  ASSERT_TRUE(store_->Write(comments, *judge_, kNow).ok());
+  const auto state = [](const SecretKey& key) {
+    return EventBuilder(nostr::kRepositoryState, kNow).Tag({"d", "repo"}).Sign(key);
+  };
+  EXPECT_TRUE(Accepts(state(bob_)));
+  EXPECT_TRUE(Refuses(state(carol_), "restricted: ", true));
+}
+
 // Deletions are taken from anybody known: they must not hide who really refers to an event.
 TEST_F(PolicyTest, ManyDeletionsOfAnEventDoNotKeepItOut) {
   const auto stranger = SecretKey::FromSeed("stranger");

@@ -126,8 +126,22 @@ absl::Status FilterScan::OpenRuns() {
   } else {
     GRASPD_RETURN_IF_ERROR(OpenRun(Index::kTime, 0));
   }
+  MakeHeap();
+  return absl::OkStatus();
+}
+
+void FilterScan::MakeHeap() {
   std::make_heap(runs_.begin(), runs_.end(),
                  [](const auto& a, const auto& b) { return a->place > b->place; });
+}
+
+absl::Status FilterScan::SkipTo(std::string_view place) {
+  for (size_t i = runs_.size(); i-- > 0;) {
+    if (runs_[i]->place >= place) continue;
+    GRASPD_ASSIGN_OR_RETURN(const bool more, Seek(*runs_[i], place));
+    if (!more) runs_.erase(runs_.begin() + static_cast<ptrdiff_t>(i));
+  }
+  MakeHeap();
   return absl::OkStatus();
 }
 
@@ -171,6 +185,19 @@ absl::StatusOr<bool> FilterScan::Move(Run& run) const {
     if (!found) return false;
   } else {
     ++run.range.at;
+  }
+  return Settle(run);
+}
+
+absl::StatusOr<bool> FilterScan::Seek(Run& run, std::string_view place) const {
+  if (run.cursor) {
+    GRASPD_ASSIGN_OR_RETURN(const bool found, run.cursor->Seek(run.prefix + std::string(place)));
+    if (!found) return false;
+  } else {
+    const auto before = [&run](const IndexEntry& entry, std::string_view to) {
+      return entry.index == run.index && entry.prefix == run.number && entry.place_view() < to;
+    };
+    run.range.at = std::lower_bound(run.range.at, run.range.end, place, before);
   }
   return Settle(run);
 }

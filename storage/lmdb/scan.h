@@ -48,6 +48,10 @@ class FilterScan {
   /// Goes to the next match. Takes one from `budget` for every index entry it looks at.
   absl::StatusOr<Step> Next(uint64_t& budget);
 
+  /// Leaves out what comes before that place, without looking at it. Not where ids or addresses
+  /// decide.
+  absl::Status SkipTo(std::string_view place);
+
   // Of the entry looked at last; after kPaused it says where another scan can go on.
   [[nodiscard]] uint64_t created_at() const { return CreatedAtOf(place()); }
   [[nodiscard]] nostr::EventId id() const { return IdOf(place()); }
@@ -85,9 +89,11 @@ class FilterScan {
   absl::Status List(ChangeNumber change);
   absl::Status OpenRuns();
   absl::Status OpenRun(Index index, uint64_t prefix);
+  void MakeHeap();
   /// Sets `place` from where the run stands; false if that is beyond the run or the range.
   bool Settle(Run& run) const;
   absl::StatusOr<bool> Move(Run& run) const;
+  absl::StatusOr<bool> Seek(Run& run, std::string_view place) const;
   /// To the next index entry, matching or not; false at the end.
   absl::StatusOr<bool> Advance();
   absl::Status TakePlace(const Run& run);

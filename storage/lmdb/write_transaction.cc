@@ -55,18 +55,48 @@ absl::StatusOr<bool> LmdbWriteTransaction::AnyTagged(char letter, const std::str
   }
 }
 
-absl::Status LmdbWriteTransaction::Scan(const nostr::Filter& filter,
-                                        const std::function<bool(const Match&)>& visit) const {
+absl::StatusOr<bool> LmdbWriteTransaction::AnyBy(const nostr::PublicKey& author,
+                                                 size_t max_events) const {
+  nostr::Filter filter;
+  filter.authors = {author};
   ScanOptions options;
   options.unix_now = unix_now_;
   GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, filter, options));
-  uint64_t budget = UINT64_MAX;
-  for (uint64_t left = filter.limit.value_or(UINT64_MAX); left > 0; --left) {
-    GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
-    if (step != FilterScan::Step::kMatch) break;
-    GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
-    const std::function<std::string()> json = [&row] { return row.Json(); };
-    if (!visit({row.kind, json})) break;
+  uint64_t budget = max_events;
+  GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(budget));
+  return step == FilterScan::Step::kMatch;
+}
+
+// The runs of the tag and of the kind are in the same order: where the one has an event of another
+// kind, both go on from the next place of the other.
+absl::Status LmdbWriteTransaction::VisitTagged(
+    nostr::Kind kind, char letter, const std::string& value, size_t max_events,
+    const std::function<bool(std::string json)>& visit) const {
+  nostr::Filter of_kind;
+  of_kind.kinds = {kind};
+  nostr::Filter wanted = of_kind;
+  wanted.tags[letter] = {value};
+  ScanOptions options;
+  options.unix_now = unix_now_;
+  GRASPD_ASSIGN_OR_RETURN(FilterScan scan, FilterScan::Open(txn_, wanted, options));
+  std::optional<FilterScan> kinds;
+  uint64_t kinds_budget = max_events;
+  for (; max_events > 0; --max_events) {
+    uint64_t one = 1;
+    GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step step, scan.Next(one));
+    if (step == FilterScan::Step::kEnd) break;
+    if (step == FilterScan::Step::kMatch) {
+      GRASPD_ASSIGN_OR_RETURN(const RowView row, scan.Row());
+      if (!visit(row.Json())) break;
+    } else if (scan.kind() != kind) {
+      if (!kinds) {
+        GRASPD_ASSIGN_OR_RETURN(kinds, FilterScan::Open(txn_, of_kind, options));
+      }
+      GRASPD_RETURN_IF_ERROR(kinds->SkipTo(scan.place()));
+      GRASPD_ASSIGN_OR_RETURN(const FilterScan::Step next, kinds->Next(kinds_budget));
+      if (next != FilterScan::Step::kMatch) break;
+      GRASPD_RETURN_IF_ERROR(scan.SkipTo(kinds->place()));
+    }
   }
   return absl::OkStatus();
 }

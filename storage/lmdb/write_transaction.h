@@ -27,8 +27,10 @@ class LmdbWriteTransaction final : public WriteTransaction {
   absl::StatusOr<bool> AnyTagged(char letter, const std::string& value,
                                  std::span<const nostr::Kind> other_than,
                                  size_t max_events) const override;
-  absl::Status Scan(const nostr::Filter& filter,
-                    const std::function<bool(const Match&)>& visit) const override;
+  absl::StatusOr<bool> AnyBy(const nostr::PublicKey& author, size_t max_events) const override;
+  absl::Status VisitTagged(nostr::Kind kind, char letter, const std::string& value,
+                           size_t max_events,
+                           const std::function<bool(std::string json)>& visit) const override;
 
   absl::StatusOr<std::optional<Stored>> Find(const nostr::EventId& id) const override;
   absl::StatusOr<std::optional<Stored>> FindAddress(const nostr::Address& address) const override;

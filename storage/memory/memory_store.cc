@@ -113,23 +113,43 @@ class MemoryTransaction final : public WriteTransaction {
                                  size_t max_events) const override {
     nostr::Filter filter;
     filter.tags[letter] = {value};
-    filter.limit = max_events;
     bool found = false;
-    const auto status = Scan(filter, [&](const Match& match) {
-      found = std::find(other_than.begin(), other_than.end(), match.kind) == other_than.end();
+    GRASPD_RETURN_IF_ERROR(state_.Visit(filter, 0, nullptr, [&](const StoredEvent& stored) {
+      if (max_events-- == 0) return false;
+      const nostr::Kind kind = stored.record->event.kind;
+      found = Served(stored, unix_now_) &&
+              std::find(other_than.begin(), other_than.end(), kind) == other_than.end();
       return !found;
-    });
-    if (!status.ok()) return status;
+    }));
     return found;
   }
 
-  absl::Status Scan(const nostr::Filter& filter,
-                    const std::function<bool(const Match&)>& visit) const override {
-    uint64_t left = filter.limit.value_or(UINT64_MAX);
-    if (left == 0) return absl::OkStatus();
-    return state_.Visit(filter, unix_now_, nullptr, [&](const StoredEvent& stored) {
-      const std::function<std::string()> json = [&stored] { return stored.record->json; };
-      return visit({stored.record->event.kind, json}) && --left > 0;
+  absl::StatusOr<bool> AnyBy(const nostr::PublicKey& author, size_t max_events) const override {
+    nostr::Filter filter;
+    filter.authors = {author};
+    bool found = false;
+    GRASPD_RETURN_IF_ERROR(state_.Visit(filter, 0, nullptr, [&](const StoredEvent& stored) {
+      if (max_events-- == 0) return false;
+      found = Served(stored, unix_now_);
+      return !found;
+    }));
+    return found;
+  }
+
+  absl::Status VisitTagged(nostr::Kind kind, char letter, const std::string& value,
+                           size_t max_events,
+                           const std::function<bool(std::string json)>& visit) const override {
+    nostr::Filter filter;
+    filter.tags[letter] = {value};
+    bool passing = false;  // over others
+    return state_.Visit({}, 0, nullptr, [&](const StoredEvent& stored) {
+      const nostr::Event& event = stored.record->event;
+      const bool served = Served(stored, unix_now_);
+      if (event.kind == kind && served) passing = false;
+      if (!nostr::Matches(filter, event) || (passing && event.kind != kind)) return true;
+      if (max_events-- == 0) return false;
+      passing = event.kind != kind;
+      return passing || !served || visit(stored.record->json);
     });
   }
 

@@ -218,12 +218,6 @@ TEST_P(EventStoreSuite, JudgeSeesTheParentInTheSameBatch) {
         const auto parent = nostr::EventId::FromHex(event.tags.FirstValue("e"));
         const auto kind = view.FindKind(*parent);
         if (!kind.ok()) return kind.status();
-        bool scanned = false;
-        const auto status = view.Scan(
-            ParseFilterOrDie("{\"ids\":[" + Quoted(*parent) + "]}"),
-            [&](const ReadView::Match& match) { return scanned = !match.json().empty(); });
-        if (!status.ok()) return status;
-        EXPECT_EQ(kind->has_value(), scanned);
         return Judge::Verdict{*kind == 1621, "restricted: no parent"};
       }));
   EXPECT_EQ(result.results[1].outcome, kStored);
@@ -250,33 +244,79 @@ TEST_P(EventStoreSuite, JudgeFindsWhoTagsSomethingButForSomeKinds) {
   EXPECT_EQ(found, (std::vector<bool>{true, false, true, false, false}));
 }
 
-TEST_P(EventStoreSuite, JudgeScansNewestFirstUpToTheLimitAndUntilToldToStop) {
-  Write({MakeEvent(1, 1, 100), MakeEvent(2, 1, 200), MakeEvent(3, 1, 300)});
-  std::vector<size_t> seen;
-  Write({MakeEvent(4, 1, 50)},
+// The ids that VisitTagged finds with #d "x" of kind 30617, up to `most`.
+std::vector<nostr::EventId> Tagged(const ReadView& view, size_t max_events, size_t most = 100) {
+  std::vector<nostr::EventId> ids;
+  EXPECT_TRUE(view.VisitTagged(30617, 'd', "x", max_events,
+                               [&](const std::string& json) {
+                                 ids.push_back(nostr::ParseEvent(json)->id);
+                                 return ids.size() < most;
+                               })
+                  .ok());
+  return ids;
+}
+
+TEST_P(EventStoreSuite, JudgeVisitsWhatHasATagNewestFirstUntilToldToStop) {
+  std::vector<std::vector<nostr::EventId>> seen;
+  TestJudge judge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
+    seen.push_back(Tagged(view, 10));
+    return Judge::Verdict{};
+  });
+  const std::string soon = std::to_string(kNow + 10);
+  Write({MakeEvent(1, 30617, 100, {{"d", "x"}}, 1), MakeEvent(2, 30617, 300, {{"d", "x"}}, 2),
+         MakeEvent(3, 30617, 200, {{"d", "x"}, {"expiration", soon}}, 3),
+         MakeEvent(4, 30617, 400, {{"d", "y"}}, 4), MakeEvent(5, 30618, 250, {{"d", "x"}}, 5)});
+  Write({MakeEvent(6, 30617, 150, {{"d", "x"}}, 6), MakeEvent(7, 1, 50)}, judge);
+  Write({MakeEvent(8, 1, 51)}, judge, kNow + 20);
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0], Ids({2, 3, 1}));
+  EXPECT_EQ(seen[1], Ids({2, 3, 6, 1})) << "of the same batch too";
+  EXPECT_EQ(seen[2], Ids({2, 6, 1})) << "what has expired is not served";
+  Write({MakeEvent(9, 1, 52)},
         TestJudge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
-          struct Case {
-            const char* filter;
-            size_t stop_after;
-          };
-          for (const Case& c : {Case{R"({"limit":0})", 9}, {R"({"limit":2})", 9}, {"{}", 1}}) {
-            size_t rows = 0;
-            std::string first;
-            const auto status =
-                view.Scan(ParseFilterOrDie(c.filter), [&](const ReadView::Match& match) {
-                  EXPECT_EQ(match.kind, 1);
-                  if (rows == 0) first = match.json();
-                  return ++rows < c.stop_after;
-                });
-            EXPECT_TRUE(status.ok());
-            if (rows > 0) {
-              EXPECT_EQ(first, nostr::EventJson(MakeEvent(3, 1, 300)));
-            }
-            seen.push_back(rows);
-          }
+          EXPECT_EQ(Tagged(view, 10, 2), Ids({2, 3}));
+          EXPECT_EQ(Tagged(view, 1), Ids({2}));
+          EXPECT_EQ(Tagged(view, 0), Ids({}));
           return Judge::Verdict{};
         }));
-  EXPECT_EQ(seen, (std::vector<size_t>{0, 2, 1}));
+}
+
+// Announcements at 100, 300 and 500 and one of another identifier at 400; comments all around.
+TEST_P(EventStoreSuite, JudgeVisitsPastAnyNumberOfOtherKindsWithTheTag) {
+  std::vector<Event> events = {
+      MakeEvent(1, 30617, 100, {{"d", "x"}}, 1), MakeEvent(2, 30617, 300, {{"d", "x"}}, 2),
+      MakeEvent(3, 30617, 500, {{"d", "x"}}, 3), MakeEvent(4, 30617, 400, {{"d", "y"}}, 4)};
+  for (uint64_t n = 0; n < 10'000; ++n) {
+    events.push_back(MakeEvent(10 + n, 1111, 50 + n % 600, {{"d", "x"}}));
+  }
+  Write(events);
+  // One comment is looked at before each of the four announcements, and one behind them.
+  std::vector<std::vector<nostr::EventId>> seen;
+  Write({MakeEvent(5, 1, 50)},
+        TestJudge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
+          for (const size_t most : {1, 2, 4, 5, 6, 7, 8}) seen.push_back(Tagged(view, most));
+          return Judge::Verdict{};
+        }));
+  EXPECT_EQ(seen, (std::vector{Ids({}), Ids({3}), Ids({3}), Ids({3, 2}), Ids({3, 2}),
+                               Ids({3, 2, 1}), Ids({3, 2, 1})}));
+}
+
+TEST_P(EventStoreSuite, JudgeFindsAnAuthorAmongSoManyOfTheirEvents) {
+  Write({MakeEvent(1, 1, 100, {}, 7), MakeEvent(2, 1, 90, {}, 8)});
+  std::vector<Event> brief;
+  for (uint64_t n = 0; n < 9; ++n) {
+    brief.push_back(MakeEvent(10 + n, 1, 200, {{"expiration", std::to_string(kNow + 10)}}, 7));
+  }
+  Write(brief);
+  std::vector<bool> found;
+  Write({MakeEvent(4, 1, 50, {}, 9)},
+        TestJudge([&](const Event&, const ReadView& view) -> absl::StatusOr<Judge::Verdict> {
+          found = {view.AnyBy(Author(7), 9).value(), view.AnyBy(Author(7), 10).value(),
+                   view.AnyBy(Author(8), 1).value(), view.AnyBy(Author(9), 10).value()};
+          return Judge::Verdict{};
+        }),
+        kNow + 20);
+  EXPECT_EQ(found, (std::vector<bool>{false, true, true, false}));
 }
 
 TEST_P(EventStoreSuite, FailureOfTheJudgeLeavesNothingOfTheBatch) {
