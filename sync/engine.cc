@@ -481,8 +481,7 @@ bool SyncEngine::Pause(const Instant& now, const RelayUrl& url) {
     AbandonJobs(now, *remote, "the remote was paused");
     Disconnect(now, *remote);
     ReleaseAliases(now, *remote, base::Duration(0));
-    if (remote->in_dial_queue) std::erase(dial_queue_, url);
-    remote->in_dial_queue = false;
+    LeaveDialQueue(*remote);
     remote->next_attempt_at = 0;
     SetState(now, *remote, RemoteState::kPaused, "paused by the operator");
     PumpDials(now);

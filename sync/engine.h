@@ -18,9 +18,11 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/keyed_hash.h"
 #include "base/random.h"
 #include "ingest/event_sink.h"
 #include "net/dialer.h"
+#include "net/socket_address.h"
 #include "nostr/filter.h"
 #include "nostr/nip11.h"
 #include "nostr/relay_url.h"
@@ -137,6 +139,11 @@ struct EngineOptions {
   /// Relays dialled for the first time. A dial that ended before any packet went to the relay (no
   /// such name, a forbidden address) counts for its account alone.
   size_t new_remotes_per_minute = 60;
+  /// Dials of one host, whatever its URLs, begin at least so far apart. All ports of a name are one
+  /// host, and so are those of a bare address, but for addresses in `local_ranges` and dials of one
+  /// that ended before any packet.
+  base::Duration host_pace = std::chrono::seconds(5);
+  std::vector<net::Cidr> local_ranges;  // the operator's (sync.allow_cidrs)
   size_t jobs_in_total = 16;
   /// After so long a job gives its slot to a remote that waits for its first one.
   base::Duration job_slice = std::chrono::seconds(60);
@@ -343,12 +350,16 @@ class SyncEngine {
 
   // Connections.
   void QueueDial(Remote& remote);  // PumpDials() follows
+  void LeaveDialQueue(Remote& remote);
   void PumpDials(const Instant& now);
+  [[nodiscard]] std::string PacedHost(const nostr::RelayUrl& url) const;
+  void ReleaseHosts(base::SteadyTime now);
+  void ReleaseHost(const std::string& host);
   void ExpireNewDials(base::SteadyTime now);
   [[nodiscard]] std::optional<DialAccount> Payer(const Remote& remote, bool first_time) const;
   void BeginDial(const Instant& now, Remote& remote, const DialAccount& payer, bool first_time);
   void EndDial(Remote& remote);
-  void ForgiveNewDial(const Remote& remote);
+  void ForgiveDial(const Remote& remote);
   void Disconnect(const Instant& now, Remote& remote);
   void ForgetConnection(const Instant& now, Remote& remote);
   void BackOff(const Instant& now, Remote& remote, base::Duration wait, std::string_view code,
@@ -435,6 +446,11 @@ class SyncEngine {
   base::SteadyTime last_admission_{};
   std::optional<nostr::RelayUrl> last_considered_;  // turns are fair
   std::deque<nostr::RelayUrl> dial_queue_;
+  // Hosts dialled within host_pace, and who waits to be dialled there; below when, the oldest
+  // first. Capped.
+  std::unordered_map<std::string, std::vector<nostr::RelayUrl>, base::KeyedStringHash> paced_hosts_;
+  std::deque<std::pair<base::SteadyTime, std::string>> paced_since_;
+  base::SteadyTime host_timer_{};  // the latest kDialQueue timer for them
   // Of the changes under way: no place is made for who has as many with it, or more.
   size_t hopeless_share_ = SIZE_MAX;
   FairLimit places_;        // of remotes
@@ -447,7 +463,7 @@ class SyncEngine {
   };
   std::deque<NewDial> new_dials_;
   std::deque<NewDial> led_nowhere_;  // of them, those that ended before any packet; capped
-  base::SteadyTime dial_timer_{};    // the latest kDialQueue timer
+  base::SteadyTime dial_timer_{};    // the latest kDialQueue timer for them
   std::map<uint64_t, std::unique_ptr<Job>> jobs_;  // queued and running
   std::deque<JobSnapshot> finished_jobs_;          // newest first, at most job_history
   std::set<uint64_t> running_jobs_;                // of them, those that have a slot

@@ -105,6 +105,7 @@ void SyncEngine::Consider(const Instant& now, const RelayUrl& url, RemoteOrigin 
                   origin == RemoteOrigin::kConfig ? "configured" : "named by an announcement");
   auto& remote =
       *remotes_.emplace(url, std::make_unique<Remote>(url, origin, options_.health)).first->second;
+  remote.host = PacedHost(url);
   remote.place = place;
   remote.number = next_remote_++;
   places_.Take(place);
@@ -245,7 +246,7 @@ void SyncEngine::Remove(const Instant& now, Remote& remote, Leaving why) {
   AbandonJobs(now, remote, reason);
   ReleaseAliases(now, remote, base::Duration(0));
   Disconnect(now, remote);
-  std::erase(dial_queue_, remote.url);
+  LeaveDialQueue(remote);
   for (const auto& [type, timer] : remote.timers) timers_.erase(timer);
   places_.Return(remote.place);
   --remotes_by_state_[static_cast<size_t>(remote.state)];
@@ -312,23 +313,26 @@ void SyncEngine::ScheduleAdmission(const Instant& now) {
 }
 
 // One of those for whom there was no place gets one, whether the list of candidates had room for it
-// or not: who has the fewest places, and of those the next in turn. False if there is none.
+// or not: who has the fewest places, then whose author has, then the next in turn. False if there
+// is none.
 bool SyncEngine::AdmitOneMore(const Instant& now) {
   hopeless_share_ = SIZE_MAX;
   place_refused_ = false;
   std::optional<RelayUrl> next, last_seen;
-  size_t least = SIZE_MAX, seen = 0;
+  std::pair<size_t, size_t> least{SIZE_MAX, 0};
+  size_t seen = 0;
   index_.AnyRelay(last_considered_, [&](const RelayUrl& url) {
     last_seen = url;
     if (++seen >= kMostConsidered) return true;
     if (Find(url) || IsOwnUrl(url)) return false;
     place_refused_ = true;
     if (MustWait(now, url)) return false;
-    const size_t used = places_.UsedBy(PlaceAccount(url, RemoteOrigin::kDiscovered));
+    const DialAccount place = PlaceAccount(url, RemoteOrigin::kDiscovered);
+    const std::pair used(places_.UsedBy(place), places_.UsedBy({place.author, ""}));
     if (used >= least) return false;
     least = used;
     next = url;
-    return least == 0;
+    return least.first == 0;
   });
   place_refused_ |= seen >= kMostConsidered;
   last_considered_ = next ? next : last_seen;

@@ -14,7 +14,8 @@ using Decision = CandidateSnapshot::Decision;
 constexpr auto kMinute = std::chrono::minutes(1);
 constexpr int kForbidden = 403, kTooManyRequests = 429;  // HTTP
 constexpr uint16_t kDoNotReconnect = 4000;  // close code; what relays commonly mean by it
-constexpr size_t kMaxLedNowhere = 1000;     // past it the oldest is forgotten before its minute
+// Past these the oldest is forgotten before its time.
+constexpr size_t kMaxLedNowhere = 1000, kMaxPacedHosts = 10'000;
 
 // Such a dial ended before any packet went to the relay.
 bool ReachedNobody(net::DialError error) {
@@ -30,20 +31,39 @@ void SyncEngine::QueueDial(Remote& remote) {
   dial_queue_.push_back(remote.url);
 }
 
+void SyncEngine::LeaveDialQueue(Remote& remote) {
+  if (!std::exchange(remote.in_dial_queue, false)) return;
+  std::erase(dial_queue_, remote.url);
+  const auto host = paced_hosts_.find(remote.host);
+  if (host != paced_hosts_.end()) std::erase(host->second, remote.url);
+}
+
 void SyncEngine::PumpDials(const Instant& now) {
   ExpireNewDials(now.steady);
-  for (auto next = dial_queue_.begin(); next != dial_queue_.end() && !dialling_.full();) {
-    Remote* remote = Find(*next);
-    const bool wanted = !remote->connection && remote->state != RemoteState::kPaused;
-    const bool first_time = remote->health.consecutive_failures() == 0 && remote->connected_at == 0;
-    const auto payer = wanted ? Payer(*remote, first_time) : std::nullopt;
-    if (wanted && !payer) {
-      ++next;  // waits for its turn; others may pass
+  ReleaseHosts(now.steady);
+  auto next = dial_queue_.begin(), kept = next;
+  for (; next != dial_queue_.end() && !dialling_.full(); ++next) {
+    Remote& remote = *Find(*next);
+    const bool wanted = !remote.connection && remote.state != RemoteState::kPaused;
+    const auto host = paced_hosts_.find(remote.host);
+    if (wanted && host != paced_hosts_.end()) {
+      host->second.push_back(std::move(*next));
       continue;
     }
-    next = dial_queue_.erase(next);
-    remote->in_dial_queue = false;
-    if (wanted) BeginDial(now, *remote, *payer, first_time);
+    const bool first_time = remote.health.consecutive_failures() == 0 && remote.connected_at == 0;
+    const auto payer = wanted ? Payer(remote, first_time) : std::nullopt;
+    if (wanted && !payer) {  // waits for its turn; others may pass
+      if (kept != next) *kept = std::move(*next);
+      ++kept;
+      continue;
+    }
+    remote.in_dial_queue = false;
+    if (wanted) BeginDial(now, remote, *payer, first_time);
+  }
+  dial_queue_.erase(kept, next);
+  if (!paced_since_.empty() && host_timer_ <= now.steady) {
+    host_timer_ = paced_since_.front().first + options_.host_pace;
+    timers_.emplace(host_timer_, Timer{Timer::Type::kDialQueue, std::nullopt});
   }
   if (dial_queue_.empty() || (new_dials_.empty() && led_nowhere_.empty()) ||
       dial_timer_ > now.steady) {
@@ -54,6 +74,40 @@ void SyncEngine::PumpDials(const Instant& now) {
   };
   dial_timer_ = std::min(oldest(new_dials_), oldest(led_nowhere_)) + kMinute;
   timers_.emplace(dial_timer_, Timer{Timer::Type::kDialQueue, std::nullopt});
+}
+
+// As EngineOptions::host_pace counts them; empty if this one is not paced.
+std::string SyncEngine::PacedHost(const nostr::RelayUrl& url) const {
+  if (options_.host_pace == base::Duration::zero()) return "";
+  if (!url.host_is_ip()) return url.host();
+  const auto address = net::IpAddress::Parse(url.host());
+  if (!address.ok()) return url.host();
+  const auto ip = address->Unmapped();
+  const bool is_local = std::any_of(options_.local_ranges.begin(), options_.local_ranges.end(),
+                                    [&](const net::Cidr& range) { return range.Contains(ip); });
+  return is_local ? "" : ip.ToString();
+}
+
+void SyncEngine::ReleaseHosts(base::SteadyTime now) {
+  while (!paced_since_.empty() && (now - paced_since_.front().first >= options_.host_pace ||
+                                   paced_since_.size() > kMaxPacedHosts)) {
+    ReleaseHost(paced_since_.front().second);
+    paced_since_.pop_front();
+  }
+}
+
+// Who waits for it is queued: who has answered before, then whose author has the fewest places. So
+// nobody is kept from a host by who names it a thousand times.
+void SyncEngine::ReleaseHost(const std::string& host) {
+  auto waiting = paced_hosts_.extract(host);
+  std::vector<std::pair<std::pair<bool, size_t>, nostr::RelayUrl*>> turns;
+  for (auto& url : waiting.mapped()) {
+    const Remote& remote = *Find(url);
+    turns.push_back({{remote.connected_at == 0, places_.UsedBy({remote.place.author, ""})}, &url});
+  }
+  std::stable_sort(turns.begin(), turns.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [turn, url] : turns) dial_queue_.push_back(std::move(*url));
 }
 
 void SyncEngine::ExpireNewDials(base::SteadyTime now) {
@@ -92,6 +146,10 @@ void SyncEngine::BeginDial(const Instant& now, Remote& remote, const DialAccount
   if (first_time) {
     dialled_anew_.Take(payer);
     new_dials_.push_back({now.steady, connection, payer});
+  }
+  if (!remote.host.empty()) {
+    paced_hosts_.try_emplace(remote.host);
+    paced_since_.emplace_back(now.steady, remote.host);
   }
   remote.payer = payer;
   remote.connection = connection;
@@ -203,7 +261,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   if (!remote) return;
   if (!remote->is_open) {
     EndDial(*remote);
-    if (ReachedNobody(failure.error)) ForgiveNewDial(*remote);
+    if (ReachedNobody(failure.error)) ForgiveDial(*remote);
   }
   // Nothing was missing up to now only if everything had been caught up.
   if (remote->state == RemoteState::kLive) {
@@ -250,7 +308,13 @@ void SyncEngine::BackOff(const Instant& now, Remote& remote, base::Duration wait
 
 // A dial that ended before any packet went to the relay: no more than a question to a name server,
 // and for a bare address not even that.
-void SyncEngine::ForgiveNewDial(const Remote& remote) {
+void SyncEngine::ForgiveDial(const Remote& remote) {
+  const auto paced = std::find_if(paced_since_.rbegin(), paced_since_.rend(),
+                                  [&](const auto& host) { return host.second == remote.host; });
+  if (remote.url.host_is_ip() && paced != paced_since_.rend()) {
+    ReleaseHost(remote.host);
+    paced_since_.erase(std::next(paced).base());
+  }
   const auto dial = std::find_if(new_dials_.rbegin(), new_dials_.rend(), [&](const NewDial& other) {
     return other.connection == remote.connection;
   });

@@ -362,6 +362,153 @@ TEST_F(DialFloodTest, AnotherAuthorsRelayIsNotPushedOutByACrowd) {
   EXPECT_THAT(sim.engine.Remotes(), SizeIs(10));
 }
 
+// ---- one host -----------------------------------------------------------------------------------
+
+class OneHostTest : public DialFloodTest {
+ protected:
+  // Twenty of each of 500 announcements; what is done to the way there, and who announces which.
+  void NameTenThousandUrls(const std::function<void(Simulation::Site&)>& spoil,
+                           const std::function<std::string(int)>& author) {
+    for (int i = 0; i < 500; ++i) {
+      std::vector<std::string> relays;
+      for (int k = 0; k < 20; ++k) {
+        // Some by another port, or not encrypted.
+        const int n = 20 * i + k;
+        relays.push_back((n % 3 == 0 ? "ws://victim.example:" + std::to_string(8000 + n)
+                                     : "wss://victim.example/" + std::to_string(n)));
+        spoil(sim_->At(relays.back()));
+      }
+      NameAll(author(i), std::to_string(i), relays);
+      urls_.insert(urls_.end(), relays.begin(), relays.end());
+    }
+  }
+  // When any of them was dialled.
+  std::vector<base::SteadyTime> Dials() {
+    std::vector<base::SteadyTime> dials;
+    for (const auto& url : urls_) {
+      const auto& of_one = sim_->At(url).dials;
+      dials.insert(dials.end(), of_one.begin(), of_one.end());
+    }
+    std::sort(dials.begin(), dials.end());
+    return dials;
+  }
+  void ExpectTheirPace() {
+    const auto dials = Dials();
+    for (size_t i = 1; i < dials.size(); ++i) ASSERT_GE(dials[i] - dials[i - 1], seconds(5));
+  }
+  std::vector<std::string> urls_;
+};
+
+TEST_F(OneHostTest, TenThousandUrlsOfOneHostAreDialledOneEveryFiveSeconds) {
+  struct Case {
+    std::function<void(Simulation::Site&)> spoil;
+    std::function<std::string(int)> author;
+  };
+  const auto one = [](int) { return "flood"; };
+  const auto many = [](int i) { return "author" + std::to_string(i); };
+  const Case cases[] = {
+      {[](auto& site) { site.up = false; }, one},
+      {[](auto& site) { site.fails_with = {.error = net::DialError::kHttp, .http_status = 403}; },
+       many},
+      {[](auto& site) { site.drops_after = milliseconds(1); }, many},
+  };
+  for (const auto& c : cases) {
+    auto& sim = Begin();
+    urls_.clear();
+    sim.Start();
+    const auto begin = sim.now().steady;
+    NameTenThousandUrls(c.spoil, c.author);
+    sim.RunFor(minutes(5));
+    EXPECT_EQ(Dials().front() - begin, milliseconds(1)) << "the first one waits for nothing";
+    NameAll("honest", "tool", {kA});
+    sim.RunFor(milliseconds(10));
+    EXPECT_THAT(sim.At(kA).dials, SizeIs(1));
+    sim.RunFor(minutes(5));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_LE(Dials().size(), 121u);
+    EXPECT_GE(Dials().size(), 20u) << "they are dialled too, in their turn";
+    ExpectTheirPace();
+  }
+}
+
+TEST_F(OneHostTest, AnHonestUrlIsReachedInTheMidstOfThem) {
+  const std::string honest = "wss://victim.example/honest";
+  auto& sim = Begin();
+  sim.Start();
+  NameTenThousandUrls([](auto& site) { site.up = false; }, [](int) { return "flood"; });
+  sim.RunFor(minutes(1));
+  NameAll("honest", "tool", {honest});
+  urls_.push_back(honest);
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.State(honest), RemoteState::kLive);
+  // And again, when it has been away.
+  sim.GoDown(honest);
+  sim.ComeUp(honest);
+  sim.RunFor(seconds(20));
+  EXPECT_EQ(sim.State(honest), RemoteState::kLive);
+  ExpectTheirPace();
+}
+
+TEST_F(OneHostTest, ItsSecondUrlIsReachedWhenTheFirstFails) {
+  auto& sim = Begin();
+  sim.At("wss://a.example/first").up = false;
+  sim.Start();
+  NameAll("author", "tool", {"wss://a.example/first", "wss://a.example/second"});
+  sim.RunFor(milliseconds(4900));
+  EXPECT_THAT(sim.At("wss://a.example/second").dials, IsEmpty());
+  sim.RunFor(milliseconds(200));
+  EXPECT_EQ(sim.State("wss://a.example/second"), RemoteState::kLive);
+}
+
+TEST_F(OneHostTest, WhoIsNamedNoMoreOrPausedWaitsForNothing) {
+  auto& sim = Begin();
+  sim.Start();
+  const std::string urls[] = {"wss://a.example/1", "wss://a.example/2", "wss://a.example/3"};
+  Rename({urls[0], urls[1], urls[2]});
+  sim.RunFor(seconds(1));
+  sim.engine.Pause(sim.now(), Url(urls[1]));
+  Rename({urls[0], urls[1]});
+  sim.RunFor(minutes(1));
+  EXPECT_THAT(sim.At(urls[1]).dials, IsEmpty());
+  EXPECT_THAT(sim.At(urls[2]).dials, IsEmpty());
+  sim.engine.Resume(sim.now(), Url(urls[1]), false);
+  sim.Settle();
+  EXPECT_THAT(sim.At(urls[1]).dials, SizeIs(1));
+}
+
+TEST_F(OneHostTest, EachPortOfAnAddressIsThatHostButInTheOperatorsRanges) {
+  options_.local_ranges = {net::Cidr::Parse("127.0.0.0/8").value()};
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> there, here;
+  for (int i = 0; i < 10; ++i) {
+    const std::string port = ":" + std::to_string(7000 + i);
+    there.push_back((i % 2 == 0 ? "wss://25.1.2.3" : "wss://[::ffff:25.1.2.3]") + port);
+    here.push_back("ws://127.0.0.1" + port);
+  }
+  NameAll("author", "there", there);
+  NameAll("author", "here", here);
+  sim.RunFor(seconds(2));
+  EXPECT_EQ(DialledUrls(there), 1u);
+  EXPECT_EQ(DialledUrls(here), 10u);
+  sim.RunFor(seconds(50));
+  EXPECT_EQ(DialledUrls(there), 10u);
+}
+
+TEST_F(OneHostTest, AForbiddenAddressIsNotPaced) {
+  auto& sim = Begin();
+  sim.Start();
+  std::vector<std::string> urls;
+  for (int i = 0; i < 10; ++i) {
+    urls.push_back("wss://25.1.2.3:" + std::to_string(7000 + i));
+    sim.At(urls.back()).blocked = i < 9;
+  }
+  NameAll("author", "tool", urls);
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(DialledUrls(urls), 10u);
+  EXPECT_EQ(sim.State(urls.back()), RemoteState::kLive);
+}
+
 // ---- one address --------------------------------------------------------------------------------
 
 TEST_F(DialFloodTest, ARelayWhoseAddressIsCrowdedWaitsAndSaysSo) {

@@ -91,6 +91,7 @@ struct SyncEngine::Remote : Conduct {
 
   nostr::RelayUrl url;
   RemoteOrigin origin;
+  std::string host;     // see host_pace; empty if it is not paced
   DialAccount place;    // who has the place
   uint64_t number = 0;  // grows with each remote
   RemoteState state = RemoteState::kDiscovered;
@@ -101,8 +102,8 @@ struct SyncEngine::Remote : Conduct {
   // Connection.
   std::optional<ConnectionId> connection;  // from Dial to its end
   bool is_open = false;
-  bool in_dial_queue = false;
-  DialAccount payer;  // of the dial under way
+  bool in_dial_queue = false;  // or waits for its host
+  DialAccount payer;           // of the dial under way
   std::string address;
   net::IpAddress ip;                        // of the latest connection
   std::string instance;                     // what it called itself then

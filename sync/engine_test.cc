@@ -529,6 +529,7 @@ TEST_F(SyncEngineTest, MoreJobsByHandThanMayWaitAreRefused) {
 // A remote that hangs up again and again, each time before a comparison of everything is over.
 TEST_F(SyncEngineTest, ComparisonsThatAreCutShortGoOnWhereTheyWere) {
   options_.jobs_per_portion = 5;
+  options_.host_pace = {};
   auto& sim = Begin();
   std::vector<nostr::Event> comments;
   for (int i = 0; i < 3000; ++i) {

@@ -343,6 +343,7 @@ absl::Status Daemon::Parts::StartSync() {
   options.engine.startup_delay = settings.sync_startup_delay;
   options.engine.max_remotes = settings.sync_max_remotes;
   options.engine.new_remotes_per_minute = settings.sync_new_remotes_per_minute;
+  options.engine.local_ranges = settings.sync_allow_cidrs;
   options.key = key;
   sync = std::make_unique<sync::SyncManager>(
       sync::SyncManager::Dependencies{*store, neg_sets, *pipeline, pipeline->known_refusals(),

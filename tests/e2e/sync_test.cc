@@ -277,8 +277,8 @@ TEST_F(SyncTest, TwoThatKnowEachOtherByFiveNamesKeepOneConnectionEachWay) {
   std::vector<std::string> names;
   for (const Graspd* graspd : {&one, &other}) {
     const std::string url = graspd->relay_url(), port = url.substr(url.rfind(':'));
-    names.insert(names.end(), {url, "ws://localhost" + port, url + "/a", url + "/b",
-                               "ws://localhost" + port + "/c"});
+    // One by name: these wait for each other.
+    names.insert(names.end(), {url, "ws://localhost" + port, url + "/a", url + "/b", url + "/c"});
   }
   const Event announcement = Announcement(names, kOurHost);
   for (const Graspd* graspd : {&one, &other}) {

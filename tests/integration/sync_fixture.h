@@ -154,6 +154,7 @@ class SyncFixture : public ::testing::Test {
          TestRelay::SecretHeader()},
         nullptr};
     options.engine.instance = "ours";
+    options.engine.local_ranges = {loopback_};
     if (change) change(options);
     manager_ = std::make_unique<sync::SyncManager>(
         sync::SyncManager::Dependencies{StoreForSync(), ours_.neg_sets, *ours_.pipeline,
@@ -207,10 +208,11 @@ class SyncFixture : public ::testing::Test {
     }
   }
 
+  const net::Cidr loopback_ = net::Cidr::Parse("127.0.0.0/8").value();
   const nostr::SecretKey owner_ = nostr::SecretKey::FromSeed("owner");
   TestRelay ours_{ingest::PolicyMode::kGrasp, "ours"};
   net::IoPool sync_io_{1};
-  net::AddressGuard guard_{{.allow = {net::Cidr::Parse("127.0.0.0/8").value()}}};
+  net::AddressGuard guard_{{.allow = {loopback_}}};
   net::SystemResolver resolver_;
   std::unique_ptr<net::Dialer> dialer_ = net::MakeDialer(guard_, resolver_, {});
   std::unique_ptr<sync::SyncManager> manager_;
