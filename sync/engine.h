@@ -175,6 +175,7 @@ struct EngineOptions {
   base::Duration forbidden_retry = std::chrono::hours(24);  // after AddressGuard refused
   base::Duration declined_retry = std::chrono::hours(24);  // after the relay said to leave it alone
   /// A remote that seems to be another by a second name is left, and compared with after so long.
+  /// One that is ourselves is looked at again after the second of these.
   base::Duration alias_first_check = std::chrono::hours(1), alias_check = std::chrono::hours(24);
   /// A live subscription is followed once its EOSE has come; without one for so long it is a gap.
   base::Duration live_patience = std::chrono::seconds(45);
@@ -344,6 +345,7 @@ class SyncEngine {
   bool LeaveNewAlias(const Instant& now, Remote& remote);
   void LeaveCheckedAlias(const Instant& now, Remote& remote);
   void LeaveAsAlias(const Instant& now, Remote& remote, const Remote& twin, base::Duration wait);
+  void Leave(const Instant& now, Remote& remote, std::string_view what, base::Duration wait);
   void ReleaseAliases(const Instant& now, const Remote& remote, base::Duration wait);
   Remote* Find(ConnectionId connection);
   Remote* Find(const nostr::RelayUrl& url);

@@ -28,11 +28,7 @@ bool SyncEngine::LeaveIfOurselves(const Instant& now, Remote& remote) {
   if (options_.instance.empty() || remote.instance != options_.instance) return false;
   RecordCandidate(now, remote.url.ToString(), CandidateSnapshot::Decision::kSelf,
                   "answers as ourselves");
-  AbandonJobs(now, remote, "is ourselves");
-  Disconnect(now, remote);
-  SetState(now, remote, RemoteState::kBlocked, "is ourselves under another name");
-  PumpDials(now);
-  PumpJobs(now);
+  Leave(now, remote, "is ourselves under another name", options_.alias_check);
   return true;
 }
 
@@ -62,6 +58,11 @@ void SyncEngine::LeaveAsAlias(const Instant& now, Remote& remote, const Remote& 
   const std::string what = "is " + twin.url.ToString() + " under another name";
   remote.alias_of = twin.url;
   RecordCandidate(now, remote.url.ToString(), CandidateSnapshot::Decision::kAlias, what);
+  Leave(now, remote, what, wait);
+}
+
+void SyncEngine::Leave(const Instant& now, Remote& remote, std::string_view what,
+                       base::Duration wait) {
   AbandonJobs(now, remote, what);
   Disconnect(now, remote);
   SetState(now, remote, RemoteState::kBlocked, what);

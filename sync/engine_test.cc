@@ -119,6 +119,15 @@ TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByTheInstanceAndLeft) {
   EXPECT_EQ(sim.State(kA), RemoteState::kBlocked);
   EXPECT_EQ(sim.Candidate(kA)->decision, Decision::kSelf);
   EXPECT_EQ(sim.State(kB), RemoteState::kLive);
+  // Not more often for being named anew.
+  for (uint64_t i = 1; i < 24; ++i) {
+    std::vector<std::string> relays = {kB};
+    if (i % 2 == 0) relays.push_back(kA);
+    sim.PublishHere(Announcement(kRepo, kLongAgo + i, relays));
+    sim.RunFor(hours(2));
+  }
+  EXPECT_LE(sim.At(kA).dials.size(), 3u) << "in 69 hours";
+  EXPECT_EQ(sim.At(kA).messages, 0u);
 }
 
 // Behind a proxy that strips the header from the upgrade.
