@@ -159,7 +159,9 @@ void SyncEngine::BeginDial(const Instant& now, Remote& remote, const DialAccount
   SetState(now, remote, RemoteState::kConnecting);
   Emit(Dial{remote.url, connection});
   remote.information_on_its_way = now.steady >= remote.information_until;
-  if (remote.information_on_its_way) Emit(FetchInformation{remote.url, connection});
+  if (!remote.information_on_its_way) return;
+  remote.document_instance.clear();
+  Emit(FetchInformation{remote.url, connection});
 }
 
 // The dial is not under way any more: the remote is connected, or not to be.
@@ -197,7 +199,8 @@ void SyncEngine::OnConnected(const Instant& now, ConnectionId connection,
   remote->auth_error.clear();
   remote->address = success.address.ToString();
   remote->ip = success.address.ip;
-  remote->instance = success.instance;
+  // Some proxies do not pass on the headers of an upgrade.
+  remote->instance = success.instance.empty() ? remote->document_instance : success.instance;
   if (LeaveIfOurselves(now, *remote) || LeaveNewAlias(now, *remote)) return;
   if (const auto known = candidates_.find(remote->url.ToString());
       known != candidates_.end() && known->second.decision != Decision::kAccepted) {
@@ -225,8 +228,8 @@ void SyncEngine::OnInformation(const Instant& now, ConnectionId connection,
   Remote* remote = Find(connection);
   if (!remote) return;
   remote->information_on_its_way = false;
-  // Some proxies do not pass on the headers of an upgrade.
-  if (remote->instance.empty() && !instance.empty()) {
+  remote->document_instance = instance;
+  if (remote->is_open && remote->instance.empty() && !instance.empty()) {
     remote->instance = instance;
     if (LeaveIfOurselves(now, *remote) || LeaveNewAlias(now, *remote)) return;
   }

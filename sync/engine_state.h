@@ -106,7 +106,7 @@ struct SyncEngine::Remote : Conduct {
   DialAccount payer;           // of the dial under way
   std::string address;
   net::IpAddress ip;                        // of the latest connection
-  std::string instance;                     // what it called itself then
+  std::string instance;                     // what it called itself then, or in its document
   std::optional<nostr::RelayUrl> alias_of;  // the remote that was followed instead
   uint64_t connected_at = 0;
   uint64_t last_contact = 0;  // when we last knew that nothing was missing, 0 = never
@@ -115,6 +115,7 @@ struct SyncEngine::Remote : Conduct {
 
   // What it says of itself (NIP-11).
   bool information_on_its_way = false;
+  std::string document_instance;    // that came with the latest document
   bool awaits_information = false;  // connected, but nothing is asked yet
   bool says_auth_required = false;
   base::SteadyTime information_until{};

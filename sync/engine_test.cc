@@ -133,7 +133,8 @@ TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByTheInstanceAndLeft) {
 // Behind a proxy that strips the header from the upgrade.
 TEST_F(SyncEngineTest, AnAliasOfOurselvesIsFoundByItsDocumentToo) {
   options_.instance = "nonce-of-this-process";
-  for (const auto takes : {Simulation::kLatency, base::Duration(seconds(8))}) {
+  for (const auto takes :
+       {base::Duration(milliseconds(1)), Simulation::kLatency, base::Duration(seconds(8))}) {
     auto& sim = Begin();
     sim.At(kA).relay.behaviour.document_instance = options_.instance;
     sim.At(kA).information_takes = takes;
@@ -175,6 +176,28 @@ TEST_F(AliasTest, OneOfThemIsFollowed) {
   EXPECT_EQ(sim.Candidate(kB)->decision, Decision::kAlias);
   EXPECT_EQ(sim.At(kB).connections, 0u);
   EXPECT_EQ(sim.At(kB).messages, 0u);
+}
+
+// Behind a proxy that strips the header from the upgrade. The document may come before that.
+TEST_F(AliasTest, OneOfThemIsFollowedThoughOnlyTheirDocumentsSayWhoTheyAre) {
+  for (const auto takes : {base::Duration(milliseconds(1)), base::Duration(seconds(1))}) {
+    auto& sim = Begin();
+    for (const auto* url : {kA, kB}) {
+      sim.At(url).relay.behaviour.document_instance = "the same";
+      sim.At(url).information_takes = takes;
+    }
+    sim.Start();
+    sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+    sim.RunFor(seconds(10));
+    NameBoth(sim);
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_EQ(sim.State(kB), RemoteState::kBlocked);
+    // The document is not fetched each time.
+    sim.GoDown(kA);
+    sim.ComeUp(kA);
+    sim.RunFor(hours(12));
+    EXPECT_EQ(sim.open_connections(), 1u);
+  }
 }
 
 TEST_F(AliasTest, WhenItIsNamedNoMoreTheOtherIsFollowedThoughThatWasForgottenToo) {
