@@ -1,6 +1,7 @@
 // SyncEngine: what becomes known, which relays follow from it, and which of them are remotes.
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -313,26 +314,28 @@ void SyncEngine::ScheduleAdmission(const Instant& now) {
 }
 
 // One of those for whom there was no place gets one, whether the list of candidates had room for it
-// or not: who has the fewest places, then whose author has, then the next in turn. False if there
-// is none.
+// or not: who need not wait, then who has the fewest places, then whose author has, then the next
+// in turn. False if there is none.
 bool SyncEngine::AdmitOneMore(const Instant& now) {
   hopeless_share_ = SIZE_MAX;
   place_refused_ = false;
   std::optional<RelayUrl> next, last_seen;
-  std::pair<size_t, size_t> least{SIZE_MAX, 0};
+  std::tuple<bool, size_t, size_t> least{true, SIZE_MAX, 0};
   size_t seen = 0;
   index_.AnyRelay(last_considered_, [&](const RelayUrl& url) {
     last_seen = url;
     if (++seen >= kMostConsidered) return true;
     if (Find(url) || IsOwnUrl(url)) return false;
     place_refused_ = true;
-    if (MustWait(now, url)) return false;
+    const bool waits = MustWait(now, url);
+    if (waits && places_.full()) return false;
     const DialAccount place = PlaceAccount(url, RemoteOrigin::kDiscovered);
-    const std::pair used(places_.UsedBy(place), places_.UsedBy({place.author, ""}));
-    if (used >= least) return false;
-    least = used;
+    const size_t used = places_.UsedBy(place);
+    const std::tuple rank(waits, used, places_.UsedBy({place.author, ""}));
+    if (rank >= least) return false;
+    least = rank;
     next = url;
-    return least.first == 0;
+    return !waits && used == 0;
   });
   place_refused_ |= seen >= kMostConsidered;
   last_considered_ = next ? next : last_seen;

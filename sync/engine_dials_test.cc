@@ -246,6 +246,42 @@ TEST_F(DialFloodTest, WhoLeftItsPlaceIsTriedAgainWhenItsBackoffIsOver) {
   EXPECT_EQ(sim.State(Host(1)), RemoteState::kLive);
 }
 
+TEST_F(DialFloodTest, AFreePlaceGoesToWhoMustWaitIfThereIsNobodyElse) {
+  options_.max_remotes = 1;
+  auto& sim = Begin();
+  sim.Start();
+  sim.At(Host(0)).up = false;
+  NameAll("author0", "x", {Host(0)});
+  sim.RunFor(minutes(2));
+  NameAll("author1", "x", {Host(1)});
+  sim.RunFor(seconds(1));
+  ASSERT_EQ(sim.Candidate(Host(0))->reason, "left its place to another");
+  sim.At(Host(0)).up = true;
+  sim.DeleteHere(Announcement(Repo("author1", "x"), kLongAgo, {Host(1)}).id);
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(Host(0)), RemoteState::kLive);
+}
+
+TEST_F(DialFloodTest, AFreePlaceGoesToWhoNeedNotWaitFirst) {
+  options_.max_remotes = 1;
+  auto& sim = Begin();
+  sim.Start();
+  for (int i = 0; i < 6; ++i) {  // then it must wait for minutes
+    Rename({Host(0)});
+    sim.RunFor(seconds(1));
+    Rename({});
+    sim.RunFor(seconds(1));
+  }
+  NameAll("author1", "x", {Host(1)});
+  sim.RunFor(seconds(1));
+  Rename({Host(0)});
+  NameAll("author2", "x", {Host(2)});
+  sim.RunFor(seconds(1));
+  sim.DeleteHere(Announcement(Repo("author1", "x"), kLongAgo, {Host(1)}).id);
+  sim.RunFor(seconds(2));
+  EXPECT_EQ(sim.State(Host(2)), RemoteState::kLive);
+}
+
 TEST_F(DialFloodTest, WhoNamesARelayBeyondWhatIsReadDoesNotKeepItOut) {
   options_.max_remotes = 1;
   auto& sim = Begin();
