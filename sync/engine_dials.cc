@@ -13,7 +13,7 @@ using Decision = CandidateSnapshot::Decision;
 
 constexpr auto kMinute = std::chrono::minutes(1);
 constexpr int kForbidden = 403, kTooManyRequests = 429;  // HTTP
-constexpr uint16_t kDoNotReconnect = 4000;  // close code; what relays commonly mean by it
+constexpr uint16_t kDoNotReconnect = 4000;  // close code, by an older NIP-01; docs/sync.md
 // Past these the oldest is forgotten before its time.
 constexpr size_t kMaxLedNowhere = 1000, kMaxPacedHosts = 10'000;
 

@@ -17,14 +17,35 @@ using ::testing::SizeIs;
 
 // ---- odd remotes -------------------------------------------------------------------------------
 
+// At once after the upgrade, after a NOTICE, or with a close code of its own.
 TEST_F(SyncEngineTest, ARelayThatAcceptsAndDropsIsNotStormed) {
-  auto& sim = Begin();
-  sim.At(kA).drops_after = milliseconds(50);
-  sim.Start();
-  sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
-  sim.RunFor(minutes(10));
-  EXPECT_GE(sim.At(kA).dials.size(), 4u);
-  EXPECT_LE(sim.At(kA).dials.size(), 12u);
+  const std::function<void(Simulation::Site&)> ways[] = {
+      [](auto& site) { site.drops_after = milliseconds(50); },
+      [](auto& site) { site.drops_after = milliseconds(0); },
+      [](auto& site) {
+        site.greeting = "ERROR: too many connections";
+        site.drops_after = milliseconds(10);
+      },
+      [](auto& site) {
+        site.drops_after = milliseconds(50);
+        site.close_code = 4008;
+      },
+  };
+  for (const auto& way : ways) {
+    auto& sim = Begin();
+    way(sim.At(kA));
+    sim.Start();
+    sim.PublishHere(Announcement(kRepo, kLongAgo, {kA}));
+    sim.RunFor(minutes(10));
+    const auto& dials = sim.At(kA).dials;
+    EXPECT_GE(dials.size(), 4u);
+    EXPECT_LE(dials.size(), 12u);
+    base::Duration gap = seconds(5);
+    for (size_t i = 1; i < dials.size(); ++i) {
+      EXPECT_GT(dials[i] - dials[i - 1], gap) << i;
+      gap = dials[i] - dials[i - 1];
+    }
+  }
 }
 
 // In each of the ways in which a relay can say so.

@@ -24,10 +24,9 @@ base::Duration RelayHealthTracker::Failed(base::SteadyTime now, base::Random& ra
   const uint32_t doublings = std::min<uint32_t>(failures_ - 1, 20);
   const auto backoff =
       std::min(options_.first_backoff * (int64_t{1} << doublings), options_.max_backoff);
-  // Half to all of it, so that remotes which failed together do not return together.
-  const auto half = backoff / 2;
-  return half + base::Duration(static_cast<base::Duration::rep>(
-                    random.Below(static_cast<uint64_t>(half.count()) + 1)));
+  // Up to half of it more, so that remotes which failed together do not return together.
+  return backoff + base::Duration(static_cast<base::Duration::rep>(
+                       random.Below(static_cast<uint64_t>(backoff.count() / 2) + 1)));
 }
 
 base::Duration RelayHealthTracker::Misbehaved(base::SteadyTime now, base::Random& random) {

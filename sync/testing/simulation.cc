@@ -158,6 +158,7 @@ void Simulation::FinishDial(ConnectionId id) {
   success.instance = site.relay.behaviour.instance;
   success.address.ip = *net::IpAddress::Parse(site.address);
   engine.OnConnected(now(), id, success);
+  if (!site.greeting.empty()) Deliver(id, {Notice{site.greeting}});
   AnswerChallenge(id);
 }
 

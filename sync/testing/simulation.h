@@ -33,6 +33,7 @@ class Simulation {
     bool blocked = false;  // AddressGuard refuses
     std::optional<net::DialFailure> fails_with;
     uint16_t close_code = 0;  // that it ends connections with
+    std::string greeting;     // a NOTICE, on each connection
     base::Duration dial_time = 2 * kLatency;
     std::string address = "192.0.2.1";
     std::optional<base::Duration> drops_after;  // each connection
