@@ -123,6 +123,51 @@ TEST_F(SyncEngineTest, WhatIsDatedAheadIsFetchedAgainUntilItsTimeHasCome) {
   EXPECT_TRUE(sim.Has(issue.id));
 }
 
+// ---- one that lies among honest ones -----------------------------------------------------------
+
+// It is always first: it claims all that they have, delivers some of it forged, and the rest never;
+// and forges what they are about to send live.
+TEST_F(SyncEngineTest, ALiarKeepsNothingAwayThatHonestRelaysHave) {
+  const std::string honest[] = {Host(1), Host(2), Host(3), Host(4)};
+  for (const auto negentropy : {FakeRelay::Negentropy::kSpoken, FakeRelay::Negentropy::kClosed}) {
+    auto& sim = Begin();
+    auto& liar = sim.At(kA);
+    liar.relay.behaviour.negentropy = negentropy;
+    const auto claim = [&](const nostr::Event& event, bool delivers) {
+      auto& behaviour = liar.relay.behaviour;
+      (delivers ? behaviour.forged : behaviour.ghosts).insert(event.id);
+    };
+    std::vector<nostr::Event> events;
+    for (int i = 0; i < 400; ++i) {
+      events.push_back(Issue({kRepo}, kLongAgo + i, std::to_string(i)));
+      liar.relay.Store(events.back());
+      claim(events.back(), i % 100 == 0);
+      sim.At(honest[i % 4]).relay.Store(events.back());  // of one alone
+    }
+    std::vector<std::string> relays = {kA};
+    for (const auto& url : honest) {
+      sim.At(url).dial_time = seconds(3);
+      relays.push_back(url);
+    }
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, relays));
+    sim.Start();
+    sim.RunFor(minutes(1));
+    for (const auto& event : events) ASSERT_TRUE(sim.Has(event.id)) << event.content;
+    // What is published now, with the liar connected or not.
+    for (int i = 0; i < 40; ++i) {
+      const auto event = Issue({kRepo}, UnixNow(), "live " + std::to_string(i));
+      claim(event, true);
+      sim.Publish(kA, event);
+      sim.RunFor(milliseconds(500));
+      sim.Publish(honest[i % 4], event);
+      sim.RunFor(seconds(10));
+      ASSERT_TRUE(sim.Has(event.id)) << event.content;
+    }
+    EXPECT_GT(sim.Remote(kA)->counts.invalid, 10u);
+    for (const auto& url : honest) EXPECT_EQ(sim.State(url), RemoteState::kLive);
+  }
+}
+
 // ---- reconciliation --------------------------------------------------------------------------
 
 TEST_F(SyncEngineTest, EndlessReconciliationIsGivenUpForPages) {
