@@ -196,7 +196,7 @@ struct EngineOptions {
   base::Duration max_coalesce = std::chrono::seconds(5);
   /// After a reconnect pages go back to the last contact less this, if that is at most
   /// `reconnect_window` ago; else, as always by negentropy, everything is caught up.
-  uint64_t reconnect_overlap_seconds = 600;
+  uint64_t reconnect_overlap_seconds = 1800;
   uint64_t reconnect_window_seconds = 3 * 24 * 3600;
   HealthOptions health;
 };

@@ -75,7 +75,7 @@ double TimeOk(RelayClient& publisher, std::vector<nostr::Event>& published, size
 
 // Threats C8.
 TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
-  constexpr size_t kQueue = 256 << 10, kEvent = 16 << 10;
+  constexpr size_t kQueue = 256 << 10, kEvent = 2 << 10;
   const int stalled_count = Scaled(1000);
   const Target target({"--limits-outbound-bytes=256KiB", "--limits-event-bytes=64KiB",
                        "--limits-message-bytes=64KiB", "--limits-neg-message-bytes=64KiB"});
@@ -85,7 +85,7 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   {
     const Clients reading = Subscribers(target, stalled_count);
     const Drain drain(reading);
-    for (int i = 0; i < 100; ++i) calm.push_back(TimeOk(publisher, published, kEvent));
+    for (int i = 0; i < 300; ++i) calm.push_back(TimeOk(publisher, published, kEvent));
   }
   published.clear();
   Clients stalled = Subscribers(target, stalled_count, /*receive_buffer=*/4096);
@@ -96,7 +96,7 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   const auto closes = [&] { return target.Metric("graspd_relay_slow_client_closes_total"); };
   const double cut_before = closes();
   const auto cut = [&] { return closes() - cut_before; };
-  while (cut() < stalled_count && published.size() < 1000) {
+  while (cut() < stalled_count && published.size() < 2000) {
     for (int i = 0; i < 10; ++i) busy.push_back(TimeOk(publisher, published, kEvent));
     most = std::max(most, target.Metric("process_resident_memory_bytes"));
   }

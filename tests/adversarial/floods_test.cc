@@ -42,12 +42,12 @@ std::vector<nostr::Event> MakeEvents(int count) {
   return events;
 }
 
-/// How long OKs for single events take, in seconds: the 99th percentile of at least 200, in two
-/// seconds.
-double OkP99(const Target& target) {
+/// How long OKs for single events take, in seconds: the 99th percentile of 200, and of more until
+/// so many seconds have passed.
+double OkP99(const Target& target, double at_least = 0) {
   RelayClient client(target.relay_url());
   std::vector<double> times;
-  const double until = Now() + 2;
+  const double until = Now() + at_least;
   while (times.size() < 200 || Now() < until) {
     const nostr::Event event = Target::MakeEvent();
     const double begin = Now();
@@ -128,7 +128,7 @@ TEST(FloodsTest, ForgeriesDoNotSlowOthersMuch) {
     event.sig.bytes[40] ^= 1;
     burst += EventFrame(event);
   }
-  const double calm = OkP99(target);
+  const double calm = OkP99(target, 2);
   double busy = 0;
   std::atomic<int> bursts{0};
   const double begin = Now();
@@ -142,7 +142,7 @@ TEST(FloodsTest, ForgeriesDoNotSlowOthersMuch) {
       ++bursts;
       poll(nullptr, 0, std::max(0, static_cast<int>(1000 * (until - Now()))));
     });
-    busy = OkP99(target);
+    busy = OkP99(target, 2);
   }
   RecordProperty("forged_per_second", static_cast<int>(kForged * bursts / (Now() - begin)));
   RecordMillis("ok_p99_calm", calm);

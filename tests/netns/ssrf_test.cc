@@ -234,7 +234,7 @@ TEST_F(SsrfTest, RedirectsAreNotFollowed) {
 
 // The name leads to the honest relay and to a private address in turn.
 TEST_F(SsrfTest, ANameIsLookedUpAndCheckedAtEveryDial) {
-  constexpr int kNames = 300;  // each is dialled once in five seconds
+  constexpr int kNames = 200;  // each is dialled once in five seconds
   constexpr size_t kDials = 1000;
   Start({"--sync-new-remotes-per-minute=1000"});
   std::vector<std::string> urls;
