@@ -30,7 +30,8 @@ def steps(size):
     req_keys = [f"{name}.{key}" for name in ("kinds500", "authors20")
                 for key in ("relay_cpu_s_per_1000_queries", "queries_per_s", "query_p50_ms", "query_p99_ms")]
     neg_keys = ["wall_s", "relay_cpu_s", "client_cpu_s", "rounds", "bytes_up", "bytes_down", "relay_rss_peak_kib"]
-    fan_keys = ["relay_us_per_delivery", "relay_cpu_to_send_baseline", "deliveries_per_s", "delivery_p50_ms",
+    fan_keys = ["relay_us_per_delivery", "relay_cpu_to_send_baseline", "relay_cpu_to_paced_send_baseline",
+                "deliveries_per_s", "delivery_p50_ms",
                 "delivery_p99_ms", "ok_p50_ms"]
     idle_keys = ["relay_anonymous_bytes_per_connection", "relay_anonymous_bytes_per_subscription", "connections_per_s",
                  "relay_us_per_connect"]

@@ -156,7 +156,8 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
                    storage::Source::kLive});
   }
-  if (diff.catch_up_all || !MayQueue(remote, diff.catch_up.size())) {
+  const bool too_many = !diff.catch_up.empty() && !MayQueue(remote, diff.catch_up.size());
+  if (diff.catch_up_all || too_many) {
     const bool under_way = !remote.round.done();
     BeginRound(now, remote, under_way ? remote.round_source : storage::Source::kStartup,
                std::nullopt);

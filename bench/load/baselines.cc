@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <utility>
@@ -102,17 +104,25 @@ absl::StatusOr<double> VerifySecondsPerEvent(const EventSet& events, size_t coun
   return (ThreadCpuSeconds() - before) / static_cast<double>(count);
 }
 
-absl::StatusOr<double> SendSecondsPerCall(size_t sockets, size_t bytes, size_t sends) {
+absl::StatusOr<double> SendSecondsPerCall(size_t sockets, size_t bytes, size_t sends,
+                                          base::Duration interval) {
   GRASPD_ASSIGN_OR_RETURN(auto pairs, ConnectPairs(sockets));
   const std::string message(bytes, 'x');
   const size_t rounds = std::max<size_t>(1, sends / sockets);
   std::thread reader([&] { Drain(pairs.receivers); });
   bool ok = true;
   const double before = ThreadCpuSeconds();
+  const auto& clock = base::SystemClock::Instance();
+  auto due = clock.Now();
   for (size_t round = 0; round < rounds && ok; ++round) {
     for (const auto& fd : pairs.senders) {
       ok = send(fd.get(), message.data(), message.size(), MSG_NOSIGNAL) ==
            static_cast<ssize_t>(message.size());
+    }
+    due += interval;
+    for (auto now = clock.Now(); now < due; now = clock.Now()) {
+      poll(nullptr, 0,
+           static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(due - now).count()));
     }
   }
   const double spent = ThreadCpuSeconds() - before;

@@ -147,9 +147,18 @@ absl::Status AddSendBaseline(const Run& run, const Cost& cost, double bytes, siz
   const double per_delivery = per_call / static_cast<double>(together);
   run.report.Result("send_baseline_messages_per_send", together);
   run.report.Result("send_baseline_us_per_delivery", per_delivery * 1e6);
-  if (!cost.relay) return absl::OkStatus();
   const auto deliveries = static_cast<double>(sockets * run.options.count);
-  run.report.Result("relay_cpu_to_send_baseline", cost.relay->cpu_s() / deliveries / per_delivery);
+  const auto compare = [&](const std::string& name, double seconds) {
+    if (cost.relay) run.report.Result(name, cost.relay->cpu_s() / deliveries / seconds);
+  };
+  compare("relay_cpu_to_send_baseline", per_delivery);
+  if (run.options.paced == 0) return absl::OkStatus();
+  const auto interval = std::chrono::duration_cast<base::Duration>(
+      std::chrono::duration<double>(1 / run.options.paced));
+  GRASPD_ASSIGN_OR_RETURN(const double paced,
+                          SendSecondsPerCall(sockets, size, 100 * sockets, interval));
+  run.report.Result("paced_send_baseline_us_per_delivery", paced * 1e6);
+  compare("relay_cpu_to_paced_send_baseline", paced);
   return absl::OkStatus();
 }
 
