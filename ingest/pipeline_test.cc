@@ -445,11 +445,14 @@ TEST_F(OneCheckAtATimeTest, WhoForgesOrIsNewKeepsOthersWaitingForOneCheckOnly) {
       Forge(*other, results);
     }
     const size_t before = published.size();
+    const auto heard = [&] { return results.size() + client_results_.size(); };
+    const size_t heard_before = heard();
     SubmitHeld(*other, name, 40);
     const Event mine = Note("mine" + name);
     client_->Submit(mine, Source::kDirect);
     store_.HoldLookup({});
-    thread_.RunUntil([&] { return published.size() == before + 42; });
+    thread_.RunUntil([&] { return heard() == heard_before + 42; });
+    ASSERT_EQ(published.size(), before + 42);
     EXPECT_EQ(published[before + 1], mine.id);
   }
 }
