@@ -155,6 +155,8 @@ class CatchUpJob {
   [[nodiscard]] bool WaitsForRemote() const;
   /// True if the subscription is one of this job's present requests.
   [[nodiscard]] bool Owns(std::string_view subscription) const;
+  /// A ReconcileStep is waited for.
+  [[nodiscard]] bool computing() const { return phase_ == Phase::kReconcile && computing_; }
   [[nodiscard]] NegentropySupport support() const { return support_; }
   [[nodiscard]] const nostr::Filter& filter() const { return filter_; }
   [[nodiscard]] const std::optional<uint64_t>& pages_since() const { return pages_since_; }

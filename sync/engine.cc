@@ -121,7 +121,7 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
                 [&](const auto& entry) { return !remote.plan.IsOpen(entry.first); });
   remote.subscribed = true;
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
-                        MayQueue(remote, added.size()) &&
+                        (added.empty() || MayQueue(remote, added.size())) &&
                         now.unix_seconds - remote.last_contact <= options_.reconnect_window_seconds;
   std::optional<uint64_t> pages_since;
   if (windowed) {
@@ -150,7 +150,10 @@ void SyncEngine::Carry(const Instant& now, Remote& remote, SubscriptionPlan::Dif
   for (auto& open : diff.open) {
     remote.blocked_subscriptions.erase(open.subscription);
     auto& asked = remote.unanswered[open.subscription];
-    if (asked.reqs++ == 0) asked.first_at = now.unix_seconds;
+    if (asked.reqs++ == 0) {
+      asked.first = now.steady;
+      asked.first_at = now.unix_seconds;
+    }
     asked.since = now.steady;
     asked.one_came = false;
     Emit(Subscribe{*remote.connection, std::move(open.subscription), std::move(open.filters),
@@ -184,13 +187,15 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
   std::optional<std::string> given_up;
   std::map<std::string, uint64_t> once_more;
   for (auto at = remote.unanswered.begin(); at != remote.unanswered.end() && !we_do_not_read;) {
-    const auto until = at->second.since + options_.live_patience;
+    // What is renewed all the time has no end of its own.
+    const auto until = std::min(at->second.since + options_.live_patience,
+                                at->second.first + 3 * options_.live_patience);
     if (now.steady < until) {
       next = std::min(next, until);
       ++at;
       continue;
     }
-    if (at->second.one_came) {
+    if (at->second.one_came || at->second.since + options_.live_patience > now.steady) {
       once_more.emplace(at->first, at->second.first_at);
     } else {
       given_up = at->first;

@@ -290,7 +290,7 @@ class SyncEngine {
   [[nodiscard]] size_t former_remotes() const { return former_.size(); }
   /// What waits: candidates that are remembered, remotes for their dial, jobs for a slot.
   [[nodiscard]] size_t candidate_count() const { return candidates_.size(); }
-  [[nodiscard]] size_t dials_waiting() const { return dial_queue_.size(); }
+  [[nodiscard]] size_t dials_waiting() const;
   [[nodiscard]] size_t jobs_waiting() const { return jobs_.size() - running_jobs_.size(); }
   /// By RemoteState.
   [[nodiscard]] const std::array<uint32_t, kRemoteStates>& remotes_by_state() const {
@@ -453,6 +453,7 @@ class SyncEngine {
   std::unordered_map<std::string, std::vector<nostr::RelayUrl>, base::KeyedStringHash> paced_hosts_;
   std::deque<std::pair<base::SteadyTime, std::string>> paced_since_;
   base::SteadyTime host_timer_{};  // the latest kDialQueue timer for them
+  uint64_t next_in_queue_ = 1;
   // Of the changes under way: no place is made for who has as many with it, or more.
   size_t hopeless_share_ = SIZE_MAX;
   FairLimit places_;        // of remotes

@@ -32,12 +32,14 @@ void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> 
   const auto note = [&](const RepoIndex::Affected& more) {
     for (const auto& [url, change_there] : more) affected[url].Merge(change_there);
   };
-  std::set<nostr::EventId> removed;
+  std::vector<std::pair<nostr::EventId, std::vector<nostr::Address>>> removed;  // roots
   for (const auto& change : changes) {
     if (change.ephemeral) continue;
     if (change.type == storage::Change::Type::kRemoved) {
+      if (auto repos = index_.ReposOf(change.id); !repos.empty()) {
+        removed.emplace_back(change.id, std::move(repos));
+      }
       note(index_.Remove(change.id));
-      removed.insert(change.id);
     } else if (change.event) {
       note(index_.Add(change.event->event));
       RecordUnusable(now, index_.UnusableOf(change.id));
@@ -48,9 +50,14 @@ void SyncEngine::OnChanges(const Instant& now, std::span<const storage::Change> 
   for (const auto& [url, change] : affected) MarkDirty(now, url, change);
   // The roots of a repository that has left a remote leave with it once its plan is updated. Those
   // that are gone by then belong to no repository any more.
-  for (const auto& [url, remote] : remotes_) {
-    if (!remote->changes.repos.empty()) {
-      remote->changes.roots.insert(removed.begin(), removed.end());
+  for (const auto& [root, repos] : removed) {
+    for (const auto& [url, remote] : remotes_) {
+      const auto& changed = remote->changes.repos;
+      if (changed.empty()) continue;
+      if (std::any_of(repos.begin(), repos.end(),
+                      [&](const auto& repo) { return changed.contains(repo); })) {
+        remote->changes.roots.insert(root);
+      }
     }
   }
   PumpDials(now);

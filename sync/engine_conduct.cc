@@ -63,10 +63,12 @@ void SyncEngine::OnAuthenticated(const Instant& now, ConnectionId connection, bo
   remote->auth = accepted ? Remote::Auth::kAccepted : Remote::Auth::kFailed;
   if (!accepted) remote->auth_error = message;
   if (!accepted && IsRateLimitText(message)) {
-    RateLimited(now, *remote, message);
-    if (remote->awaits_auth) {
-      Arm(remote->rate_limited_until, Timer::Type::kAuthentication, *remote);
-    }
+    // A connection authenticates once, so that nobody can have us sign again and again.
+    AbandonJobs(now, *remote, message);
+    Disconnect(now, *remote);
+    const auto wait =
+        std::max(remote->health.Failed(now.steady, random_), options_.rate_limit_cooldown);
+    BackOff(now, *remote, wait, "rate-limited", message, RemoteState::kBackoff);
     return;
   }
   // Else nothing has been refused so far.

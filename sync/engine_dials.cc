@@ -28,6 +28,7 @@ bool ReachedNobody(net::DialError error) {
 void SyncEngine::QueueDial(Remote& remote) {
   if (remote.connection || remote.in_dial_queue) return;
   remote.in_dial_queue = true;
+  remote.queue_number = next_in_queue_++;
   dial_queue_.push_back(remote.url);
 }
 
@@ -96,8 +97,9 @@ void SyncEngine::ReleaseHosts(base::SteadyTime now) {
   }
 }
 
-// Who waits for it is queued: who has answered before, then whose author has the fewest places. So
-// nobody is kept from a host by who names it a thousand times.
+// Who waits for it is queued: who has answered before, then whose author has the fewest places, or
+// every other time who has waited longest. So nobody is kept from a host by who names it a thousand
+// times, be it with as many keys.
 void SyncEngine::ReleaseHost(const std::string& host) {
   auto waiting = paced_hosts_.extract(host);
   std::vector<std::pair<std::pair<bool, size_t>, nostr::RelayUrl*>> turns;
@@ -107,6 +109,12 @@ void SyncEngine::ReleaseHost(const std::string& host) {
   }
   std::stable_sort(turns.begin(), turns.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (random_.Below(2) == 0) {
+    const auto longest = std::min_element(turns.begin(), turns.end(), [&](auto& a, auto& b) {
+      return Find(*a.second)->queue_number < Find(*b.second)->queue_number;
+    });
+    if (longest != turns.end()) std::rotate(turns.begin(), longest, std::next(longest));
+  }
   for (const auto& [turn, url] : turns) dial_queue_.push_back(std::move(*url));
 }
 

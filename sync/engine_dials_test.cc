@@ -485,6 +485,22 @@ TEST_F(OneHostTest, AnHonestUrlIsReachedInTheMidstOfThem) {
   ExpectTheirPace();
 }
 
+// The flood has a key for each URL, and the honest author more places than any of them.
+TEST_F(OneHostTest, AnHonestUrlIsReachedInTheMidstOfManyAuthors) {
+  const std::string honest = "wss://victim.example/honest";
+  auto& sim = Begin();
+  sim.Start();
+  NameAll("honest", "others", {"wss://a.example", "wss://b.example"});
+  for (int i = 0; i < 100; ++i) {
+    const std::string url = "wss://victim.example/" + std::to_string(i);
+    sim.At(url).up = false;
+    NameAll("flood " + std::to_string(i), "tool", {url});
+  }
+  NameAll("honest", "tool", {honest});
+  sim.RunFor(minutes(20));
+  EXPECT_EQ(sim.State(honest), RemoteState::kLive);
+}
+
 TEST_F(OneHostTest, ItsSecondUrlIsReachedWhenTheFirstFails) {
   auto& sim = Begin();
   sim.At("wss://a.example/first").up = false;

@@ -9,9 +9,12 @@
 
 namespace graspd::sync {
 
+// A few always, however many others have.
 bool SyncEngine::MayQueue(const Remote& remote, size_t jobs) const {
-  return remote.waiting.size() + jobs <= options_.queued_jobs_per_remote &&
-         jobs_.size() + jobs <= options_.queued_jobs_in_total;
+  const size_t then = remote.waiting.size() + jobs;
+  return then <= options_.jobs_per_portion ||
+         (then <= options_.queued_jobs_per_remote &&
+          jobs_.size() + jobs <= options_.queued_jobs_in_total);
 }
 
 // Returns the job, which is another's if one that waits will do the same. One that runs will not:
@@ -43,9 +46,10 @@ void SyncEngine::BeginRound(const Instant& now, Remote& remote, storage::Source 
 std::vector<uint64_t> SyncEngine::ContinueRound(const Instant& now, Remote& remote) {
   std::vector<uint64_t> ids;
   do {
-    for (auto& filter : remote.plan.Next(remote.round, options_.jobs_per_portion)) {
-      ids.push_back(
-          QueueJob(now, remote, std::move(filter), remote.round_source, remote.round_pages_since));
+    for (auto& step : remote.plan.Next(remote.round, options_.jobs_per_portion)) {
+      ids.push_back(QueueJob(now, remote, std::move(step.filter), remote.round_source,
+                             remote.round_pages_since));
+      jobs_.at(ids.back())->position = step.position;
     }
   } while (remote.waiting.empty() && !remote.round.done());
   return ids;
@@ -341,13 +345,18 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
   for (const uint64_t id : std::set<uint64_t>(remote.running)) {
     EndJob(now, remote, *jobs_.at(id), JobState::kFailed, reason);
   }
+  if (!remote.round.done() && !remote.round_pages_since) remote.owes_full = true;
+  remote.round.Stop();
+  // What waited has not been compared, nor what was to come. What ran is left to the next round
+  // but this: it may be why there is an end.
+  bool resumes = false;
   for (const uint64_t id : remote.waiting) {
-    if (!jobs_.at(id)->pages_since) remote.owes_full = true;
+    const Job& job = *jobs_.at(id);
+    if (!job.pages_since) remote.owes_full = true;
+    if (job.position && !std::exchange(resumes, true)) remote.round.StopBefore(*job.position);
     jobs_.erase(id);
   }
   remote.waiting.clear();
-  if (!remote.round.done() && !remote.round_pages_since) remote.owes_full = true;
-  remote.round.Stop();
   ForgetClaims(remote);
 }
 
@@ -501,7 +510,9 @@ void SyncEngine::OnReconcileStep(const Instant& now, uint64_t job,
   if (step.ok() && found->second->source != storage::Source::kManual) {
     LeaveOutUndelivered(now, *remote, *step);
   }
-  if (step.ok()) ClaimWanted(*remote, job, *step);
+  if (step.ok() && found->second->run && found->second->run->computing()) {
+    ClaimWanted(*remote, job, *step);
+  }
   WithJob(now, *remote, job, [&](CatchUpJob& run, CatchUpJob::Actions& out) {
     run.OnReconcileStep(now.steady, std::move(step), out);
   });

@@ -506,6 +506,21 @@ TEST_F(SyncEngineTest, ARelayThatAnswersTwoSubscriptionsOfOneNameByOneEoseHasNoG
   EXPECT_EQ(site.messages, quiet);
 }
 
+// Changes that come sooner than a missing EOSE is given up do not put that off for ever.
+TEST_F(SyncEngineTest, AMissingEoseIsJudgedThoughTheSubscriptionChangesAllTheTime) {
+  auto& sim = BeginLive();
+  sim.At(kA).relay.behaviour.eoses_left_out = 1;
+  int live_at = -1;
+  for (int i = 0; i < 20; ++i) {
+    sim.PublishHere(Announcement(Repo("bob", std::to_string(i)), kLongAgo, {kA}));
+    sim.RunFor(seconds(29));
+    if (live_at < 0 && sim.State(kA) == RemoteState::kLive) live_at = i;
+  }
+  EXPECT_GE(live_at, 0);
+  EXPECT_LE(live_at, 6) << "30 s each";
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
 // The day after, its document having come too late for the first connection's packing.
 TEST_F(SyncEngineTest, WhatIsPackedAnewOnAConnectionIsNotOpenTwice) {
   auto& sim = Begin();

@@ -32,7 +32,8 @@ struct SyncEngine::Job {
   nostr::RelayUrl remote;
   nostr::Filter filter;
   storage::Source source;
-  std::optional<uint64_t> pages_since;  // see CatchUpJob
+  std::optional<uint64_t> pages_since;                        // see CatchUpJob
+  std::optional<SubscriptionPlan::Round::Position> position;  // if it is of a round
   uint64_t created_at = 0, started_at = 0;
   base::SteadyTime slot_since{};  // of the run
   uint32_t rate_limits = 0;       // in a row
@@ -103,6 +104,7 @@ struct SyncEngine::Remote : Conduct {
   std::optional<ConnectionId> connection;  // from Dial to its end
   bool is_open = false;
   bool in_dial_queue = false;  // or waits for its host
+  uint64_t queue_number = 0;   // grows with each that is queued
   DialAccount payer;           // of the dial under way
   std::string address;
   net::IpAddress ip;                        // of the latest connection
@@ -135,10 +137,10 @@ struct SyncEngine::Remote : Conduct {
   base::SteadyTime last_update{};
   // Live subscriptions that the remote has not answered yet.
   struct Unanswered {
-    base::SteadyTime since{};  // our latest REQ of that name
-    uint64_t first_at = 0;     // and the first
-    uint32_t reqs = 0;         // less the EOSEs that have come
-    bool one_came = false;     // since the latest
+    base::SteadyTime since{}, first{};  // our latest REQ of that name, and the first
+    uint64_t first_at = 0;              // the same in Unix seconds
+    uint32_t reqs = 0;                  // less the EOSEs that have come
+    bool one_came = false;              // since the latest
   };
   std::map<std::string, Unanswered, std::less<>> unanswered;
   bool closed_subscription = false;  // the remote ended a live subscription, or did not take it

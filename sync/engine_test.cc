@@ -514,7 +514,7 @@ TEST_F(SyncEngineTest, MoreThanMayWaitIsComparedInPortions) {
 // A repository that comes and goes at remotes which do not answer.
 TEST_F(SyncEngineTest, WhatComesAndGoesAgainAndAgainWaitsOnce) {
   constexpr int kIssues = 450, kRemotes = RepoIndex::kRelaysPerRepo;
-  for (const size_t in_total : {10'000u, 200u}) {
+  for (const size_t in_total : {10'000u, 100u}) {
     options_.queued_jobs_in_total = in_total;
     auto& sim = Begin();
     std::vector<std::string> all;
@@ -525,7 +525,12 @@ TEST_F(SyncEngineTest, WhatComesAndGoesAgainAndAgainWaitsOnce) {
       behaviour.answers_requests = false;
       sim.StoredBefore(Announcement(Repo("other", std::to_string(i)), kLongAgo, {Host(i)}));
     }
-    for (int i = 0; i < kIssues; ++i) sim.StoredBefore(Issue({kRepo}, kLongAgo, std::to_string(i)));
+    const auto honest = Repo("honest", "tool");
+    sim.StoredBefore(Announcement(honest, kLongAgo, {"wss://honest.example"}));
+    for (int i = 0; i < kIssues; ++i) {
+      sim.StoredBefore(Issue({kRepo}, kLongAgo, std::to_string(i)));
+      sim.StoredBefore(Issue({honest}, kLongAgo, std::to_string(i)));
+    }
     sim.Start();
     sim.RunFor(seconds(20));
     for (uint64_t n = 1; n <= 100; ++n) {
@@ -540,11 +545,18 @@ TEST_F(SyncEngineTest, WhatComesAndGoesAgainAndAgainWaitsOnce) {
     }
     EXPECT_GT(waiting, 200u) << "what is not queued yet waits too";
     EXPECT_LE(sim.engine.queued_jobs(), in_total + kRemotes * options_.jobs_per_portion);
+    // Who has little to do does that, not everything.
+    const size_t before = sim.At("wss://honest.example").messages;
+    sim.PublishHere(Issue({honest}, UnixNow(), "new"));
+    sim.RunFor(minutes(2));  // slots come round
+    EXPECT_LE(sim.At("wss://honest.example").messages, before + 12);
+    EXPECT_EQ(sim.State("wss://honest.example"), RemoteState::kLive);
   }
 }
 
 TEST_F(SyncEngineTest, MoreJobsByHandThanMayWaitAreRefused) {
   options_.queued_jobs_per_remote = 10;
+  options_.jobs_per_portion = 5;
   auto& sim = BeginLive();
   absl::Status status;
   for (uint64_t since = 1; since <= 20; ++since) {
@@ -586,6 +598,28 @@ TEST_F(SyncEngineTest, ComparisonsThatAreCutShortGoOnWhereTheyWere) {
   }
   EXPECT_EQ(here(), 3000);
   EXPECT_NE(sim.State(kA), RemoteState::kLive);
+}
+
+// The same with less time than a portion takes.
+TEST_F(SyncEngineTest, ComparisonsOfAFewFiltersEachGetEverywhere) {
+  options_.host_pace = {};
+  auto& sim = Begin();
+  std::vector<nostr::Event> comments;  // of ten groups with the repository, five to a portion
+  for (int i = 0; i < 900; ++i) {
+    const auto issue = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    sim.StoredBefore(issue);
+    comments.push_back(Comment(issue.id, kLongAgo, "old"));
+    sim.Publish(kA, comments.back());
+  }
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.At(kA).drops_after = milliseconds(45);
+  sim.Start();
+  for (int times = 0; times < 60; ++times) {
+    sim.RunFor(milliseconds(250));
+    sim.engine.Resume(sim.now(), Url(kA), true);
+    sim.Settle();
+  }
+  for (const auto& comment : comments) ASSERT_TRUE(sim.Has(comment.id));
 }
 
 TEST_F(SyncEngineTest, SlowRemotesDoNotHoldEverySlotForLong) {

@@ -333,26 +333,33 @@ void SubscriptionPlan::BeginRound(Round& round) const {
                         roots_.groups.size() * ShapeOf(LayerId::kRoots).filters;
 }
 
-std::vector<Filter> SubscriptionPlan::Next(Round& round, size_t most) const {
-  std::vector<Filter> filters;
-  if (round.done_) return filters;
-  if (std::exchange(round.layer_1_due_, false)) filters.push_back(AnnouncementFilter());
-  while (filters.size() < most) {
-    const auto group = GroupFrom(round.next_);
+std::vector<SubscriptionPlan::RoundStep> SubscriptionPlan::Next(Round& round, size_t most) const {
+  std::vector<RoundStep> steps;
+  if (round.done_) return steps;
+  if (std::exchange(round.layer_1_due_, false)) steps.push_back({AnnouncementFilter(), {}});
+  while (steps.size() < most) {
+    const auto group = GroupFrom(round.next_.group);
     if (!group && !round.back_at_start_) {
       round.back_at_start_ = true;
       round.next_ = {};
       continue;
     }
-    if (!group || (round.back_at_start_ && *group >= round.first_)) {
+    size_t begin = group == round.next_.group ? round.next_.filter : 0, end = SIZE_MAX;
+    if (round.back_at_start_ && group && *group >= round.first_.group) {
+      end = group == round.first_.group ? round.first_.filter : 0;
+    }
+    if (!group || end <= begin) {
       round.done_ = true;
       break;
     }
-    AppendFiltersOf(*group, filters);
-    round.next_ = {group->layer, group->number + 1};
+    auto filters = FiltersOf(*group);
+    for (end = std::min(end, filters.size()); begin < end; ++begin) {
+      steps.push_back({std::move(filters[begin]), Round::Position{*group, begin}});
+    }
+    round.next_ = {{group->layer, group->number + 1}, 0};
   }
-  round.filters_left_ -= std::min(round.filters_left_, filters.size());
-  return filters;
+  round.filters_left_ -= std::min(round.filters_left_, steps.size());
+  return steps;
 }
 
 // The first at or behind `id`.

@@ -74,20 +74,35 @@ class SubscriptionPlan {
   };
 
   /// A walk through all that is caught up, a portion at a time. It begins where the one before got
-  /// to, so that walks which are cut short again and again get everywhere. What joins the plan
-  /// meanwhile is in a Diff instead; where that says catch_up_all, a round has to begin again.
+  /// to, so that walks which are cut short again and again get everywhere, and round to there. What
+  /// joins the plan meanwhile is in a Diff instead; where that says catch_up_all, a round has to
+  /// begin again.
   class Round {
    public:
+    struct Position {
+      GroupId group;
+      size_t filter = 0;  // of the group's
+      auto operator<=>(const Position&) const = default;
+    };
     [[nodiscard]] bool done() const { return done_; }
     /// About so many filters are to come.
     [[nodiscard]] size_t filters_left() const { return done_ ? 0 : filters_left_; }
     void Stop() { done_ = true; }
+    /// Stops, and the next round begins there: what was named from it on did not take place.
+    void StopBefore(const Position& position) {
+      done_ = true;
+      next_ = position;
+    }
 
    private:
     friend class SubscriptionPlan;
-    GroupId first_, next_;
+    Position first_, next_;
     bool layer_1_due_ = false, back_at_start_ = false, done_ = true;
     size_t filters_left_ = 0;
+  };
+  struct RoundStep {
+    nostr::Filter filter;
+    std::optional<Round::Position> position;  // none for layer 1
   };
 
   /// Adapts the plan to `scope`. The first call also opens layer 1.
@@ -98,7 +113,7 @@ class SubscriptionPlan {
   [[nodiscard]] std::vector<Diff::Open> OpenAll() const;
   void BeginRound(Round& round) const;
   /// The next filters of `round`, of about `most`; none, and the round done, behind the last.
-  std::vector<nostr::Filter> Next(Round& round, size_t most) const;
+  std::vector<RoundStep> Next(Round& round, size_t most) const;
   /// Packs everything anew within `limits`: OpenAll() follows, and whoever has something open
   /// closes what is not named any more.
   void SetLimits(const PlanLimits& limits);

@@ -296,7 +296,7 @@ TEST(SubscriptionPlan, ARoundNamesEveryFilterOnceInPortions) {
   while (!round.done()) {
     const auto portion = plan.Next(round, 8);
     EXPECT_LE(portion.size(), 8u + 3);
-    for (const auto& filter : portion) {
+    for (const auto& [filter, position] : portion) {
       EXPECT_FALSE(filter.limit.has_value());
       announcements += filter == AnnouncementFilter() ? 1 : 0;
       for (const auto& value : ValuesOf(filter, 'A')) ++repos[value];
@@ -319,7 +319,7 @@ TEST(SubscriptionPlan, RoundsThatAreCutShortGetEverywhere) {
   std::set<std::string> repos, roots;
   for (int times = 0; times < 10; ++times) {
     plan.BeginRound(round);
-    for (const auto& filter : plan.Next(round, 4)) {
+    for (const auto& [filter, position] : plan.Next(round, 4)) {
       for (auto& value : ValuesOf(filter, 'A')) repos.insert(value);
       for (auto& value : ValuesOf(filter, 'E')) roots.insert(value);
     }
@@ -328,6 +328,34 @@ TEST(SubscriptionPlan, RoundsThatAreCutShortGetEverywhere) {
   }
   EXPECT_THAT(repos, SizeIs(300));
   EXPECT_THAT(roots, SizeIs(700));
+}
+
+// Each time a few filters take place of those that were named.
+TEST(SubscriptionPlan, ARoundBeginsWithTheFirstFilterThatDidNotTakePlace) {
+  SubscriptionPlan plan;
+  plan.Update(Scope(300, 400));
+  SubscriptionPlan::Round round;
+  std::set<SubscriptionPlan::Round::Position> took_place;
+  for (int times = 0; times < 12; ++times) {
+    plan.BeginRound(round);
+    const auto named = plan.Next(round, 16);
+    ASSERT_GT(named.size(), 3u);
+    for (const auto* step : {&named[1], &named[2]}) took_place.insert(*step->position);
+    round.StopBefore(*named[3].position);
+  }
+  EXPECT_THAT(took_place, SizeIs(3 * 4 + 4 * 3));
+  // And a whole one names them all, wherever it begins.
+  plan.BeginRound(round);
+  std::set<SubscriptionPlan::Round::Position> named;
+  size_t filters = 0;
+  while (!round.done()) {
+    for (const auto& step : plan.Next(round, 5)) {
+      ++filters;
+      if (step.position) named.insert(*step.position);
+    }
+  }
+  EXPECT_EQ(named, took_place);
+  EXPECT_EQ(filters, 1u + 3 * 4 + 4 * 3);
 }
 
 // What was there when it began and still is has been named by its end.
@@ -347,7 +375,7 @@ TEST(SubscriptionPlan, ARoundMissesNothingWhateverHappensMeanwhile) {
     std::set<nostr::EventId> stayed(scope.roots.begin(), scope.roots.end());
     std::set<std::string> named;
     while (!round.done()) {
-      for (const auto& filter : plan.Next(round, 1 + random.Below(60))) {
+      for (const auto& [filter, position] : plan.Next(round, 1 + random.Below(60))) {
         for (auto& value : ValuesOf(filter, 'E')) named.insert(value);
       }
       ScopeDelta delta;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "nostr/nip34.h"
 
 namespace graspd::sync {
@@ -111,20 +112,26 @@ const std::set<RelayUrl>& RepoIndex::Repo::scope() const {
 std::set<nostr::PublicKey> RepoIndex::Concerning(const std::set<Address>& group) const {
   std::set<nostr::PublicKey> reached;
   std::vector<const Repo*> todo;
+  // There may be as many maintainers as a hundred times the group, most of them in vain.
+  absl::flat_hash_map<nostr::PublicKey, const Repo*, std::hash<nostr::PublicKey>> by_author;
   for (const Address& address : group) {
     const Repo& repo = repos_.at(address);
-    if (repo.lists_us && reached.insert(address.author).second) todo.push_back(&repo);
+    if (repo.lists_us) {
+      reached.insert(address.author);
+      todo.push_back(&repo);
+    } else {
+      by_author.emplace(address.author, &repo);
+    }
   }
   while (!todo.empty()) {
     const Repo& repo = *todo.back();
     todo.pop_back();
     for (const auto& maintainer : repo.maintainers) {
-      if (reached.contains(maintainer)) continue;
-      Address address = *group.begin();
-      address.author = maintainer;
-      if (!group.contains(address)) continue;
+      const auto found = by_author.find(maintainer);
+      if (found == by_author.end()) continue;
       reached.insert(maintainer);
-      todo.push_back(&repos_.at(address));
+      todo.push_back(found->second);
+      by_author.erase(found);
     }
   }
   return reached;
@@ -297,6 +304,11 @@ std::vector<nostr::EventId> RepoIndex::Roots(const RelayUrl& relay) const {
   std::sort(roots.begin(), roots.end());
   roots.erase(std::unique(roots.begin(), roots.end()), roots.end());
   return roots;
+}
+
+std::vector<Address> RepoIndex::ReposOf(const nostr::EventId& root) const {
+  const auto found = roots_.find(root);
+  return found == roots_.end() ? std::vector<Address>() : found->second;
 }
 
 std::vector<UnusableRelay> RepoIndex::UnusableOf(const nostr::EventId& id) const {

@@ -78,6 +78,8 @@ class RepoIndex {
   [[nodiscard]] RemoteScope Scope(const nostr::RelayUrl& relay) const {
     return {Repos(relay), Roots(relay)};
   }
+  /// The repositories that a root belongs to; none if it is no root that is known.
+  [[nodiscard]] std::vector<nostr::Address> ReposOf(const nostr::EventId& root) const;
   /// What has become of `change` in the scope of `relay`. Costs as much as its repositories have
   /// roots: for relays that are followed, and for several changes at once.
   [[nodiscard]] ScopeDelta Resolve(const nostr::RelayUrl& relay, const ScopeChange& change) const;
