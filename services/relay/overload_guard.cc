@@ -14,7 +14,7 @@ constexpr std::chrono::seconds kIdle{5};
 // More than a reader leaves that keeps up: producers that can wait do so at a quarter of it.
 constexpr size_t kMuchUnread = 1 << 20;
 // What was freed counts as used until the allocator has given it back.
-constexpr int kChecksBetweenReturns = 5;
+constexpr int kChecksBetweenReturns = 5, kChecksAfterCrowd = 30;
 constexpr size_t kCrowd = 500;  // of connections
 
 }  // namespace
@@ -45,14 +45,19 @@ void OverloadGuard::Check() {
     Report(before, now, memory, outbound);
     server_.RefuseNew(now >= OverloadLevel::kConnections);
   }
-  if (ManyHaveLeft()) return_memory_();
+  if (ManyHaveLeft()) {
+    return_memory_();
+    checks_after_crowd_ = kChecksAfterCrowd;
+  } else if (checks_after_crowd_ > 0 && --checks_after_crowd_ % kChecksBetweenReturns == 0) {
+    return_memory_();  // what was on its way to them is freed later than they are counted out
+  }
   if (now == OverloadLevel::kNone) return;
   if (checks_++ % kChecksBetweenReturns == 0) return_memory_();
   if (now >= OverloadLevel::kConnections) server_.CloseIdle(kIdle);
   if (now >= OverloadLevel::kQueues) server_.CutQueues(kMuchUnread);
 }
 
-// The allocator keeps what a crowd has freed, unless it is told. Once, when no more are leaving.
+// The allocator keeps what a crowd has freed, unless it is told: when no more are leaving.
 bool OverloadGuard::ManyHaveLeft() {
   const size_t before = std::exchange(connections_, server_.connection_count());
   most_connections_ = std::max(most_connections_, connections_);

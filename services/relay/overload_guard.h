@@ -47,6 +47,7 @@ class OverloadGuard {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
+  int checks_after_crowd_ ABSL_GUARDED_BY(mutex_) = 0;  // to come, after many have left
   // Connections: the most since freed memory was returned, and at the latest check.
   size_t most_connections_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t connections_ ABSL_GUARDED_BY(mutex_) = 0;
