@@ -111,8 +111,10 @@ void Inbox::CheckSome() {
   bool more = false, start = false;
   {
     base::MutexLock lock(mutex_);
-    chunk_ = forged ? 1 : std::min(2 * chunk_, kChunk);
-    forged_lately_ = forged;
+    if (!checked.empty()) {  // else another task has taken everything
+      chunk_ = forged ? 1 : std::min(2 * chunk_, kChunk);
+      forged_lately_ = forged;
+    }
     PlaceLocked(first, std::move(checked));
     more = !waiting_.empty();
     if (!more) --tasks_;

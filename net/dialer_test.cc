@@ -183,7 +183,7 @@ class DialDeadlineTest : public DialerTest {
     const std::chrono::duration<double> taken = base::SystemClock::Instance().Now() - begin;
     const double seconds = std::chrono::duration<double>(expected).count();
     EXPECT_GE(taken.count(), 0.8 * seconds) << what;
-    EXPECT_LE(taken.count(), 1.2 * seconds) << what;
+    EXPECT_LE(taken.count(), 1.2 * seconds + 1) << what << " (a busy machine takes its time)";
   }
 };
 

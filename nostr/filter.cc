@@ -168,8 +168,9 @@ void TagValues::Assign(const Tags& tags) {
 
 std::span<const TagValues::Entry> TagValues::Of(char letter) const {
   const auto begin = std::lower_bound(entries_.begin(), entries_.end(), Entry{letter, {}});
-  const auto end = std::find_if(begin, entries_.end(),
-                                [&](const Entry& entry) { return entry.letter != letter; });
+  const auto end = std::upper_bound(
+      begin, entries_.end(), letter,
+      [](char letter_before, const Entry& entry) { return letter_before < entry.letter; });
   return {begin, end};
 }
 

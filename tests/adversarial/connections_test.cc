@@ -106,7 +106,7 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   // While they stall and are cut, against as many who read.
   RecordMillis("ok_p99_calm", P99(calm));
   RecordMillis("ok_p99_under_attack", P99(busy));
-  EXPECT_LT(P99(busy), 2 * P99(calm) + 0.05 * kSlower);
+  EXPECT_LT(P99(busy), 2 * P99(calm) + 0.1 * kSlower);
   // Every queue may be a little over its limit, and buffers grow by doubling.
   const double allowed =
       static_cast<double>(stalled_count) * 2 * (kQueue + kEvent) + 2 * kMoreMemory;

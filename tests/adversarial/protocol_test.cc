@@ -138,7 +138,7 @@ TEST(ProtocolTest, QueriesThatAreTooMuchAreAnsweredAtOnce) {
     if (client->ReadFrame().payload.starts_with("[\"CLOSED\"")) ++closed;
   }
   sender.join();
-  EXPECT_LT(Now() - begin, 10 * kAtOnce);
+  EXPECT_LT(Now() - begin, 40 * kAtOnce);
   EXPECT_GT(closed, 9'000);
   target.ExpectHealthy();
 }
