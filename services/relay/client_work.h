@@ -20,7 +20,7 @@ class ClientWork {
  public:
   /// A scan takes no more than this of the connection's own budget, so that a long one does not
   /// hold up the answers about what it has read; of the address's it takes all that it took.
-  static constexpr double kMostPerScan = WorkBudget::kBurst / 5;
+  static constexpr double kMostPerScan = WorkBudget::kBurst / 2;
 
   /// `address` is null for our own connection.
   ClientWork(const base::Clock& clock, std::shared_ptr<AddressBudgets::Budget> address)
