@@ -136,7 +136,7 @@ Arrival Inbox::Check(Waiting waiting, bool discards) {
     return arrival;
   }
   if (discards) {
-    arrival.result = {waiting.event.id, Code::kError, "error: the connection has ended"};
+    arrival.result = {waiting.event.id, Code::kRefused, "blocked: forged events came before it"};
     return arrival;
   }
   Checker::Checked checked =

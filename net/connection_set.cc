@@ -125,10 +125,7 @@ void ConnectionSet::Accept(Accepted accepted) {
       accepted.family != AF_UNIX && !IsAnyOf(options.trusted_proxies, accepted.peer);
   if (live_ >= max_connections_ + kRefusedAtOnce) return Refused(Refusal::kFull);
   if (counted && !handshakes.TryTake(accepted.peer)) return Refused(Refusal::kAddress);
-  const size_t now = ++live_;
-  for (size_t peak = peak_; peak < now && !peak_.compare_exchange_weak(peak, now);) {
-  }
-  const bool full = now > max_connections_;
+  const bool full = ++live_ > max_connections_;
   const bool refused = full || refuse_new_;
   if (refused) {
     Refused(full ? Refusal::kFull : Refusal::kOverload);

@@ -78,7 +78,6 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
 
   [[nodiscard]] bool HasSecret(const HttpRequest& request) const;
   [[nodiscard]] size_t live() const { return live_; }
-  size_t TakePeak() { return peak_.exchange(live_); }
 
   const WebSocketServerOptions options;
   const HttpHandler http;
@@ -100,7 +99,7 @@ class ConnectionSet : public std::enable_shared_from_this<ConnectionSet> {
   const base::Duration sweep_period_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::atomic<size_t> next_shard_{0};
-  std::atomic<size_t> live_{0}, peak_{0};
+  std::atomic<size_t> live_{0};
   std::atomic<bool> refuse_new_{false};
   std::atomic<bool> evicting_{false};
   std::atomic<size_t> survey_left_{0};

@@ -44,7 +44,6 @@ class ServerImpl final : public WebSocketServer {
     return all;
   }
   size_t connection_count() const override { return set_->live(); }
-  size_t TakePeakConnections() override { return set_->TakePeak(); }
   void StopAccepting() override {
     for (const auto& listener : listeners_) listener->Stop();
   }

@@ -121,8 +121,6 @@ class WebSocketServer {
   virtual ~WebSocketServer() = default;
   [[nodiscard]] virtual std::vector<ListenAddress> addresses() const = 0;
   [[nodiscard]] virtual size_t connection_count() const = 0;
-  /// The most at a time since this was last asked.
-  [[nodiscard]] virtual size_t TakePeakConnections() = 0;
   /// Bytes that wait in the output buffers of all connections.
   [[nodiscard]] virtual size_t outbound_bytes() const = 0;
 

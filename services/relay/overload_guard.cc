@@ -15,8 +15,6 @@ constexpr std::chrono::seconds kIdle{5};
 constexpr size_t kMuchUnread = 1 << 20;
 // What was freed counts as used until the allocator has given it back.
 constexpr int kChecksBetweenReturns = 5;
-constexpr size_t kCrowd = 500;  // of connections
-constexpr int kChecksBetweenLooks = 15;
 constexpr size_t kWorthReturning = 16 << 20;
 
 }  // namespace
@@ -47,28 +45,18 @@ void OverloadGuard::Check() {
     Report(before, now, memory, outbound);
     server_.RefuseNew(now >= OverloadLevel::kConnections);
   }
-  if (ManyHaveLeft() || MuchMoreThanBefore(memory)) return_memory_();
+  if (MuchMoreThanBefore(memory)) return_memory_();
   if (now == OverloadLevel::kNone) return;
   if (checks_++ % kChecksBetweenReturns == 0) return_memory_();
   if (now >= OverloadLevel::kConnections) server_.CloseIdle(kIdle);
   if (now >= OverloadLevel::kQueues) server_.CutQueues(kMuchUnread);
 }
 
-// The allocator keeps what a crowd has freed, unless it is told. Once, when no more are leaving.
-bool OverloadGuard::ManyHaveLeft() {
-  const size_t before = std::exchange(connections_, server_.connection_count());
-  most_connections_ = std::max(most_connections_, server_.TakePeakConnections());
-  if (most_connections_ < kCrowd || connections_ > most_connections_ / 2 || connections_ < before) {
-    return false;
-  }
-  most_connections_ = connections_;
-  return true;
-}
-
-// Either more is used, or the allocator keeps more: what is left when it has been told is used.
+// Either more is used, or the allocator keeps what was freed, unless it is told: what is left then
+// is used.
 bool OverloadGuard::MuchMoreThanBefore(size_t memory) {
   least_memory_ = std::min(least_memory_, memory);
-  if (++checks_since_look_ < kChecksBetweenLooks) return false;
+  if (++checks_since_look_ < kChecksBetweenReturns) return false;
   checks_since_look_ = 0;
   if (memory <= least_memory_ + std::min(kWorthReturning, budget_.memory_bytes / 8)) return false;
   least_memory_ = SIZE_MAX;

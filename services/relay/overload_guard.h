@@ -35,7 +35,6 @@ class OverloadGuard {
   void Stop();
 
  private:
-  [[nodiscard]] bool ManyHaveLeft() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   [[nodiscard]] bool MuchMoreThanBefore(size_t memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Report(OverloadLevel before, OverloadLevel now, size_t memory, size_t outbound) const;
 
@@ -49,10 +48,7 @@ class OverloadGuard {
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
   int checks_since_look_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;  // since then
-  // Connections: the most since freed memory was returned, and at the latest check.
-  size_t most_connections_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t connections_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;  // since it was returned
 };
 
 }  // namespace graspd::relay

@@ -15,13 +15,14 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
     Job job;
     Then if_busy;
   };
+  using ReadPtr = std::shared_ptr<const Read>;
 
   State(base::BlockingPool& p, size_t most, base::Executor& e, std::atomic<int64_t>& t,
         std::shared_ptr<ClientWork> w)
       : pool(p), at_once(most), executor(e), total(t), work(std::move(w)) {}
   void StartWaiting();
-  [[nodiscard]] bool TryStart(const Read& read);
-  void PutBack(const Read& read);
+  [[nodiscard]] bool TryStart(const ReadPtr& read);
+  void PutBack(const ReadPtr& read);
 
   base::BlockingPool& pool;
   const size_t at_once;
@@ -29,23 +30,23 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
   std::atomic<int64_t>& total;
   const std::shared_ptr<ClientWork> work;
   size_t active = 0;
-  std::list<Read> waiting;  // unlike a deque, it takes no memory while it is empty
+  std::list<ReadPtr> waiting;  // unlike a deque, it takes no memory while it is empty
 };
 
 void SessionReads::State::StartWaiting() {
   while (active < at_once && !waiting.empty() && (!work || work->Allows())) {
-    Read next = std::move(waiting.front());
+    const ReadPtr next = std::move(waiting.front());
     waiting.pop_front();
     --total;
     if (TryStart(next)) {
       ++active;
     } else {
-      next.if_busy();
+      next->if_busy();
     }
   }
 }
 
-bool SessionReads::State::TryStart(const Read& read) {
+bool SessionReads::State::TryStart(const ReadPtr& read) {
   return pool.TryRun([read, weak = weak_from_this(), work = work, &to = executor] {
     if (weak.expired()) return;
     // Others of the address may have used up its share while this one was queued.
@@ -55,7 +56,7 @@ bool SessionReads::State::TryStart(const Read& read) {
       });
     }
     const auto begun = work ? work->clock().Now() : base::SteadyTime();
-    Then outcome = read.job([weak] { return weak.expired(); });
+    Then outcome = read->job([weak] { return weak.expired(); });
     if (work) work->ChargeScan(begun);
     to.Post([weak, then = std::move(outcome)] {
       const auto self = weak.lock();
@@ -67,7 +68,7 @@ bool SessionReads::State::TryStart(const Read& read) {
   });
 }
 
-void SessionReads::State::PutBack(const Read& read) {
+void SessionReads::State::PutBack(const ReadPtr& read) {
   --active;
   waiting.push_front(read);
   ++total;
@@ -88,7 +89,7 @@ bool SessionReads::empty() const {
 
 void SessionReads::Run(Job job, const Then& if_busy) {
   if (state_->waiting.size() >= kWaiting) return if_busy();
-  state_->waiting.push_back({std::move(job), if_busy});
+  state_->waiting.push_back(std::make_shared<State::Read>(std::move(job), if_busy));
   ++state_->total;
   state_->StartWaiting();
 }
