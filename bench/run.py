@@ -48,8 +48,10 @@ def steps(size):
     for i, burst in enumerate((10, 20)):
         yield (f"fanout, bursts of {burst}",
                ["fanout", "--first", many + i * some, "--burst", burst, "--send-baseline"], fan_keys)
+    yield ("fanout, one by one",
+           ["fanout", "--first", many + 2 * some, "--burst", 1, "--count", 1000, "--send-baseline"], fan_keys)
     yield ("fanout, 20 a second",
-           ["fanout", "--first", many + 2 * some, "--count", 400, "--paced", "20/s", "--send-baseline"], fan_keys)
+           ["fanout", "--first", many + 3 * some, "--count", 400, "--paced", "20/s", "--send-baseline"], fan_keys)
 
 
 def sync_steps(size):

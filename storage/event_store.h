@@ -116,7 +116,8 @@ class ReadView {
   /// Calls `visit` with the JSON of each event of this kind that is served and has `value` in a tag
   /// of this letter, newest first, until it returns false. Looks at `max_events` with that tag
   /// only; but of those of other kinds only at the first behind each event of this kind, whatever
-  /// its tags, so that no number of them hides what is asked for.
+  /// its tags: however many there are, they hide what is asked for only if one of them stands
+  /// between each two of as many events of this kind.
   virtual absl::Status VisitTagged(nostr::Kind kind, char letter, const std::string& value,
                                    size_t max_events,
                                    const std::function<bool(std::string json)>& visit) const = 0;

@@ -111,6 +111,7 @@ absl::Status Client::Handle(size_t index, uint32_t events) {
 }
 
 absl::Status Client::Turn(base::Duration wait) {
+  GRASPD_RETURN_IF_ERROR(Flush());
   const timespec timeout = ToTimespec(wait);
   const int count =
       epoll_pwait2(epoll_, ready_.data(), static_cast<int>(ready_.size()), &timeout, nullptr);

@@ -14,7 +14,7 @@ constexpr std::chrono::seconds kIdle{5};
 // More than a reader leaves that keeps up: producers that can wait do so at a quarter of it.
 constexpr size_t kMuchUnread = 1 << 20;
 // What was freed counts as used until the allocator has given it back.
-constexpr int kChecksBetweenReturns = 5;
+constexpr int kChecksBetweenReturns = 5, kMostChecksBetweenReturns = 300;
 constexpr size_t kWorthReturning = 16 << 20;
 
 }  // namespace
@@ -45,21 +45,29 @@ void OverloadGuard::Check() {
     Report(before, now, memory, outbound);
     server_.RefuseNew(now >= OverloadLevel::kConnections);
   }
-  if (MuchMoreThanBefore(memory)) return_memory_();
+  if (MayHaveFreedMuch(memory)) return_memory_();
   if (now == OverloadLevel::kNone) return;
   if (checks_++ % kChecksBetweenReturns == 0) return_memory_();
   if (now >= OverloadLevel::kConnections) server_.CloseIdle(kIdle);
   if (now >= OverloadLevel::kQueues) server_.CutQueues(kMuchUnread);
 }
 
-// Either more is used, or the allocator keeps what was freed, unless it is told: what is left then
-// is used.
-bool OverloadGuard::MuchMoreThanBefore(size_t memory) {
+// The allocator does not say what it keeps of what was freed: what a crowd has left looks like what
+// it used. To return it holds up who allocates, so in vain it is tried ever more rarely: what a
+// crowd has left goes after about as long again as it stayed.
+bool OverloadGuard::MayHaveFreedMuch(size_t memory) {
+  const size_t worth = std::min(kWorthReturning, budget_.memory_bytes / 8);
   least_memory_ = std::min(least_memory_, memory);
-  if (++checks_since_look_ < kChecksBetweenReturns) return false;
-  checks_since_look_ = 0;
-  if (memory <= least_memory_ + std::min(kWorthReturning, budget_.memory_bytes / 8)) return false;
-  least_memory_ = SIZE_MAX;
+  const auto [low, high] = std::minmax(memory, memory_at_return_);
+  if (memory <= least_memory_ + worth || high - low > worth) {
+    memory_at_return_ = memory;
+    checks_since_return_ = 0;
+    checks_until_return_ = kChecksBetweenReturns;
+    return false;
+  }
+  if (++checks_since_return_ < checks_until_return_) return false;
+  checks_since_return_ = 0;
+  checks_until_return_ = std::min(2 * checks_until_return_, kMostChecksBetweenReturns);
   return true;
 }
 

@@ -35,7 +35,7 @@ class OverloadGuard {
   void Stop();
 
  private:
-  [[nodiscard]] bool MuchMoreThanBefore(size_t memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] bool MayHaveFreedMuch(size_t memory) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Report(OverloadLevel before, OverloadLevel now, size_t memory, size_t outbound) const;
 
   const Budget budget_;
@@ -47,8 +47,10 @@ class OverloadGuard {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
-  int checks_since_look_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;  // since it was returned
+  size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;
+  size_t memory_at_return_ ABSL_GUARDED_BY(mutex_) = 0;
+  int checks_since_return_ ABSL_GUARDED_BY(mutex_) = 0;
+  int checks_until_return_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace graspd::relay

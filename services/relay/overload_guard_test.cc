@@ -82,14 +82,34 @@ TEST_F(OverloadGuardTest, FreedMemoryIsReturnedNowAndThenWhileItIsShort) {
   EXPECT_EQ(returns_, 3);
 }
 
-TEST_F(OverloadGuardTest, WhatSeemsToBeUsedBesidesIsReturnedNowAndThenUntilItIsUsed) {
+TEST_F(OverloadGuardTest, WhatSeemsToBeUsedBesidesIsReturnedEverMoreRarely) {
   CheckAt(100);
-  for (int i = 0; i < 3; ++i) CheckAt(300);
+  for (int i = 0; i < 5; ++i) CheckAt(300);
   EXPECT_EQ(returns_, 0);
   CheckAt(300);
   EXPECT_EQ(returns_, 1);
-  for (int i = 0; i < 100; ++i) CheckAt(300);  // it is used
-  EXPECT_EQ(returns_, 1);
+  for (int i = 0; i < 10; ++i) CheckAt(300);  // it is used
+  EXPECT_EQ(returns_, 2);
+  for (int i = 0; i < 10000; ++i) CheckAt(300);
+  EXPECT_GT(returns_, 10000 / 300);
+  EXPECT_LT(returns_, 10000 / 300 + 10);
+}
+
+// As far as the process can tell, nothing has changed when they leave.
+TEST_F(OverloadGuardTest, WhatACrowdLeavesIsReturnedAfterAsLongAgainAsItStayed) {
+  CheckAt(100);
+  for (int i = 0; i < 40; ++i) CheckAt(300);
+  const int before = returns_;
+  for (int i = 0; i < 40; ++i) CheckAt(300);
+  EXPECT_GT(returns_, before);
+}
+
+TEST_F(OverloadGuardTest, WhatComesAndGoesIsNotWaitedForLong) {
+  CheckAt(100);
+  for (int i = 0; i < 1000; ++i) CheckAt(300);
+  const int before = returns_;
+  for (int i = 0; i < 6; ++i) CheckAt(500);
+  EXPECT_EQ(returns_, before + 1);
 }
 
 }  // namespace
