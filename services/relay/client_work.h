@@ -18,9 +18,12 @@ namespace graspd::relay {
 /// of it is charged, also when the connection has ended. Thread-safe. `clock` outlives it.
 class ClientWork {
  public:
-  /// A scan takes no more than this of the connection's own budget, so that a long one does not
-  /// hold up the answers about what it has read; of the address's it takes all that it took.
-  static constexpr double kMostPerScan = WorkBudget::kBurst / 2;
+  /// A scan takes no more than this of the connection's own budget, what comes in a second; of the
+  /// address's it takes all that it took. So who gives up after 15 s of silence, as we do as a
+  /// client, has its answer in time. We reconcile three filters at once, so it may have to wait for
+  /// three scans, its own included: 1 s for each, 0.8 s for what the two others were answered
+  /// meanwhile (below 20,000 units each), and up to a tick make 8.4 s, and the reading itself.
+  static constexpr double kMostPerScan = WorkBudget::kPerSecond;
 
   /// `address` is null for our own connection.
   ClientWork(const base::Clock& clock, std::shared_ptr<AddressBudgets::Budget> address)
