@@ -78,7 +78,8 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
         if (const auto alive = weak.lock()) {
           alive->endpoint->End(alive->id, NegRefusal::kBusy, kBusy);
         }
-      });
+      },
+      [weak] { return weak.expired(); });
 }
 
 void NegEndpoint::OnSet(const SessionPtr& session,

@@ -28,9 +28,8 @@ namespace graspd::relay {
 /// work of all messages comes out of ClientWork, like that of `reads`: when that is used up,
 /// answers wait for it, so that a long honest session slows down rather than fails.
 /// Whatever ends a session but NEG-CLOSE is told by NEG-ERR. Filters and messages are charged while
-/// they wait, also those of sessions that were replaced before their turn. Threading: the
-/// connection's thread. Lifetime: `reads` outlives it; answers that arrive after its end are
-/// dropped.
+/// they wait. Threading: the connection's thread. Lifetime: `reads` outlives it; answers that
+/// arrive after its end are dropped.
 class NegEndpoint {
  public:
   NegEndpoint(const SessionContext& context, net::WebSocketConnection& connection,

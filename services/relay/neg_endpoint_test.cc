@@ -46,6 +46,33 @@ class NegTest : public SessionTest {
       return absl::OkStatus();
     };
   }
+  // Nothing is left of the address's budget for about half a minute.
+  void Overdraw() {
+    const double half_a_minute = 30 * WorkBudget::kPerSecond;
+    const double left = WorkBudget::kBurst + half_a_minute;
+    Address().ChargeWork(limits_.address_rate_factor * static_cast<size_t>(left));
+  }
+  AddressBudgets::Budget& Address() {
+    return *addresses_->Get(connection_->peer_value.address, clock_.Now());
+  }
+  // Another connection of the same address.
+  class Client {
+   public:
+    explicit Client(NegTest& test)
+        : session_(ClientSession::Start(*test.context_, test.hub_, connection_)) {}
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+    ~Client() { session_->OnClosed(); }
+    void Send(std::string_view text) {
+      const std::string padded = std::string(text) + std::string(64, ' ');
+      session_->OnText(std::string_view(padded).substr(0, text.size()));
+    }
+    [[nodiscard]] size_t received() const { return connection_->sent.size(); }
+
+   private:
+    const std::shared_ptr<FakeConnection> connection_ = std::make_shared<FakeConnection>();
+    const std::shared_ptr<ClientSession> session_;
+  };
   // Whatever the scans have begun is over and was charged.
   void FinishScans() {
     ReadsHold(scans_).Release();
@@ -139,22 +166,53 @@ TEST_F(NegTest, AReadingStopsWithTheReconciliationAndWithTheConnection) {
   EXPECT_EQ(store_->visited, 0);
 }
 
-TEST_F(NegTest, WhatWaitsIsChargedAlsoOnceItWasReplaced) {
+TEST_F(NegTest, WhatWaitsIsCharged) {
   limits_.filter_total_bytes = 1u << 20;
+  limits_.neg_sessions = 10;
   limits_.message_bytes = limits_.neg_message_bytes;
   Start();
   nostr::Filter filter;
   filter.tags['t'] = {std::string(100'000, 'x')};
-  const std::string open = nostr::NegOpenMessage("a", filter, FirstMessage());
+  const auto open = [&](std::string_view id) {
+    return nostr::NegOpenMessage(id, filter, FirstMessage());
+  };
   {
     ReadsHold hold(scans_);
-    for (int i = 0; i < 5; ++i) Send(open);
+    for (const char* id : {"a", "b", "c", "d", "e"}) Send(open(id));
     EXPECT_GT(*meters_.filter_bytes, 900'000);
-    EXPECT_THAT(Ask(open, 1), ElementsAre(StartsWith(R"(["NEG-ERR","a","rate-limited: )")));
+    EXPECT_THAT(Ask(open("f"), 1), ElementsAre(StartsWith(R"(["NEG-ERR","f","rate-limited: )")));
   }
-  Ask(R"(["COUNT","c",{}])", 1);                                // behind everything else
-  while (*meters_.filter_bytes > 0) std::this_thread::yield();  // its own goes with its task
-  NegAnswer(Ask(open, 1).at(0));
+  EXPECT_EQ(Receive(5).size(), 5u);
+  while (*meters_.filter_bytes > 0) std::this_thread::yield();  // they go with their tasks
+  NegAnswer(Ask(open("f"), 1).at(0));
+}
+
+TEST_F(NegTest, WhatHasEndedHoldsNoPlaceAndNoMemoryWhileOthersWait) {
+  limits_.address_rate_factor = 1;
+  Start();
+  Overdraw();
+  for (int i = 0; i < 60; ++i) Send(NegOpen("a", FirstMessage()));
+  Send(kCount);
+  EXPECT_EQ(meters_.reads_waiting, 2);
+  EXPECT_THAT(connection_->sent, IsEmpty());
+  Send(R"(["NEG-CLOSE","a"])");
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.reads_waiting, 1);
+  EXPECT_FALSE(session_->IsIdle());
+  clock_.Advance(std::chrono::minutes(1));
+  hub_.Tick(clock_.Now());
+  Receive(1);
+  Overdraw();
+  Send(NegOpen("a", FirstMessage()));
+  Send(R"(["NEG-CLOSE","a"])");
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.reads_waiting, 0);
+  EXPECT_TRUE(session_->IsIdle());
+  // Nor does somebody else wait for its turn.
+  clock_.Advance(std::chrono::minutes(1));
+  Client other(*this);
+  other.Send(kCount);
+  thread_.RunUntil([&] { return other.received() == 1; });
 }
 
 TEST_F(NegTest, ASetOverTheCapIsBlockedWithTheMaximum) {
@@ -357,13 +415,11 @@ TEST_F(NegTest, WhatIsQueuedWaitsIfOthersOfTheAddressUseUpTheTime) {
   limits_.address_rate_factor = 1;
   Start();
   ScansTake(std::chrono::seconds(3));
-  const auto connection = std::make_shared<FakeConnection>();
-  const auto other = ClientSession::Start(*context_, hub_, connection);
-  const std::string padded = std::string(kCount) + std::string(64, ' ');
+  Client other(*this);
   {
     const ReadsHold hold(scans_);
     Send(kCount);
-    other->OnText(std::string_view(padded).substr(0, kCount.size()));
+    other.Send(kCount);
     EXPECT_EQ(scans_.queued(), 2u);
   }
   Receive(1);
@@ -371,9 +427,8 @@ TEST_F(NegTest, WhatIsQueuedWaitsIfOthersOfTheAddressUseUpTheTime) {
   EXPECT_EQ(store_->counts, 1);
   clock_.Advance(std::chrono::minutes(1));
   hub_.Tick(clock_.Now());
-  thread_.RunUntil([&] { return !connection->sent.empty(); });
+  thread_.RunUntil([&] { return other.received() == 1; });
   EXPECT_EQ(store_->counts, 2);
-  other->OnClosed();
 }
 
 TEST_F(NegTest, TheBudgetIsTheConnectionsNotTheSessions) {

@@ -12,8 +12,10 @@ constexpr size_t kWaiting = 50;
 
 struct SessionReads::State : std::enable_shared_from_this<State> {
   struct Read {
+    [[nodiscard]] bool dropped() const { return given_up && given_up(); }
     Job job;
     Then if_busy;
+    GivenUp given_up;
   };
   using ReadPtr = std::shared_ptr<const Read>;
 
@@ -21,6 +23,7 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
         std::shared_ptr<ClientWork> w)
       : pool(p), at_once(most), executor(e), total(t), work(std::move(w)) {}
   void StartWaiting();
+  void DropGivenUp();
   [[nodiscard]] bool TryStart(const ReadPtr& read);
   void PutBack(const ReadPtr& read);
 
@@ -34,6 +37,7 @@ struct SessionReads::State : std::enable_shared_from_this<State> {
 };
 
 void SessionReads::State::StartWaiting() {
+  DropGivenUp();
   while (active < at_once && !waiting.empty() && (!work || work->Allows())) {
     const ReadPtr next = std::move(waiting.front());
     waiting.pop_front();
@@ -46,11 +50,16 @@ void SessionReads::State::StartWaiting() {
   }
 }
 
+void SessionReads::State::DropGivenUp() {
+  const auto dropped = waiting.remove_if([](const ReadPtr& read) { return read->dropped(); });
+  total -= static_cast<int64_t>(dropped);
+}
+
 bool SessionReads::State::TryStart(const ReadPtr& read) {
   return pool.TryRun([read, weak = weak_from_this(), work = work, &to = executor] {
     if (weak.expired()) return;
     // Others of the address may have used up its share while this one was queued.
-    if (work && !work->Allows()) {
+    if (work && !read->dropped() && !work->Allows()) {
       return to.Post([weak, read] {
         if (const auto self = weak.lock()) self->PutBack(read);
       });
@@ -87,9 +96,11 @@ bool SessionReads::empty() const {
   return !state_ || (state_->active == 0 && state_->waiting.empty());
 }
 
-void SessionReads::Run(Job job, const Then& if_busy) {
+void SessionReads::Run(Job job, const Then& if_busy, GivenUp given_up) {
+  state_->DropGivenUp();
   if (state_->waiting.size() >= kWaiting) return if_busy();
-  state_->waiting.push_back(std::make_shared<State::Read>(std::move(job), if_busy));
+  state_->waiting.push_back(
+      std::make_shared<State::Read>(State::Read{std::move(job), if_busy, std::move(given_up)}));
   ++state_->total;
   state_->StartWaiting();
 }

@@ -26,16 +26,19 @@ class SessionReads {
   using Ended = std::function<bool()>;
   /// The read itself, on the pool.
   using Job = std::function<Then(const Ended& ended)>;
+  /// True once nobody wants the read any more. On either thread.
+  using GivenUp = std::function<bool()>;
 
   /// `at_once` of them are under way at a time. `total` counts the reads that wait, of all
   /// sessions. `work` is null if the reads are short and cost nothing.
   SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
                std::atomic<int64_t>& total, std::shared_ptr<ClientWork> work = nullptr);
 
-  /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool.
-  void Run(Job job, const Then& if_busy);
+  /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool. What is
+  /// given up before its turn is dropped.
+  void Run(Job job, const Then& if_busy, GivenUp given_up = nullptr);
 
-  /// Goes on with what waits for its share of work.
+  /// Goes on with what waits for its share of work, and drops what is given up.
   void OnTick();
 
   /// Nothing is under way or waits.
