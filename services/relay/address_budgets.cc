@@ -4,6 +4,9 @@ namespace graspd::relay {
 namespace {
 
 constexpr double kInvalidEventCost = 10;
+// More than a tick, in which each of those that wait looks once: so all that are served by one may
+// ask again for the next.
+constexpr auto kSameAge = std::chrono::seconds(2);
 
 // The bytes that tell one client from another.
 std::string ClientKey(const net::IpAddress& address) {
@@ -37,9 +40,20 @@ bool AddressBudgets::Budget::TakeStrike(base::SteadyTime now) {
   return strikes_.TryTake(now);
 }
 
-bool AddressBudgets::Budget::AllowsWork(base::SteadyTime now) {
+bool AddressBudgets::Budget::AllowsWork(base::SteadyTime now, base::SteadyTime since) {
   base::MutexLock lock(mutex_);
-  return !limits_work_ || work_.Allows(now);
+  if (!limits_work_) return true;
+  return work_.Allows(now) && (waiting_.empty() || since <= *waiting_.begin() + kSameAge);
+}
+
+void AddressBudgets::Budget::AddWaiting(base::SteadyTime since) {
+  base::MutexLock lock(mutex_);
+  waiting_.insert(since);
+}
+
+void AddressBudgets::Budget::RemoveWaiting(base::SteadyTime since) {
+  base::MutexLock lock(mutex_);
+  waiting_.extract(since);  // one of them
 }
 
 void AddressBudgets::Budget::ChargeWork(size_t work) {

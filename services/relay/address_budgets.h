@@ -1,6 +1,8 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -33,9 +35,14 @@ class AddressBudgets {
     [[nodiscard]] bool TakeQuery(base::SteadyTime now);
     /// False when the client's connections have sent too many invalid messages.
     [[nodiscard]] bool TakeStrike(base::SteadyTime now);
-    /// As WorkBudget.
-    [[nodiscard]] bool AllowsWork(base::SteadyTime now);
+    /// As WorkBudget, for one who waits since then, perhaps since now; false also while somebody
+    /// waits since clearly longer. So who came at about the same time is served in any order, and
+    /// all of them before who comes later.
+    [[nodiscard]] bool AllowsWork(base::SteadyTime now, base::SteadyTime since);
     void ChargeWork(size_t work);
+    /// Somebody waits for work since then: one of the two kinds of ClientWork of a connection.
+    void AddWaiting(base::SteadyTime since);
+    void RemoveWaiting(base::SteadyTime since);
     /// An event turned out invalid: checking it was for nothing, so it costs as much as ten more.
     void ChargeInvalidEvent(base::SteadyTime now);
 
@@ -45,6 +52,7 @@ class AddressBudgets {
         strikes_ ABSL_GUARDED_BY(mutex_);
     const bool limits_work_;
     WorkBudget work_ ABSL_GUARDED_BY(mutex_);
+    std::multiset<base::SteadyTime> waiting_ ABSL_GUARDED_BY(mutex_);  // since when
   };
 
   explicit AddressBudgets(const nostr::Limits& limits) : limits_(limits), budgets_(kClients) {}

@@ -70,10 +70,11 @@ TEST(AddressBudgets, ReconciliationsOfAllConnectionsShareOneWorkBudget) {
   limits.address_rate_factor = 2;
   const base::SteadyTime now{};
   AddressBudgets::Budget budget(limits, now);
-  EXPECT_TRUE(budget.AllowsWork(now));
+  EXPECT_TRUE(budget.AllowsWork(now, now));
   budget.ChargeWork(static_cast<size_t>(2 * WorkBudget::kBurst));
-  EXPECT_FALSE(budget.AllowsWork(now));
-  EXPECT_TRUE(budget.AllowsWork(now + std::chrono::seconds(1)));
+  EXPECT_FALSE(budget.AllowsWork(now, now));
+  const base::SteadyTime later = now + std::chrono::seconds(1);
+  EXPECT_TRUE(budget.AllowsWork(later, later));
 }
 
 TEST(AddressBudgets, AFactorOfZeroIsUnlimited) {

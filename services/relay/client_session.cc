@@ -70,7 +70,7 @@ ClientSession::ClientSession(const SessionContext& context, LiveHub& hub,
             }),
       reqs_(context_, hub, *connection_, own_),
       work_(std::make_shared<ClientWork>(context.clock, address_)),
-      scans_(context.scans, kScansAtOnce, hub.executor(), context.meters.reads_waiting, work_),
+      scans_(context.scans, kScansAtOnce, hub.executor(), context.meters, work_),
       neg_(context_, *connection_, hub.executor(), scans_, work_) {}
 
 ClientSession::~ClientSession() { OnClosed(); }
@@ -81,6 +81,7 @@ void ClientSession::OnClosed() {
   reqs_.Close();
   auth_.Close();
   scans_.Close();
+  work_->Close();
   submitter_.reset();
 }
 
@@ -260,7 +261,7 @@ void ClientSession::Handle(nostr::ClientCount message) {
           connection_->SendText(nostr::CountMessage(id, *count));
         };
       },
-      [this, id] { RefuseCount(id, kBusy); });
+      [this, id](std::string_view reason) { RefuseCount(id, reason); });
 }
 
 void ClientSession::RefuseCount(const std::string& id, std::string_view reason) {

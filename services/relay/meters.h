@@ -26,7 +26,7 @@ class Meters {
     kRequest,     // the message itself: malformed, over a limit, not allowed
     kSessions,    // too many on the connection
     kTooMany,     // events that match
-    kBusy,        // no memory, no reader, or the store failed
+    kBusy,        // no memory, no reader, no share of work for long, or the store failed
     kOutOfTurn,   // a message before the answer to the one before
     kNotOpen,     // a message for a session that does not exist
     kNoProgress,  // rounds that change nothing

@@ -74,9 +74,9 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
         sets->Get(filter, done, storage::NegSets::kKept, given_up);
         return nullptr;
       },
-      [weak] {
+      [weak](std::string_view reason) {
         if (const auto alive = weak.lock()) {
-          alive->endpoint->End(alive->id, NegRefusal::kBusy, kBusy);
+          alive->endpoint->End(alive->id, NegRefusal::kBusy, reason);
         }
       },
       [weak] { return weak.expired(); });
@@ -126,7 +126,8 @@ void NegEndpoint::Enqueue(const SessionPtr& session, std::string message, Charge
 }
 
 void NegEndpoint::AnswerWaiting() {
-  while (!waiting_.empty() && work_->Allows()) {
+  while (!waiting_.empty() && !work_->MustWaitFor(ClientWork::Kind::kAnswer)) {
+    work_->Begin(ClientWork::Kind::kAnswer);
     const SessionPtr session = waiting_.front().lock();
     waiting_.pop_front();
     --context_.meters.neg_waiting;
@@ -202,6 +203,7 @@ void NegEndpoint::Close(const std::string& id) {
   --context_.meters.neg_sessions;
   context_.meters.neg_waiting -= static_cast<int64_t>(
       std::erase_if(waiting_, [](const auto& session) { return session.expired(); }));
+  if (waiting_.empty()) work_->Withdraw(ClientWork::Kind::kAnswer);
 }
 
 }  // namespace graspd::relay

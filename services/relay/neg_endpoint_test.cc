@@ -377,6 +377,51 @@ TEST_F(NegTest, LongReadingsOneAfterAnotherAreNeverFollowedByLongSilence) {
   EXPECT_LT(longest, std::chrono::seconds(6));
 }
 
+TEST_F(NegTest, ConnectionsOfABusyAddressAreReadInTurn) {
+  limits_.address_rate_factor = 10;
+  Start();
+  Overdraw();
+  ScansTake(std::chrono::seconds(3));
+  std::vector<std::unique_ptr<Client>> clients;
+  while (clients.size() < 4) clients.push_back(std::make_unique<Client>(*this));
+  std::vector<size_t> asked(clients.size());
+  for (int i = 0; i < 200; ++i) {
+    for (size_t client = 0; client < clients.size(); ++client) {
+      if (clients[client]->received() < asked[client]) continue;
+      clients[client]->Send(kCount);
+      ++asked[client];
+    }
+    clock_.Advance(std::chrono::seconds(1));
+    hub_.Tick(clock_.Now());
+    FinishScans();
+  }
+  const auto [fewest, most] = std::minmax_element(asked.begin(), asked.end());
+  EXPECT_GT(*fewest, 10u);
+  EXPECT_LE(*most, *fewest + 1);
+}
+
+TEST_F(NegTest, WhatHasWaitedForWorkForAMinuteIsRefused) {
+  limits_.address_rate_factor = 1;
+  Start();
+  Overdraw();
+  Send(kCount);
+  Send(NegOpen("a", FirstMessage()));
+  clock_.Advance(std::chrono::seconds(20));
+  Address().ChargeWork(static_cast<size_t>(60 * WorkBudget::kPerSecond));
+  clock_.Advance(std::chrono::seconds(40));
+  hub_.Tick(clock_.Now());
+  EXPECT_EQ(meters_.reads_waiting, 2);
+  clock_.Advance(std::chrono::seconds(1));
+  hub_.Tick(clock_.Now());
+  EXPECT_THAT(connection_->sent, ElementsAre(StartsWith(R"(["CLOSED","c","rate-limited: )"),
+                                             StartsWith(R"(["NEG-ERR","a","rate-limited: )")));
+  EXPECT_EQ(meters_.reads_waiting, 0);
+  EXPECT_EQ(meters_.neg_sessions, 0);
+  EXPECT_TRUE(session_->IsIdle());
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr(R"(graspd_relay_rate_limited_total{budget="address"} 2)"));
+}
+
 TEST_F(NegTest, OneLongReadingIsAnsweredWithoutDelay) {
   Start();
   Store(Note("x"));

@@ -111,7 +111,7 @@ ReqEndpoint::ReqEndpoint(const SessionContext& context, LiveHub& hub,
       hub_(hub),
       connection_(connection),
       own_(own),
-      reads_(context.reads, kScans, hub.executor(), context.meters.reads_waiting),
+      reads_(context.reads, kScans, hub.executor(), context.meters),
       alive_(std::make_shared<char>()) {}
 
 void ReqEndpoint::Close() {
@@ -203,8 +203,8 @@ void ReqEndpoint::Scan(Subscription& subscription) {
       end([&](const SubscriptionPtr& alive) { OnPage(alive, *page); });
     };
   };
-  reads_.Run(read, [this, end] {
-    end([&](const SubscriptionPtr& alive) { Refuse(alive->id(), kBusy); });
+  reads_.Run(read, [this, end](std::string_view reason) {
+    end([&](const SubscriptionPtr& alive) { Refuse(alive->id(), reason); });
   });
 }
 

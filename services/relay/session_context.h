@@ -18,6 +18,8 @@ namespace graspd::relay {
 
 inline constexpr char kBusy[] = "error: the relay is busy, try again later";
 inline constexpr char kOverloaded[] = "rate-limited: the relay is overloaded, try again later";
+inline constexpr char kTooMuchWork[] =
+    "rate-limited: your connection or address has asked for too much work, try again later";
 
 /// What every session of the relay uses. Everything in it is thread-safe and outlives all sessions;
 /// store and pools also outlive the tasks that sessions have put on the pools, and neg_sets is

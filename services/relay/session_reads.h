@@ -1,13 +1,14 @@
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "base/blocking_pool.h"
 #include "base/executor.h"
 #include "services/relay/client_work.h"
+#include "services/relay/meters.h"
 
 namespace graspd::relay {
 
@@ -15,9 +16,10 @@ namespace graspd::relay {
 /// no client fills the queue that all share.
 ///
 /// Long reads are charged to the client's work, also when their session ends meanwhile, and wait
-/// while that is overdrawn: here, so that they take no place in the pool. Threading: the
-/// connection's thread, where `executor` posts to. Lifetime: pool and executor outlive the tasks on
-/// them, `total` the session; what a read has captured may be destroyed on either thread.
+/// while that is overdrawn, and for others of the address in their turn: here, so that they take no
+/// place in the pool, and for 60 s at most. Threading: the connection's thread, where `executor`
+/// posts to. Lifetime: pool and executor outlive the tasks on them, `meters` the session; what a
+/// read has captured may be destroyed on either thread.
 class SessionReads {
  public:
   /// What to do with the outcome, on the connection's thread; null for nothing.
@@ -26,17 +28,19 @@ class SessionReads {
   using Ended = std::function<bool()>;
   /// The read itself, on the pool.
   using Job = std::function<Then(const Ended& ended)>;
+  /// Tells the client why there is no read, with prefix.
+  using Refuse = std::function<void(std::string_view reason)>;
   /// True once nobody wants the read any more. On either thread.
   using GivenUp = std::function<bool()>;
 
-  /// `at_once` of them are under way at a time. `total` counts the reads that wait, of all
-  /// sessions. `work` is null if the reads are short and cost nothing.
-  SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor,
-               std::atomic<int64_t>& total, std::shared_ptr<ClientWork> work = nullptr);
+  /// `at_once` of them are under way at a time. `work` is null if the reads are short and cost
+  /// nothing.
+  SessionReads(base::BlockingPool& pool, size_t at_once, base::Executor& executor, Meters& meters,
+               std::shared_ptr<ClientWork> work = nullptr);
 
-  /// Calls `if_busy` instead, perhaps at once, if too many wait here or in the pool. What is
-  /// given up before its turn is dropped.
-  void Run(Job job, const Then& if_busy, GivenUp given_up = nullptr);
+  /// Calls `refuse` instead, perhaps at once, if too many wait here or in the pool, or if it has
+  /// waited too long for its share of work. What is given up before its turn is dropped.
+  void Run(Job job, Refuse refuse, GivenUp given_up = nullptr);
 
   /// Goes on with what waits for its share of work, and drops what is given up.
   void OnTick();
