@@ -272,7 +272,8 @@ std::vector<SettingSpec> ServiceRows() {
           "A git server of GRASP-01 runs on the same host: the NIP-11 document names GRASP-01."),
       ListRow("relay.trusted_proxies", &S::relay_trusted_proxies, Range(), 0,
               "Reverse proxies whose `X-Forwarded-For` is believed. Without it every client behind "
-              "a proxy counts as one address."),
+              "a proxy counts as one address: all of them share its rates and its time for "
+              "COUNT and NEG-OPEN (`limits.address_rate_factor`)."),
       ListRow("admin.listen", &S::admin_listen, LocalListen(), 0,
               "Where the admin API (gRPC) listens; an empty list turns it off. It has no "
               "authentication, so only loopback addresses and unix sockets are allowed."),
@@ -374,7 +375,9 @@ std::vector<SettingSpec> LimitRows() {
           "REQ, COUNT and NEG-OPEN of one connection at once; at least 1 where there is a rate."),
       Row("limits.address_rate_factor", &L::address_rate_factor, Count(0, kMany),
           "All connections of one IPv4 address or IPv6 /64 together may send this many times the "
-          "EVENTs and REQs of one, in the long run and at once; 0 for no such limit."),
+          "EVENTs and REQs of one, in the long run and at once, and share as many times its time "
+          "for COUNT and NEG-OPEN: a second of a core at once, a twentieth of one in the long run. "
+          "0 for no such limit."),
       Row("limits.author_rate_factor", &L::author_rate_factor, Count(0, kMany),
           "Of one author as many times the EVENTs of one connection are taken from clients, over "
           "all connections; only what is new here counts. 0 for no such limit."),

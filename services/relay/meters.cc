@@ -63,7 +63,8 @@ Meters::Meters(base::Metrics& metrics)
                                    "Filters of subscriptions, and of COUNTs that wait.",
                                    [this] { return double(filter_bytes->load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_session_reads_waiting",
-                                   "Store reads that wait for others of the same connection.",
+                                   "Store reads that wait for others of the same connection, or "
+                                   "for their share of work.",
                                    [this] { return double(reads_waiting.load()); }));
   gauges_.push_back(metrics.Sample("graspd_relay_live_buffer_bytes",
                                    "New events that wait for a subscription's stored ones.",
