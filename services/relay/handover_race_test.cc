@@ -4,7 +4,6 @@
 
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <ostream>
@@ -13,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/temp_directory.h"
 #include "services/relay/session_test_support.h"
 #include "storage/lmdb/lmdb_store.h"
 
@@ -115,18 +115,12 @@ const Backend kLmdb{
           {.directory = directory, .map_bytes = size_t{1} << 30, .pending_entries = 500});
     }};
 
-// Where the store is: made before it, and removed after it.
-struct TempDirectory {
-  TempDirectory() { EXPECT_NE(mkdtemp(path.data()), nullptr); }
-  ~TempDirectory() { std::filesystem::remove_all(path); }
-  std::string path = std::filesystem::temp_directory_path() / "graspd-race-XXXXXX";
-};
-
-class HandoverRace : private TempDirectory,
+// The directory of the store is made before it, and removed after it.
+class HandoverRace : private base::TempDirectory,
                      public SessionTest,
                      public testing::WithParamInterface<Backend> {
  protected:
-  HandoverRace() : SessionTest(GetParam().open(path)) {
+  HandoverRace() : SessionTest(GetParam().open(path())) {
     limits_.subscriptions = kReqs;
     limits_.reqs_per_second = 0;
     limits_.live_buffer_events = kEvents;

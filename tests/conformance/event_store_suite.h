@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/temp_directory.h"
 #include "gtest/gtest.h"
 #include "nostr/event.h"
 #include "nostr/filter.h"
@@ -28,18 +29,7 @@ struct Backend {
 inline void PrintTo(const Backend& backend, std::ostream* out) { *out << backend.name; }
 std::string BackendName(const testing::TestParamInfo<Backend>& info);
 
-/// A fresh directory, removed with its contents in the end.
-class TempDirectory {
- public:
-  TempDirectory();
-  ~TempDirectory();
-  TempDirectory(const TempDirectory&) = delete;
-  TempDirectory& operator=(const TempDirectory&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using base::TempDirectory;
 
 /// The time at which tests write and read, if they do not say otherwise.
 inline constexpr uint64_t kNow = 1'700'000'000;

@@ -28,6 +28,7 @@
 #include "tests/conformance/event_store_suite.h"
 #include "tests/conformance/lmdb_consistency.h"
 #include "tests/conformance/numbered_events.h"
+#include "tests/required.h"
 #include "tests/small_disk.h"
 
 namespace {
@@ -315,11 +316,6 @@ TEST(LmdbFaults, FillWatchSpeaksOncePerMark) {
   EXPECT_EQ(watch.Passed(97, 100), 95u);
 }
 
-bool IsRequired(const char* variable) {
-  const char* required = std::getenv(variable);
-  return required != nullptr && std::string_view(required) == "1";
-}
-
 class LmdbOnSmallDisk : public testing::TestWithParam<const char*> {};
 
 TEST_P(LmdbOnSmallDisk, RefusesWritesWhenItIsFullUntilSpaceReturns) {
@@ -327,7 +323,8 @@ TEST_P(LmdbOnSmallDisk, RefusesWritesWhenItIsFullUntilSpaceReturns) {
   const TempDirectory directory;
   const tests::SmallDisk disk(GetParam(), directory.path(), 5);
   if (!disk.mounted()) {
-    const bool required = IsRequired(ext4 ? "GRASPD_REQUIRE_EXT4" : "GRASPD_REQUIRE_INTEROP");
+    const bool required =
+        tests::IsRequired(ext4 ? "GRASPD_REQUIRE_EXT4" : "GRASPD_REQUIRE_INTEROP");
     if (required) FAIL() << "may not mount a small file system";
     GTEST_SKIP() << "may not mount a small file system";
   }

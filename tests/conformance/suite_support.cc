@@ -1,6 +1,3 @@
-#include <stdlib.h>
-
-#include <filesystem>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -19,15 +16,6 @@ Bytes Numbered(uint64_t number) {
 }  // namespace
 
 std::string BackendName(const testing::TestParamInfo<Backend>& info) { return info.param.name; }
-
-TempDirectory::TempDirectory() : path_(testing::TempDir() + "/graspd-store-XXXXXX") {
-  if (mkdtemp(path_.data()) == nullptr) abort();
-}
-
-TempDirectory::~TempDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 nostr::EventId Id(uint64_t number) { return Numbered<nostr::EventId>(number); }
 nostr::PublicKey Author(uint64_t number) { return Numbered<nostr::PublicKey>(number); }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "net/socket_address.h"
 #include "net/test_support.h"
+#include "tests/required.h"
 
 namespace graspd::e2e {
 namespace {
@@ -38,12 +39,10 @@ struct Requirements {
 };
 
 Requirements TakeOurVariables() {
-  const auto is_set = [](const char* name) {
-    const char* value = std::getenv(name);
-    return value != nullptr && std::string_view(value) == "1";
-  };
-  const Requirements required{is_set("GRASPD_REQUIRE_INTEROP"), is_set("GRASPD_REQUIRE_NETNS"),
-                              is_set("GRASPD_REQUIRE_CGROUP"), is_set("GRASPD_REQUIRE_EXT4")};
+  using tests::IsRequired;
+  const Requirements required{
+      IsRequired("GRASPD_REQUIRE_INTEROP"), IsRequired("GRASPD_REQUIRE_NETNS"),
+      IsRequired("GRASPD_REQUIRE_CGROUP"), IsRequired("GRASPD_REQUIRE_EXT4")};
   std::vector<std::string> ours;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
