@@ -187,7 +187,7 @@ void CatchUpJob::FinishIfIdle() {
 void CatchUpJob::BeginPages(base::SteadyTime now, Actions& out) {
   // Pages deliver whatever reconciliation had still wanted; but then of all times, for it compares
   // those too.
-  if (!pending_.empty() || !fetches_.empty()) pages_since_.reset();
+  pages_since_ = RemainingPagesSince();
   for (const auto& [subscription, fetch] : fetches_) out.push_back(SendClose{subscription});
   fetches_.clear();
   pending_.clear();
@@ -267,6 +267,10 @@ nostr::Filter CatchUpJob::Remaining() const {
   nostr::Filter filter = filter_;
   if (phase_ == Phase::kPages && page_bounded_) filter.until = page_until_;
   return filter;
+}
+
+std::optional<uint64_t> CatchUpJob::RemainingPagesSince() const {
+  return pending_.empty() && fetches_.empty() ? pages_since_ : std::nullopt;
 }
 
 // ---- what the remote says ----------------------------------------------------------------------

@@ -159,11 +159,13 @@ class CatchUpJob {
   [[nodiscard]] bool computing() const { return phase_ == Phase::kReconcile && computing_; }
   [[nodiscard]] NegentropySupport support() const { return support_; }
   [[nodiscard]] const nostr::Filter& filter() const { return filter_; }
-  [[nodiscard]] const std::optional<uint64_t>& pages_since() const { return pages_since_; }
   /// True if pages were read, and not of all times.
   [[nodiscard]] bool windowed() const { return method == SyncMethod::kReq && pages_since_; }
   /// What a later job would still have to ask for: the filter, less the pages that have been read.
   [[nodiscard]] nostr::Filter Remaining() const;
+  /// How far back its pages would go: to the beginning where reconciliation has still something
+  /// wanted.
+  [[nodiscard]] std::optional<uint64_t> RemainingPagesSince() const;
   [[nodiscard]] const std::string& neg_subscription() const { return neg_subscription_; }
 
   // Progress, for operators.

@@ -484,6 +484,23 @@ TEST_F(SyncEngineTest, ASyncByHandDoesNotRelyOnAComparisonThatLostSomething) {
   }
 }
 
+// Found by a reconciliation after a reconnect, which has no window, but not fetched before the
+// remote stopped reconciling.
+TEST_F(SyncEngineTest, WhatASuspendedReconciliationHasFoundIsFetchedByPages) {
+  auto& sim = BeginLive();
+  sim.GoDown(kA);
+  sim.ComeUp(kA);
+  const auto old = Issue({kRepo}, kLongAgo, "old");
+  auto& relay = sim.At(kA).relay;
+  relay.Store(old);
+  relay.behaviour.rate_limited_requests = 1;
+  while (sim.State(kA) != RemoteState::kRateLimited) sim.RunFor(milliseconds(10));
+  relay.behaviour.negentropy = FakeRelay::Negentropy::kNegError;
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_TRUE(sim.Has(old.id));
+}
+
 // Events whose judging we do not hear of, because the connection ends, may not be here.
 TEST_F(SyncEngineTest, WhatWasNotJudgedWhenAConnectionEndedIsNotTakenForStored) {
   auto& sim = BeginLive();

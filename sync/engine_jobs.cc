@@ -152,13 +152,14 @@ void SyncEngine::DeferJob(const Instant& now, Remote& remote, Job& job) {
 void SyncEngine::Suspend(Remote& remote, Job& job, std::string_view reason) {
   CatchUpJob::Actions actions;
   auto remaining = job.run->Remaining();
+  const auto pages_since = job.run->RemainingPagesSince();
   job.run->Abort(std::string(reason), actions);
   Perform(remote, job, std::move(actions));
   Emit(ReconcileDrop{job.id});
   running_jobs_.erase(job.id);
   remote.running.erase(job.id);
   job.filter = std::move(remaining);
-  job.pages_since = job.run->pages_since();
+  job.pages_since = pages_since;
   job.run.reset();
 }
 
