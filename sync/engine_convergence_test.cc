@@ -326,6 +326,24 @@ TEST_F(SyncEngineTest, TheDailyRunIsFullAndComesOnceADayPerRemote) {
   EXPECT_LE(second - first, 25u * 3600 + 60);
 }
 
+TEST_F(SyncEngineTest, AFullRunThatOvertakesPagesOfAReconnectIsFullAllTheSame) {
+  auto& sim = BeginLive();
+  auto& relay = sim.At(kA).relay;
+  relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.GoDown(kA);
+  sim.ComeUp(kA);
+  for (int i = 0; i < 30; ++i) relay.Store(Issue({kRepo}, UnixNow(), std::to_string(i)));
+  sim.At(kA).drip = milliseconds(100);
+  while (sim.State(kA) != RemoteState::kSyncing) sim.RunFor(milliseconds(10));
+  sim.RunFor(milliseconds(500));
+  ASSERT_GT(sim.Remote(kA)->jobs_running, 0u);
+  const auto full = UnixNow();
+  ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt).ok());
+  sim.RunFor(minutes(2));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_GE(sim.Remote(kA)->last_full_reconcile_at, full);
+}
+
 TEST_F(SyncEngineTest, ADailyRunThatFallsIntoAnAbsenceIsMadeUpFor) {
   auto& sim = BeginLive();
   sim.RunFor(hours(22));

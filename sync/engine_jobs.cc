@@ -312,7 +312,8 @@ void SyncEngine::EndJob(const Instant& now, Remote& remote, Job& job, JobState s
     const bool reconciled = job.run && job.run->support() == CatchUpJob::NegentropySupport::kYes;
     NoteFailure(remote, !job.pages_since || reconciled);
   }
-  if (job.run && job.run->windowed()) remote.full_round = false;
+  // Else it is of an earlier round.
+  if (job.run && job.run->windowed() && remote.round_pages_since) remote.full_round = false;
   JobSnapshot record = Describe(job);
   record.state = state;
   record.error = error.substr(0, 256);
