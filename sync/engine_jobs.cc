@@ -353,10 +353,14 @@ void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_vie
   // but this: it may be why there is an end.
   bool resumes = false;
   for (const uint64_t id : remote.waiting) {
-    const Job& job = *jobs_.at(id);
+    Job& job = *jobs_.at(id);
     if (!job.pages_since) remote.owes_full = true;
     if (job.position && !std::exchange(resumes, true)) remote.round.StopBefore(*job.position);
-    jobs_.erase(id);
+    if (job.by_hand) {
+      EndJob(now, remote, job, JobState::kCancelled, reason);
+    } else {
+      jobs_.erase(id);
+    }
   }
   remote.waiting.clear();
   ForgetClaims(remote);
@@ -553,6 +557,7 @@ absl::StatusOr<std::vector<uint64_t>> SyncEngine::TriggerSync(
     BeginRound(now, *remote, storage::Source::kManual, std::nullopt);
     ids = ContinueRound(now, *remote);
   }
+  for (const uint64_t id : ids) jobs_.at(id)->by_hand = true;
   PumpJobs(now);
   SettleState(now, *remote);
   return ids;

@@ -37,6 +37,7 @@ struct SyncEngine::Job {
   uint64_t created_at = 0, started_at = 0;
   base::SteadyTime slot_since{};  // of the run
   uint32_t rate_limits = 0;       // in a row
+  bool by_hand = false;           // somebody has been told its id
   std::optional<CatchUpJob> run;  // set while running
 };
 

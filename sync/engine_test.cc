@@ -13,6 +13,7 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
+using ::testing::AnyOf;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Decision = CandidateSnapshot::Decision;
@@ -348,6 +349,35 @@ TEST_F(SyncEngineTest, TriggerSyncJoinsJobsThatWaitToCompareTheSame) {
   const auto third = sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt);
   ASSERT_TRUE(third.ok());
   EXPECT_GT(third->front(), second->front());
+}
+
+// Whatever gives them up: the remote asks who we are, hangs up, or is paused.
+TEST_F(SyncEngineTest, AJobByHandThatIsGivenUpBeforeItBeganSaysSo) {
+  using End = void (*)(Simulation&);
+  options_.authenticates = true;
+  for (const End end : {
+           End([](Simulation& sim) {
+             sim.Say(kA, Closed{"live-1", "auth-required: members only"});
+             sim.Say(kA, Authenticated{true, ""});
+           }),
+           End([](Simulation& sim) { sim.GoDown(kA); }),
+           End([](Simulation& sim) { sim.engine.Pause(sim.now(), Url(kA)); }),
+       }) {
+    auto& sim = BeginLive();
+    const auto jobs = sim.engine.TriggerSync(sim.now(), Url(kA), std::nullopt);
+    ASSERT_TRUE(jobs.ok());
+    ASSERT_EQ(sim.engine.FindJob(jobs->back())->state, JobState::kQueued);
+    end(sim);
+    sim.RunFor(seconds(1));
+    for (const uint64_t id : *jobs) {
+      const auto job = sim.engine.FindJob(id);
+      ASSERT_TRUE(job.has_value());
+      EXPECT_THAT(job->state, AnyOf(JobState::kFailed, JobState::kCancelled));
+      EXPECT_NE(job->error, "");
+      EXPECT_GT(job->finished_at, 0u);
+    }
+    EXPECT_EQ(sim.engine.FindJob(jobs->back())->state, JobState::kCancelled);
+  }
 }
 
 TEST_F(SyncEngineTest, ResumeWithResetDialsAWaitingRemoteAtOnce) {
