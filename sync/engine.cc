@@ -133,7 +133,7 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
     }
   }
   BeginRound(now, remote, source, pages_since);
-  ContinueRound(now, remote);
+  if (remote.waiting.empty()) ContinueRound(now, remote);
   remote.followed.Begin(now.unix_seconds);
   SubscriptionPlan::Diff all;
   all.open = remote.plan.OpenAll();

@@ -149,8 +149,9 @@ struct EngineOptions {
   base::Duration job_slice = std::chrono::seconds(60);
   size_t jobs_per_remote = 3;  // relays commonly allow few NEG sessions on a connection
   /// Waiting, for what comes into scope or is asked for by hand; where it is more, everything is
-  /// compared. A comparison of everything queues a portion when nothing waits any more: a job takes
-  /// about 10 kB.
+  /// compared. A comparison of everything queues a portion when nothing waits any more. A portion
+  /// of each remote, and the rest of a group (3 jobs), may always wait: so many can come on top of
+  /// the total. A job takes about 10 kB.
   size_t queued_jobs_per_remote = 1000, queued_jobs_in_total = 10'000, jobs_per_portion = 16;
   size_t job_history = 256;
   /// Forgotten ones may be fetched for another filter again.
@@ -211,9 +212,10 @@ struct EngineOptions {
 /// the sites that these belong to (FairLimit), so that a flood of either does not keep others
 /// waiting.
 ///
-/// Bounds: max_remotes, former_remotes, max_candidates, queued_jobs_per_remote, job_history,
-/// claims_in_total; the RepoIndex is as large as the store's announcements and roots. Threading:
-/// thread-compatible; lives on the sync thread.
+/// Bounds: max_remotes, former_remotes, max_candidates, queued_jobs_per_remote,
+/// queued_jobs_in_total and a portion for each remote, job_history, claims_in_total; the RepoIndex
+/// is as large as the store's announcements and roots. Threading: thread-compatible; lives on the
+/// sync thread.
 class SyncEngine {
  public:
   SyncEngine(EngineOptions options, base::Random& random);

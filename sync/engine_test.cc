@@ -584,6 +584,29 @@ TEST_F(SyncEngineTest, WhatComesAndGoesAgainAndAgainWaitsOnce) {
   }
 }
 
+TEST_F(SyncEngineTest, ADailyRunQueuesNothingWhileOtherJobsWait) {
+  options_.queued_jobs_per_remote = 10;
+  options_.jobs_per_portion = 5;
+  auto& sim = BeginLive();
+  sim.RunFor(hours(22) + minutes(50));
+  // Whoever is limited runs nothing.
+  for (uint64_t since = 1; since <= 10; ++since) {
+    sim.Say(kA, Notice{"rate-limited: slow down"});
+    auto filter = AnnouncementFilter();
+    filter.since = since;
+    ASSERT_TRUE(sim.engine.TriggerSync(sim.now(), Url(kA), filter).ok());
+  }
+  const auto before = sim.Remote(kA)->last_full_reconcile_at;
+  for (int i = 0; i < 140; ++i) {
+    sim.Say(kA, Notice{"rate-limited: slow down"});
+    sim.RunFor(minutes(1));
+    ASSERT_LE(sim.engine.queued_jobs(), 10u) << i;
+  }
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_GT(sim.Remote(kA)->last_full_reconcile_at, before);
+}
+
 TEST_F(SyncEngineTest, MoreJobsByHandThanMayWaitAreRefused) {
   options_.queued_jobs_per_remote = 10;
   options_.jobs_per_portion = 5;
