@@ -167,6 +167,8 @@ std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
       group.values.insert(value);
       group.bytes += bytes;
       layer.bytes += bytes;
+      const size_t before = std::exchange(group.most, std::max(group.most, group.bytes));
+      layer.most += group.most - before;
       layer.group_of[value] = group_id;
       added.push_back(value);
     } else {
@@ -182,6 +184,7 @@ std::vector<Value> SubscriptionPlan::Adapt(Layer<Value>& layer, LayerId id,
       touched.insert(at->second.req);
     if (!layer.groups.at(group).values.empty()) continue;
     Displace(group);
+    layer.most -= layer.groups.at(group).most;
     layer.groups.erase(group);
     layer.with_room.erase(group);
   }
@@ -243,10 +246,10 @@ void SubscriptionPlan::PlaceLeftOut(Touched& touched, std::vector<Filter>& catch
   }
 }
 
+// By what the groups have held, not by what they could: values may not fit better than they do.
 bool SubscriptionPlan::IsSparse() const {
-  const size_t room = repos_.groups.size() * GroupBytes(LayerId::kRepos) +
-                      roots_.groups.size() * GroupBytes(LayerId::kRoots);
-  return filter_count() > kConsolidateAbove && 2 * (repos_.bytes + roots_.bytes) < room;
+  return filter_count() > kConsolidateAbove &&
+         2 * (repos_.bytes + roots_.bytes) < repos_.most + roots_.most;
 }
 
 void SubscriptionPlan::PackAnew() {

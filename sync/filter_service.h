@@ -37,8 +37,8 @@ struct PlanLimits {
 /// group it was given; a new one joins a group with room. Groups travel in REQs: one each while the
 /// remote allows so many, then several to a REQ, as many as filters_per_req and message_bytes let
 /// in. Groups that find no place are only caught up with, not followed. When removals have left the
-/// groups less than half full, they are packed anew. Cost of a change: that of the groups it
-/// touches.
+/// groups less than half of what each has held, they are packed anew. Cost of a change: that of the
+/// groups it touches.
 class SubscriptionPlan {
  private:
   enum class LayerId : uint8_t { kRepos, kRoots };
@@ -131,13 +131,14 @@ class SubscriptionPlan {
   struct Group {
     std::set<Value> values;
     size_t bytes = 0;  // that they take in a REQ
+    size_t most = 0;   // of these, that there have been
   };
   template <typename Value>
   struct Layer {
     std::map<Value, GroupId> group_of;
     std::map<GroupId, Group<Value>> groups;
     std::set<GroupId> with_room;
-    size_t bytes = 0;  // of all groups
+    size_t bytes = 0, most = 0;  // of all groups
   };
   struct Place {
     uint32_t req;

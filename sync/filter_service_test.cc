@@ -284,6 +284,53 @@ TEST(SubscriptionPlan, GroupsThatRemovalsHaveThinnedOutAreMerged) {
   EXPECT_TRUE(diff.catch_up_all) << "for the moments between two REQs";
 }
 
+// No two of these repositories fit into the short messages of one group.
+TEST(SubscriptionPlan, WhatCannotBePackedBetterIsNotPackedAnew) {
+  SubscriptionPlan plan({.message_bytes = 1200});
+  RemoteScope scope = Scope(0, 1);
+  for (int i = 0; i < 100; ++i) {
+    scope.repos.push_back(Repo("alice", std::to_string(100 + i) + std::string(41, 'x')));
+  }
+  plan.Update(scope);
+  ASSERT_EQ(plan.filter_count(), 1u + 100 * 4 + 3);
+  for (int times = 0; times < 10; ++times) {
+    for (const size_t roots : {size_t{2}, size_t{1}}) {
+      scope.roots = Scope(0, roots).roots;
+      EXPECT_FALSE(plan.Update(scope).catch_up_all) << times;
+    }
+  }
+}
+
+// Whatever the content is: packed anew once, it stays so.
+TEST(SubscriptionPlan, TheSameSmallChangeAgainAndAgainPacksNothingAnew) {
+  base::SeededRandom random(20261201);
+  int packed_anew = 0;
+  for (int run = 0; run < 50; ++run) {
+    SubscriptionPlan plan({.message_bytes = 700 + random.Below(2000)});
+    RemoteScope scope = Scope(0, random.Below(100));
+    const size_t shortest = random.Below(100), longest = 1 + random.Below(20);
+    for (int i = 0; i < 200; ++i) {
+      const std::string name = std::to_string(i);
+      const size_t more = shortest + random.Below(longest);
+      scope.repos.push_back(Repo("alice", name + std::string(more, 'x')));
+    }
+    plan.Update(scope);
+    // More than half go.
+    const uint64_t stays = 1 + random.Below(4);
+    std::erase_if(scope.repos, [&](const auto&) { return random.Below(10) > stays; });
+    std::erase_if(scope.roots, [&](const auto&) { return random.Below(10) > stays; });
+    if (plan.Update(scope).catch_up_all) ++packed_anew;
+    const auto other = Repo("bob", std::string(shortest + longest, 'x'));
+    for (int times = 0; times < 10; ++times) {
+      scope.repos.push_back(other);
+      EXPECT_FALSE(plan.Update(scope).catch_up_all) << run << " " << times;
+      scope.repos.pop_back();
+      EXPECT_FALSE(plan.Update(scope).catch_up_all) << run << " " << times;
+    }
+  }
+  EXPECT_GT(packed_anew, 0);
+}
+
 TEST(SubscriptionPlan, ARoundNamesEveryFilterOnceInPortions) {
   SubscriptionPlan plan;
   plan.Update(Scope(250, 450));
