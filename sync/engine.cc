@@ -111,14 +111,18 @@ void SyncEngine::CatchUpAll(const Instant& now, Remote& remote, storage::Source 
   remote.changes = {};
   remote.awaits_information = false;
   remote.last_update = now.steady;
-  const auto open = remote.subscribed ? remote.plan.Names() : std::vector<std::string>();
+  if (remote.subscribed) {
+    // Not replaced: what comes late for these is no answer to what is asked now, and some relays
+    // do not replace.
+    for (auto& subscription : remote.plan.Names()) {
+      Emit(Unsubscribe{*remote.connection, std::move(subscription)});
+    }
+    remote.plan.RenameAll();
+    remote.unanswered.clear();
+    remote.followed.End(now.unix_seconds);
+  }
   remote.plan.SetLimits(remote.limits.plan);
   auto added = remote.plan.Update(index_.Scope(remote.url)).catch_up;
-  for (const auto& subscription : open) {
-    if (!remote.plan.IsOpen(subscription)) Emit(Unsubscribe{*remote.connection, subscription});
-  }
-  std::erase_if(remote.unanswered,
-                [&](const auto& entry) { return !remote.plan.IsOpen(entry.first); });
   remote.subscribed = true;
   const bool windowed = remote.last_contact != 0 && !remote.owes_full &&
                         (added.empty() || MayQueue(remote, added.size())) &&
@@ -208,23 +212,23 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
 }
 
 // Fewer EOSEs than REQs: some relays answer a subscription and what replaces it by one, others have
-// dropped the newer one. Alone it is told apart. What was published since the first of them may
-// have been missed.
+// dropped the newer one. Alone, by another name, it is told apart. What was published since the
+// first of them may have been missed.
 void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
                              const std::map<std::string, uint64_t>& subscriptions) {
   SubscriptionPlan::Diff again;
-  for (auto& open : remote.plan.OpenAll()) {
-    const auto first_at = subscriptions.find(open.subscription);
-    if (first_at == subscriptions.end()) continue;
-    const uint64_t since =
-        first_at->second - std::min(first_at->second, options_.reconnect_overlap_seconds);
-    again.catch_up_all |= !MayQueue(remote, open.filters.size());
-    for (size_t i = 0; i < open.filters.size() && !again.catch_up_all; ++i) {
-      nostr::Filter filter = open.filters[i];
+  for (const auto& [subscription, first_at] : subscriptions) {
+    auto open = remote.plan.Reopen(subscription);
+    if (!open) continue;
+    const uint64_t since = first_at - std::min(first_at, options_.reconnect_overlap_seconds);
+    again.catch_up_all |= !MayQueue(remote, open->filters.size());
+    for (size_t i = 0; i < open->filters.size() && !again.catch_up_all; ++i) {
+      nostr::Filter filter = open->filters[i];
       filter.limit.reset();
       QueueJob(now, remote, std::move(filter), storage::Source::kStartup, since);
     }
-    again.open.push_back(std::move(open));
+    again.close.push_back(subscription);
+    again.open.push_back(*std::move(open));
   }
   Carry(now, remote, std::move(again));
 }

@@ -235,7 +235,9 @@ TEST_F(SyncEngineTest, ASubscriptionThatIsAlwaysClosedIsReopenedEverMoreSeldom) 
   auto& sim = BeginLive();
   const size_t before = sim.At(kA).messages;
   for (int i = 0; i < 6 * 60; ++i) {  // whenever it is open again, it is closed within a minute
-    sim.Say(kA, Closed{"live-1", "auth-required: no"});
+    for (int name = 0; name < 40; ++name) {
+      sim.Say(kA, Closed{"live-" + std::to_string(name), "auth-required: no"});
+    }
     sim.RunFor(minutes(1));
   }
   // 65 s doubling to an hour: about ten times in six hours, ten messages or so each.
@@ -504,6 +506,78 @@ TEST_F(SyncEngineTest, ARelayThatAnswersTwoSubscriptionsOfOneNameByOneEoseHasNoG
   const size_t quiet = site.messages;
   sim.RunFor(minutes(5));
   EXPECT_EQ(site.messages, quiet);
+}
+
+TEST_F(SyncEngineTest, AnEoseThatComesAfterItWasGivenUpConfirmsNothing) {
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.eoses_left_out = 2;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  sim.Start();
+  sim.RunFor(minutes(1));
+  ASSERT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  site.relay.behaviour.live_dropped = SIZE_MAX;
+  while (sim.State(kA) != RemoteState::kSyncing) sim.RunFor(seconds(1));
+  for (const char* name : {"live-0", "live-1"}) sim.Say(kA, Eose{name});
+  for (int i = 0; i < 60; ++i) {
+    sim.RunFor(seconds(1));
+    ASSERT_NE(sim.State(kA), RemoteState::kLive);
+  }
+  site.relay.behaviour.live_dropped = 0;
+  sim.RunFor(minutes(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+// Nor does it confirm what was asked once more because it was missing.
+TEST_F(SyncEngineTest, AnEoseThatComesAfterItWasMissedConfirmsNothing) {
+  auto& sim = BeginLive();
+  auto& site = sim.At(kA);
+  site.relay.behaviour.eoses_left_out = 1;
+  for (const char* name : {"bob", "carol"}) {
+    sim.PublishHere(Announcement(Repo(name, "lib"), kLongAgo, {kA}));
+    sim.RunFor(seconds(1));
+  }
+  sim.RunFor(seconds(40));
+  site.relay.behaviour.live_dropped = SIZE_MAX;
+  sim.RunFor(seconds(10));
+  ASSERT_LT(site.relay.behaviour.live_dropped, SIZE_MAX) << "it was not asked once more";
+  sim.Say(kA, Eose{"live-1"});
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+}
+
+TEST_F(SyncEngineTest, ARelayThatReplacesNoSubscriptionIsFollowedAllTheSame) {
+  auto& sim = BeginLive();
+  auto& site = sim.At(kA);
+  const auto follows = [&](const nostr::Address& repo) {
+    const auto issue = Issue({repo}, UnixNow(), "live");
+    sim.Publish(kA, issue);
+    sim.RunFor(seconds(1));
+    return sim.Has(issue.id);
+  };
+  // One that is asked once more.
+  site.relay.behaviour.eoses_left_out = 1;
+  for (const char* name : {"bob", "carol"}) {
+    sim.PublishHere(Announcement(Repo(name, "lib"), kLongAgo, {kA}));
+    sim.RunFor(seconds(1));
+  }
+  site.relay.behaviour.replaces = false;
+  for (int i = 0; i < 60; ++i) {
+    sim.RunFor(seconds(1));
+    ASSERT_NE(sim.State(kA), RemoteState::kLiveWithGaps);
+  }
+  EXPECT_TRUE(follows(Repo("carol", "lib")));
+  // A change, the repair of the gap which that makes, and the day after.
+  sim.PublishHere(Announcement(Repo("dave", "lib"), kLongAgo, {kA}));
+  sim.RunFor(seconds(5));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLiveWithGaps);
+  for (const auto wait : {base::Duration(minutes(3)), base::Duration(hours(26))}) {
+    sim.RunFor(wait);
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive) << sim.Remote(kA)->state_reason;
+    EXPECT_EQ(sim.SubscriptionsAt(kA), sim.Remote(kA)->subscriptions);
+    EXPECT_TRUE(follows(Repo("dave", "lib")));
+  }
+  EXPECT_EQ(sim.Remote(kA)->counts.gap_filled, 0u);
 }
 
 // Changes that come sooner than a missing EOSE is given up do not put that off for ever.

@@ -70,7 +70,7 @@ constexpr size_t kReqBytes = 200;    // of a REQ besides its groups; with layer 
 constexpr size_t kGroupBytes = 150;  // of a group besides its values
 
 constexpr std::string_view kReqName = "live-";
-std::string ReqName(uint32_t req) { return std::string(kReqName) + std::to_string(req); }
+std::string ReqName(uint32_t name) { return std::string(kReqName) + std::to_string(name); }
 
 template <typename Value>
 std::vector<Value> ToVector(const std::set<Value>& values) {
@@ -112,7 +112,10 @@ SubscriptionPlan::Shape SubscriptionPlan::ShapeOf(LayerId layer) {
   return layer == LayerId::kRepos ? Shape{4, 400} : Shape{3, 205};
 }
 
-SubscriptionPlan::Req SubscriptionPlan::FirstReq() { return {{}, 1, kReqBytes}; }
+// Layer 1 is a filter of the first one and no group.
+SubscriptionPlan::Req SubscriptionPlan::NewReq(size_t filters) {
+  return {{}, filters, kReqBytes, next_name_++};
+}
 
 size_t SubscriptionPlan::GroupValues(LayerId layer) const {
   const size_t room =
@@ -205,7 +208,7 @@ void SubscriptionPlan::PlaceGroup(GroupId group, size_t bytes) {
   if (filters > limits_.filters_per_req || kReqBytes + bytes > limits_.message_bytes) {
     // too much even for a REQ of its own
   } else if (reqs_.size() < limits_.subscriptions) {
-    chosen = reqs_.emplace(reqs_.rbegin()->first + 1, Req{{}, 0, kReqBytes}).first;
+    chosen = reqs_.emplace(reqs_.rbegin()->first + 1, NewReq(0)).first;
   } else {
     for (auto req = reqs_.begin(); req != reqs_.end(); ++req) {
       if (req->second.filters + filters > limits_.filters_per_req ||
@@ -258,7 +261,7 @@ void SubscriptionPlan::PackAnew() {
   reqs_.clear();
   place_of_.clear();
   left_out_.clear();
-  reqs_[0] = FirstReq();
+  reqs_[0] = NewReq(1);
   Touched all;
   std::map<nostr::Address, bool> wanted_repos;
   for (const auto& [repo, group] : repos.group_of) wanted_repos[repo] = true;
@@ -286,8 +289,9 @@ SubscriptionPlan::Diff SubscriptionPlan::Update(const RemoteScope& scope) {
 SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
   Diff diff;
   Touched touched;
+  const uint32_t first_new = next_name_;
   if (reqs_.empty()) {
-    reqs_[0] = FirstReq();
+    reqs_[0] = NewReq(1);
     touched.insert(0);
     diff.catch_up.push_back(AnnouncementFilter());
   }
@@ -299,26 +303,29 @@ SubscriptionPlan::Diff SubscriptionPlan::Apply(const ScopeDelta& delta) {
                  diff.catch_up);
   if (!touched.empty()) PlaceLeftOut(touched, diff.catch_up);
   if (IsSparse()) {
-    for (const auto& [id, req] : reqs_) touched.insert(id);
+    for (const auto& [id, req] : reqs_) {
+      if (req.name < first_new) diff.close.push_back(ReqName(req.name));
+    }
     PackAnew();
+    touched.clear();
     for (const auto& [id, req] : reqs_) touched.insert(id);
     diff.catch_up_all = true;  // for the moments between two REQs
   }
   for (const ReqId id : touched) {
     const auto req = reqs_.find(id);
-    if (req != reqs_.end() && (id == 0 || !req->second.groups.empty())) {
+    if (id == 0 || !req->second.groups.empty()) {
       diff.open.push_back(OpenReq(id));
       continue;
     }
-    diff.close.push_back(ReqName(id));
-    if (req != reqs_.end()) reqs_.erase(req);
+    diff.close.push_back(ReqName(req->second.name));
+    reqs_.erase(req);
   }
   return diff;
 }
 
 std::vector<std::string> SubscriptionPlan::Names() const {
   std::vector<std::string> names;
-  for (const auto& [id, req] : reqs_) names.push_back(ReqName(id));
+  for (const auto& [id, req] : reqs_) names.push_back(ReqName(req.name));
   return names;
 }
 
@@ -326,6 +333,18 @@ std::vector<SubscriptionPlan::Diff::Open> SubscriptionPlan::OpenAll() const {
   std::vector<Diff::Open> open;
   for (const auto& [id, req] : reqs_) open.push_back(OpenReq(id));
   return open;
+}
+
+void SubscriptionPlan::RenameAll() {
+  for (auto& [id, req] : reqs_) req.name = next_name_++;
+}
+
+std::optional<SubscriptionPlan::Diff::Open> SubscriptionPlan::Reopen(
+    std::string_view subscription) {
+  const auto id = Find(subscription);
+  if (!id) return std::nullopt;
+  reqs_.at(*id).name = next_name_++;
+  return OpenReq(*id);
 }
 
 void SubscriptionPlan::BeginRound(Round& round) const {
@@ -382,20 +401,27 @@ std::vector<Filter> SubscriptionPlan::FiltersOf(GroupId group) const {
 }
 
 SubscriptionPlan::Diff::Open SubscriptionPlan::OpenReq(ReqId id) const {
-  Diff::Open open{ReqName(id), {}};
+  const Req& req = reqs_.at(id);
+  Diff::Open open{ReqName(req.name), {}};
   if (id == 0) AppendLive({AnnouncementFilter()}, open.filters);
-  for (const GroupId group : reqs_.at(id).groups) AppendLive(FiltersOf(group), open.filters);
+  for (const GroupId group : req.groups) AppendLive(FiltersOf(group), open.filters);
   return open;
 }
 
 bool SubscriptionPlan::IsOpen(std::string_view subscription) const {
-  if (!subscription.starts_with(kReqName)) return false;
+  return Find(subscription).has_value();
+}
+
+std::optional<SubscriptionPlan::ReqId> SubscriptionPlan::Find(std::string_view subscription) const {
+  if (!subscription.starts_with(kReqName)) return std::nullopt;
   subscription.remove_prefix(kReqName.size());
-  ReqId id = 0;
-  const auto [end, error] =
-      std::from_chars(subscription.data(), subscription.data() + subscription.size(), id);
-  return error == std::errc() && end == subscription.data() + subscription.size() &&
-         reqs_.contains(id);
+  const char* const behind = subscription.data() + subscription.size();
+  uint32_t name = 0;
+  const auto [end, error] = std::from_chars(subscription.data(), behind, name);
+  if (error != std::errc() || end != behind) return std::nullopt;
+  const auto found = std::find_if(reqs_.begin(), reqs_.end(),
+                                  [&](const auto& req) { return req.second.name == name; });
+  return found == reqs_.end() ? std::nullopt : std::optional(found->first);
 }
 
 size_t SubscriptionPlan::filter_count() const {

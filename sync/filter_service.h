@@ -25,7 +25,8 @@ struct PlanLimits {
   bool operator==(const PlanLimits&) const = default;
 };
 
-/// The live subscriptions of one remote, kept so that a change in scope touches few of them.
+/// The live subscriptions of one remote, kept so that a change in scope touches few of them. No
+/// name of one is used again for another.
 ///
 ///   layer 1  announcements and user grasp lists
 ///   layer 2  up to 100 repositories: events that tag them (#a #A #q), and their states (30618 by
@@ -111,6 +112,11 @@ class SubscriptionPlan {
   Diff Apply(const ScopeDelta& delta);
   /// Everything that is followed, as after a reconnect.
   [[nodiscard]] std::vector<Diff::Open> OpenAll() const;
+  /// Other names for all, so that what the remote still says of the old ones is told apart:
+  /// OpenAll() follows, and whoever has them open closes these.
+  void RenameAll();
+  /// The same for one, to be opened so; nothing if it is not one of the plan's.
+  std::optional<Diff::Open> Reopen(std::string_view subscription);
   void BeginRound(Round& round) const;
   /// The next filters of `round`, of about `most`; none, and the round done, behind the last.
   std::vector<RoundStep> Next(Round& round, size_t most) const;
@@ -147,17 +153,19 @@ class SubscriptionPlan {
   struct Req {
     std::set<GroupId> groups;
     size_t filters = 0, bytes = 0;  // with its groups full
+    uint32_t name = 0;
   };
   /// How many filters a group of a layer makes, and what a usual value takes of a REQ: its text
   /// three times, once for each letter; a repository's identifier comes on top.
   struct Shape {
     size_t filters, value_bytes;
   };
-  using ReqId = uint32_t;
+  using ReqId = uint32_t;  // may be used again
   using Touched = std::set<ReqId>;
 
   [[nodiscard]] static Shape ShapeOf(LayerId layer);
-  [[nodiscard]] static Req FirstReq();
+  Req NewReq(size_t filters);
+  [[nodiscard]] std::optional<ReqId> Find(std::string_view subscription) const;
   [[nodiscard]] size_t GroupValues(LayerId layer) const;
   [[nodiscard]] size_t GroupBytes(LayerId layer) const;
   template <typename Value>
@@ -179,7 +187,7 @@ class SubscriptionPlan {
   [[nodiscard]] Diff::Open OpenReq(ReqId id) const;
 
   PlanLimits limits_;
-  uint32_t next_group_ = 0;
+  uint32_t next_group_ = 0, next_name_ = 0;
   Layer<nostr::Address> repos_;
   Layer<nostr::EventId> roots_;
   std::map<ReqId, Req> reqs_;  // 0, the first to be opened, has layer 1

@@ -174,6 +174,58 @@ TEST(SubscriptionPlan, KnowsItsLiveSubscriptions) {
   for (const auto& closed : plan.Update({}).close) EXPECT_FALSE(plan.IsOpen(closed)) << closed;
 }
 
+// Nothing that a remote says of a subscription which is closed can be taken for another's.
+TEST(SubscriptionPlan, NoNameIsUsedAgain) {
+  SubscriptionPlan plan;
+  std::set<std::string> closed;
+  const auto update = [&](const RemoteScope& scope) {
+    const auto diff = plan.Update(scope);
+    for (const auto& open : diff.open) {
+      EXPECT_FALSE(closed.contains(open.subscription)) << open.subscription;
+      EXPECT_TRUE(plan.IsOpen(open.subscription)) << open.subscription;
+    }
+    closed.insert(diff.close.begin(), diff.close.end());
+    return diff.catch_up_all;
+  };
+  update(Scope(0, 500));
+  update(Scope(0, 100));  // those of four groups go
+  auto scope = Scope(100, 10'000);
+  update(scope);
+  const auto all = std::exchange(scope.roots, {});
+  for (size_t i = 0; i < all.size(); i += 4) scope.roots.push_back(all[i]);
+  EXPECT_TRUE(update(scope)) << "nothing was packed anew";
+  EXPECT_GT(closed.size(), 100u);
+}
+
+TEST(SubscriptionPlan, ASubscriptionIsOpenedAnewByAnotherName) {
+  SubscriptionPlan plan;
+  OpenSubscriptions before;
+  before.Apply(plan.Update(Scope(150, 150)));
+  for (const auto& [name, filters] : before.open()) {
+    EXPECT_TRUE(plan.IsOpen(name));
+    const auto again = plan.Reopen(name);
+    ASSERT_TRUE(again.has_value());
+    EXPECT_FALSE(plan.IsOpen(name));
+    EXPECT_TRUE(plan.IsOpen(again->subscription));
+    EXPECT_FALSE(before.open().contains(again->subscription));
+    EXPECT_EQ(again->filters, filters);
+  }
+  EXPECT_FALSE(plan.Reopen("live-0").has_value());
+  EXPECT_EQ(plan.subscription_count(), before.open().size());
+  plan.RenameAll();
+  OpenSubscriptions all;
+  all.Apply(OpenAll(plan));
+  EXPECT_EQ(all.open().size(), before.open().size());
+  EXPECT_EQ(all.Values('e'), before.Values('e'));
+  // What changes later is where it was.
+  auto scope = Scope(150, 150);
+  scope.repos.pop_back();
+  all.Apply(plan.Update(scope));
+  EXPECT_EQ(all.Values('a').size(), 149u);
+  all.Apply(plan.Update({}));
+  EXPECT_EQ(all.open().size(), 1u);
+}
+
 TEST(SubscriptionPlan, AFewSubscriptionsHoldSeveralGroupsEach) {
   SubscriptionPlan plan({.subscriptions = 3, .filters_per_req = 10, .message_bytes = 1 << 20});
   OpenSubscriptions open;

@@ -115,6 +115,9 @@ Replies FakeRelay::Session::Req(const std::string& subscription,
   if (!open_.contains(subscription) && open_.size() >= relay_.behaviour.subscriptions) {
     return {Closed{subscription, "error: too many concurrent REQs"}};
   }
+  if (!relay_.behaviour.replaces && open_.contains(subscription)) {
+    return {Closed{subscription, "duplicate: " + subscription + " already opened"}};
+  }
   open_[subscription] = filters;
   if (!relay_.behaviour.answers_requests) return {};
   Replies replies;

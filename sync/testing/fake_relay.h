@@ -53,6 +53,7 @@ class FakeRelay {
     /// Nothing: who asks gets no answer.
     std::optional<nostr::RelayInformation> information = nostr::RelayInformation();
     size_t subscriptions = SIZE_MAX;  // more are answered CLOSED
+    bool replaces = true;             // else a REQ of a name that is open is answered CLOSED
     size_t live_dropped = 0;          // so many live REQs get no answer and no events, then no more
     std::string says_of_dropped;      // in a NOTICE, if anything
     size_t eoses_left_out = 0;        // so many live REQs are taken without EOSE, then no more
