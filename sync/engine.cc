@@ -199,7 +199,8 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
       ++at;
       continue;
     }
-    if (at->second.one_came || at->second.since + options_.live_patience > now.steady) {
+    const bool renewed = at->second.since + options_.live_patience > now.steady;
+    if (!at->second.again && (at->second.one_came || renewed)) {
       once_more.emplace(at->first, at->second.first_at);
     } else {
       given_up = at->first;
@@ -217,6 +218,7 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
 void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
                              const std::map<std::string, uint64_t>& subscriptions) {
   SubscriptionPlan::Diff again;
+  std::vector<std::string> names;
   for (const auto& [subscription, first_at] : subscriptions) {
     auto open = remote.plan.Reopen(subscription);
     if (!open) continue;
@@ -228,9 +230,14 @@ void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
       QueueJob(now, remote, std::move(filter), storage::Source::kStartup, since);
     }
     again.close.push_back(subscription);
+    names.push_back(open->subscription);
     again.open.push_back(*std::move(open));
   }
   Carry(now, remote, std::move(again));
+  for (const auto& name : names) {
+    const auto asked = remote.unanswered.find(name);
+    if (asked != remote.unanswered.end()) asked->second.again = true;
+  }
 }
 
 // What a live subscription asks for is not followed: a gap, which a repair tries to close.

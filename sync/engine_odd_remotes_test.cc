@@ -595,6 +595,18 @@ TEST_F(SyncEngineTest, AMissingEoseIsJudgedThoughTheSubscriptionChangesAllTheTim
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
 }
 
+TEST_F(SyncEngineTest, ASubscriptionThatChangesAllTheTimeAndIsNeverConfirmedIsAGap) {
+  auto& sim = BeginLive();
+  sim.At(kA).relay.behaviour.eoses_left_out = SIZE_MAX;
+  bool gap = false;
+  for (int i = 0; i < 20; ++i) {
+    sim.PublishHere(Announcement(Repo("bob", std::to_string(i)), kLongAgo, {kA}));
+    sim.RunFor(seconds(29));
+    gap |= sim.State(kA) == RemoteState::kLiveWithGaps;
+  }
+  EXPECT_TRUE(gap);
+}
+
 // The day after, its document having come too late for the first connection's packing.
 TEST_F(SyncEngineTest, WhatIsPackedAnewOnAConnectionIsNotOpenTwice) {
   auto& sim = Begin();

@@ -142,6 +142,7 @@ struct SyncEngine::Remote : Conduct {
     uint64_t first_at = 0;              // the same in Unix seconds
     uint32_t reqs = 0;                  // less the EOSEs that have come
     bool one_came = false;              // since the latest
+    bool again = false;                 // asked once more, because one was missing
   };
   std::map<std::string, Unanswered, std::less<>> unanswered;
   bool closed_subscription = false;  // the remote ended a live subscription, or did not take it
