@@ -80,7 +80,8 @@ class EventSink {
   enum class Lane : uint8_t { kClient, kSync };
 
   virtual ~EventSink() = default;
-  /// `executor` outlives the submitter's events in flight. Thread-safe.
+  /// `executor` outlives the submitter's events in flight, and runs: checks may wait until its
+  /// owner has been told of others. Thread-safe.
   [[nodiscard]] virtual std::unique_ptr<Submitter> Open(Lane lane, base::Executor& executor,
                                                         Callback on_results) = 0;
 };

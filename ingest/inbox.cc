@@ -69,8 +69,11 @@ size_t Inbox::credits() const {
 
 void Inbox::Close() {
   on_results_ = nullptr;
-  base::MutexLock lock(mutex_);
-  discards_ = forged_lately_ && lane_ == EventSink::Lane::kClient;
+  {
+    base::MutexLock lock(mutex_);
+    discards_ = forged_lately_ && lane_ == EventSink::Lane::kClient;
+  }
+  GoOn();
 }
 
 void Inbox::PostResults(std::vector<Result> results, size_t bytes) {
@@ -78,14 +81,27 @@ void Inbox::PostResults(std::vector<Result> results, size_t bytes) {
     self->in_flight_ -= results.size();
     self->in_flight_bytes_ -= bytes;
     if (const auto callback = self->on_results_) (*callback)(results);
+    self->GoOn();
   });
+}
+
+void Inbox::GoOn() {
+  size_t tasks = 0;
+  {
+    base::MutexLock lock(mutex_);
+    tasks = std::exchange(held_tasks_, 0);
+    if (waiting_.empty()) tasks_ -= std::exchange(tasks, 0);
+  }
+  for (; tasks > 0; --tasks) RunCheck();
 }
 
 void Inbox::RunCheck() {
   shared_->cpu.Run(PriorityOf(lane_), [self = shared_from_this()] { self->CheckSome(); });
 }
 
-// Goes on as a new task while there is more, so that submitters share the pool chunk by chunk.
+// Goes on as a new task while there is more, so that submitters share the pool chunk by chunk; who
+// has just forged an event, only when its owner knows, who may have had enough of it. Not a remote:
+// the writer may wait for more of its events first.
 void Inbox::CheckSome() {
   std::vector<Waiting> chunk;
   uint64_t first = 0;
@@ -116,10 +132,14 @@ void Inbox::CheckSome() {
       forged_lately_ = forged;
     }
     PlaceLocked(first, std::move(checked));
-    more = !waiting_.empty();
-    if (!more) --tasks_;
-    start = more && NeedsTaskLocked();
-    if (start) ++tasks_;
+    if (forged && lane_ == EventSink::Lane::kClient) {
+      ++held_tasks_;
+    } else {
+      more = !waiting_.empty();
+      if (!more) --tasks_;
+      start = more && NeedsTaskLocked();
+      if (start) ++tasks_;
+    }
   }
   if (more) RunCheck();
   if (start) RunCheck();

@@ -19,7 +19,8 @@ namespace graspd::ingest {
 ///
 /// A burst is checked in chunks, by as many tasks as it keeps busy; a single event costs one task.
 /// A submitter begins with small chunks and one task, and goes back to that when it has forged
-/// events; if it ends then, what is not checked yet is not checked any more.
+/// events. Of a client the next one is then checked only when the owner has been told of the forged
+/// one; if it ends then, what is not checked yet is not checked any more.
 /// Threading: Submit, credits and Close on the owner's thread; PostResults anywhere. Lifetime:
 /// shared by the submitter and its events in flight.
 class Inbox : public std::enable_shared_from_this<Inbox> {
@@ -55,6 +56,8 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   [[nodiscard]] bool NeedsTaskLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckSome();
   void RunCheck();
+  /// Checks go on that had to wait until the owner was told.
+  void GoOn();
   [[nodiscard]] Arrival Check(Waiting waiting, bool discards);
   void PlaceLocked(uint64_t first, std::vector<Arrival> checked)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -70,7 +73,8 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   base::Mutex mutex_;
   std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mutex_);  // not yet taken by a task
   uint64_t next_to_check_ ABSL_GUARDED_BY(mutex_) = 0;   // sequence number of waiting_.front()
-  size_t tasks_ ABSL_GUARDED_BY(mutex_) = 0;             // queued or running
+  size_t tasks_ ABSL_GUARDED_BY(mutex_) = 0;             // queued, running or held
+  size_t held_tasks_ ABSL_GUARDED_BY(mutex_) = 0;        // of these: wait for GoOn
   size_t chunk_ ABSL_GUARDED_BY(mutex_) = 1;             // events of the next task
   bool forged_lately_ ABSL_GUARDED_BY(mutex_) = false;   // by the latest task
   bool discards_ ABSL_GUARDED_BY(mutex_) = false;        // closed, and nobody wants the rest

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -466,6 +467,30 @@ TEST_F(OneCheckAtATimeTest, WhatAForgerLeavesUncheckedIsNotCheckedAnyMore) {
   pipeline_->Drain();
   EXPECT_LE(store_.lookups(), 2) << "the forged event, and one whose check may be under way";
   for (size_t i = 1; i < ids.size(); ++i) EXPECT_FALSE(Stored(ids[i]));
+}
+
+TEST_F(OneCheckAtATimeTest, AfterAForgedEventTheNextIsCheckedOnceTheOwnerIsTold) {
+  Start();
+  Event forged = Note("forged");
+  forged.sig.bytes[0] ^= 1;
+  const auto others_have_turns = [&] {
+    for (int i = 0; i < 20; ++i) {
+      std::promise<void> done;
+      cpu_.Run(base::CpuPool::Priority::kClientVerify, [&] { done.set_value(); });
+      done.get_future().wait();
+    }
+  };
+  for (int i = 0; i < 5; ++i) {
+    client_->Submit(forged, Source::kDirect);
+    others_have_turns();
+  }
+  EXPECT_EQ(store_.lookups(), 1);
+  thread_.RunNext();
+  EXPECT_EQ(client_results_.size(), 1u);
+  others_have_turns();
+  EXPECT_EQ(store_.lookups(), 2);
+  thread_.RunUntil([&] { return client_results_.size() == 5; });
+  EXPECT_EQ(FromClient(Note("honest")).code, Code::kStored);
 }
 
 TEST_F(PipelineTest, ASubmitterMayGoAwayInItsOwnCallback) {

@@ -92,7 +92,7 @@ void ClientSession::OnShutdown() {
 }
 
 void ClientSession::OnText(std::string_view text) {
-  if (closed_) return;
+  if (closed_ || struck_out_) return;
   // The connection lets reconciliation's larger messages through.
   if (text.size() > context_.limits.message_bytes && !text.starts_with("[\"NEG-")) {
     context_.meters.ClosedFor(Meters::Unfit::kTooLong);
@@ -144,6 +144,7 @@ void ClientSession::OnResults(std::span<const ingest::Result> results) {
 }
 
 void ClientSession::UpdateReading() {
+  if (!submitter_) return;  // struck out
   const bool wait = submitter_->credits() == 0 || auth_.busy();
   if (wait == paused_) return;
   paused_ = wait;
@@ -163,6 +164,7 @@ void ClientSession::Strike() {
   if (struck_out_ || budgets_.TakeStrike(context_.clock.Now())) return;
   struck_out_ = true;
   context_.meters.StruckOut();
+  submitter_.reset();  // of forged events, what is in flight is not worth a check
   connection_->Close(kPolicyViolation, "too many invalid messages");
 }
 

@@ -114,7 +114,7 @@ TEST_F(SessionTest, WhoForgesEventsAndComesBackFindsTheAddressInDebt) {
     if (session_) session_->OnClosed();
     connection_->close_code = 0;
     Start();
-    for (int i = 0; i < 150; ++i) {
+    for (int i = 0; i < 150 && connection_->close_code == 0; ++i) {
       Publish(forged);
       for (const std::string& answer : Receive(1)) {
         verified += answer.find("invalid: bad signature") != std::string::npos;
@@ -126,6 +126,22 @@ TEST_F(SessionTest, WhoForgesEventsAndComesBackFindsTheAddressInDebt) {
   }
   // 1,200 tokens at 11 each, as long as the clock stands still.
   EXPECT_EQ(verified, 110u);
+}
+
+// Threats C1.
+TEST_F(SessionTest, WhatFollowsTheForgedEventThatWasOneTooManyIsNotChecked) {
+  Start();
+  Event forged = Note("x");
+  forged.sig.bytes[0] ^= 1;
+  for (int i = 0; i < 150; ++i) Publish(forged);
+  const auto count = [&](const std::string& result) {
+    const std::string name = "graspd_ingest_events_total{result=\"" + result + "\"} ";
+    const std::string all = metrics_.Serialize();
+    return std::stoi(all.substr(all.find(name) + name.size()));
+  };
+  thread_.RunUntil([&] { return count("invalid") + count("refused") == 150; });
+  EXPECT_EQ(count("invalid"), 101);
+  EXPECT_EQ(connection_->close_code, 1008);
 }
 
 TEST_F(SessionTest, WhoSendsOnlyRubbishIsCutOff) {
