@@ -24,35 +24,65 @@ void ChunkPool::Give(char* chunk) {
   }
 }
 
+std::string_view OutputBuffer::front() const {
+  const Piece& piece = earlier_.empty() ? last_ : earlier_.front();
+  return {piece.memory + piece.begin, piece.size()};
+}
+
 char* OutputBuffer::Prepare(size_t bytes) {
-  if (memory_ != nullptr && capacity_ - end_ >= bytes) return memory_ + end_;
-  const size_t used = size();
-  if (begin_ != 0 && capacity_ - used >= bytes) {  // what was sent leaves enough room in front
-    std::memmove(memory_, memory_ + begin_, used);
-  } else {
-    const size_t capacity = std::max({ChunkPool::kChunk, 2 * capacity_, used + bytes});
-    char* memory = capacity == ChunkPool::kChunk ? pool_.Take() : new char[capacity];
-    if (used != 0) std::memcpy(memory, memory_ + begin_, used);
-    Free();
-    memory_ = memory;
-    capacity_ = capacity;
+  if (last_.memory != nullptr && last_.capacity - last_.end >= bytes) {
+    return last_.memory + last_.end;
   }
-  begin_ = 0;
-  end_ = used;
-  return memory_ + end_;
+  const size_t used = last_.size();
+  if (last_.begin != 0 && last_.capacity - used >= bytes) {  // what was sent leaves enough room
+    std::memmove(last_.memory, last_.memory + last_.begin, used);
+    last_.begin = 0;
+    last_.end = used;
+    return last_.memory + used;
+  }
+  Piece grown;
+  const bool apart = used != 0 && used + bytes > kPiece;
+  const size_t needed = apart ? kPiece : std::min(2 * last_.capacity, kPiece);
+  grown.capacity = std::max({ChunkPool::kChunk, needed, apart ? bytes : used + bytes});
+  grown.memory = grown.capacity == ChunkPool::kChunk ? pool_.Take() : new char[grown.capacity];
+  if (apart) {
+    earlier_.push_back(last_);
+    earlier_bytes_ += used;
+  } else {
+    if (used != 0) std::memcpy(grown.memory, last_.memory + last_.begin, used);
+    grown.end = used;
+    Free(last_);
+  }
+  last_ = grown;
+  return last_.memory + last_.end;
+}
+
+void OutputBuffer::Consume(size_t bytes) {
+  if (earlier_.empty()) {
+    last_.begin += bytes;
+    return;
+  }
+  Piece& piece = earlier_.front();
+  piece.begin += bytes;
+  earlier_bytes_ -= bytes;
+  if (piece.size() != 0) return;
+  Free(piece);
+  earlier_.erase(earlier_.begin());
 }
 
 void OutputBuffer::Release() {
-  Free();
-  memory_ = nullptr;
-  capacity_ = begin_ = end_ = 0;
+  for (const Piece& piece : earlier_) Free(piece);
+  earlier_ = {};
+  earlier_bytes_ = 0;
+  Free(last_);
+  last_ = {};
 }
 
-void OutputBuffer::Free() {
-  if (capacity_ == ChunkPool::kChunk) {
-    pool_.Give(memory_);
+void OutputBuffer::Free(const Piece& piece) {
+  if (piece.capacity == ChunkPool::kChunk) {
+    pool_.Give(piece.memory);
   } else {
-    delete[] memory_;
+    delete[] piece.memory;
   }
 }
 

@@ -27,32 +27,43 @@ class ChunkPool {
   std::vector<char*> unused_;
 };
 
-/// A queue of bytes in one contiguous piece, so that one send() takes all of it. Starts as a
-/// borrowed chunk and grows by doubling. Thread-compatible. Lifetime: the pool outlives it.
+/// A queue of bytes. Little is in one piece, so that one send() takes all of it: a borrowed chunk
+/// that grows by doubling. Past kPiece more pieces are added instead, so that nothing is copied:
+/// the queues of all who read too slowly grow at the same time.
+/// Thread-compatible. Lifetime: the pool outlives it.
 class OutputBuffer {
  public:
+  static constexpr size_t kPiece = 64 << 10;
+
   explicit OutputBuffer(ChunkPool& pool) : pool_(pool) {}
   ~OutputBuffer() { Release(); }
   OutputBuffer(const OutputBuffer&) = delete;
   OutputBuffer& operator=(const OutputBuffer&) = delete;
 
-  [[nodiscard]] size_t size() const { return end_ - begin_; }
-  [[nodiscard]] const char* data() const { return memory_ + begin_; }
+  [[nodiscard]] size_t size() const { return earlier_bytes_ + last_.size(); }
+  /// The first bytes; all of them unless there are more than kPiece. Empty only if there are none.
+  [[nodiscard]] std::string_view front() const;
 
   /// Room for `bytes` behind the last byte, valid until the next call; Commit() makes them count.
   [[nodiscard]] char* Prepare(size_t bytes);
-  void Commit(size_t bytes) { end_ += bytes; }
-  /// Drops the first `bytes`. Memory stays until Release().
-  void Consume(size_t bytes) { begin_ += bytes; }
+  void Commit(size_t bytes) { last_.end += bytes; }
+  /// Drops the first `bytes`, at most what front() has.
+  void Consume(size_t bytes);
   /// Forgets what is left and gives the memory back.
   void Release();
 
  private:
-  void Free();
+  struct Piece {
+    [[nodiscard]] size_t size() const { return end - begin; }
+    char* memory = nullptr;
+    size_t capacity = 0, begin = 0, end = 0;
+  };
+  void Free(const Piece& piece);
 
   ChunkPool& pool_;
-  char* memory_ = nullptr;
-  size_t capacity_ = 0, begin_ = 0, end_ = 0;
+  std::vector<Piece> earlier_;  // full, and not empty
+  size_t earlier_bytes_ = 0;
+  Piece last_;
 };
 
 /// Connections of one thread with something to send at the end of this turn of the event loop.

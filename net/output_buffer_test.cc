@@ -14,7 +14,11 @@ void Append(OutputBuffer& buffer, std::string_view bytes) {
   buffer.Commit(bytes.size());
 }
 
-std::string Content(const OutputBuffer& buffer) { return {buffer.data(), buffer.size()}; }
+// All of it: there must be little.
+std::string Content(const OutputBuffer& buffer) {
+  EXPECT_EQ(buffer.front().size(), buffer.size());
+  return std::string(buffer.front());
+}
 
 TEST(OutputBufferTest, KeepsBytesInOrderWhileItGrowsAndIsConsumed) {
   ChunkPool pool;
@@ -44,6 +48,34 @@ TEST(OutputBufferTest, TakesPiecesLargerThanAChunk) {
   Append(buffer, "a");
   Append(buffer, large);
   EXPECT_EQ(Content(buffer), "a" + large);
+}
+
+TEST(OutputBufferTest, WhatWaitsIsNotCopiedWhenMuchComesBehindIt) {
+  ChunkPool pool;
+  OutputBuffer buffer(pool);
+  std::string expected;
+  const auto append = [&](size_t bytes) {
+    const std::string piece(bytes, static_cast<char>('a' + bytes % 26));
+    Append(buffer, piece);
+    expected += piece;
+  };
+  while (buffer.size() < OutputBuffer::kPiece - 2000) append(1000 + buffer.size() % 997);
+  const char* const first = buffer.front().data();
+  for (int i = 0; i < 300; ++i) append(1000 + buffer.size() % 997);
+  append(3 * OutputBuffer::kPiece);
+  append(10);
+  EXPECT_EQ(buffer.front().data(), first);
+  EXPECT_EQ(buffer.size(), expected.size());
+
+  std::string consumed;
+  while (buffer.size() != 0) {
+    const std::string_view some = buffer.front().substr(0, 50'000);
+    ASSERT_FALSE(some.empty());
+    consumed += some;
+    buffer.Consume(some.size());
+    if (consumed.size() < OutputBuffer::kPiece) append(7);
+  }
+  EXPECT_TRUE(consumed == expected);
 }
 
 TEST(ChunkPoolTest, HandsOutReturnedChunksAgain) {

@@ -108,8 +108,8 @@ void OutputStream::FlushNow() {
 
 void OutputStream::SendPending() {
   while (pending() != 0) {
-    const ssize_t sent =
-        ::send(socket_.native_handle(), buffer_.data(), buffer_.size(), MSG_NOSIGNAL);
+    const std::string_view piece = buffer_.front();
+    const ssize_t sent = ::send(socket_.native_handle(), piece.data(), piece.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       buffer_.Consume(static_cast<size_t>(sent));
       sent_bytes_ += static_cast<uint64_t>(sent);
