@@ -153,6 +153,20 @@ def unmentioned_modules(tree):
             yield Finding("unmentioned-module", module, 1, "neither README.md nor docs/architecture.md mentions it")
 
 
+def unknown_tests(tree):
+    """Documents name tests as `Suite.Name` or `Suite.*`, and after it more of that suite as `Name`."""
+    define = re.compile(r"\bTEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\s*\)")
+    tests = {f"{suite}.{name}" for _, text in tree.files({".cc"}) for suite, name in define.findall(text)}
+    tests |= {test.split(".")[0] + ".*" for test in tests}
+    for path, text in tree.files({".md"}):
+        if path == "CHANGELOG.md":  # of its time
+            continue
+        for named in re.finditer(r"`([A-Z]\w*)\.(\*|[A-Z]\w*)`((?:, `[A-Z]\w*`)*)", text):
+            for name in [named[2], *re.findall(r"\w+", named[3])]:
+                if f"{named[1]}.{name}" not in tests:
+                    yield Finding("unknown-test", path, line_of(text, named.start()), f"no test {named[1]}.{name}")
+
+
 def formatting(tree):
     files = [path for path, text in tree.files(CPP) if text]
     if not files or not shutil.which("clang-format"):
@@ -170,6 +184,7 @@ RULES = [
     leftover_notes,
     undocumented_headers,
     unmentioned_modules,
+    unknown_tests,
     formatting,
 ]
 

@@ -65,6 +65,14 @@ class LintTest(unittest.TestCase):
         self.assertEqual(self.findings({"README.md": "Nothing.\n"}), [("unmentioned-module", "m", 1)])
         self.assertEqual(self.findings({"README.md": "The code is in `m/`.\n"}), [])
 
+    def test_documents_name_tests_that_there_are(self):
+        tests = {"m/a.cc": "TEST(ATest, One) {}\nTEST_F(ATest,\n       Two) {}\nTEST_P(BTest, Three) {}\n"}
+        good = "`ATest.One`, `Two`, `BTest.*`: not `ATest`, `x.Y`, `a/b.cc` or `ATest.One...`, a `Type`\n"
+        self.assertEqual(self.findings({"docs/d.md": good, **tests}), [])
+        for bad in "`ATest.Three`", "`ATest.One`, `Three`", "`BTest.*`, `One`", "`CTest.*`":
+            self.assertEqual(self.findings({"docs/d.md": "\n" + bad, **tests}), [("unknown-test", "docs/d.md", 2)])
+        self.assertEqual(self.findings({"CHANGELOG.md": "`ATest.Past`"}), [])
+
     @unittest.skipUnless(shutil.which("clang-format"), "clang-format is not installed")
     def test_format(self):
         style = {".clang-format": "BasedOnStyle: Google\n"}
