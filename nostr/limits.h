@@ -1,5 +1,5 @@
-// Every limit on what strangers may send, in one struct that all doors use and NIP-11 shows
-// (docs/configuration.md, `limits.*`).
+// Every limit on what strangers may send that is a setting (docs/configuration.md, `limits.*`), in
+// one struct that all doors use. NIP-11 shows those that it has a name for.
 #pragma once
 
 #include <chrono>
