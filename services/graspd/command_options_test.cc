@@ -67,6 +67,10 @@ TEST(CommandOptionsTest, MistakesAreNamed) {
   EXPECT_THAT(Problems({"export", "--kinds=1,x"}), HasSubstr("--kinds \"1,x\""));
   EXPECT_THAT(Problems({"export", "--kinds=65536"}), HasSubstr("--kinds"));
   EXPECT_THAT(Problems({"export", "--authors=abc"}), HasSubstr("--authors"));
+  // They would select nothing, and an export of nothing would replace the last good one.
+  for (const char* nothing : {"--kinds=", "--authors= , ", "--filter={\"ids\":[]}"}) {
+    EXPECT_THAT(Problems({"export", nothing}), HasSubstr("an empty list"));
+  }
   EXPECT_THAT(Problems({"export", "--since=-1"}), HasSubstr("--since"));
   EXPECT_THAT(Problems({"export", "--filter", "{\"kind\":1}"}), HasSubstr("--filter"));
   EXPECT_THAT(Problems({"export", "--filter", "{\"limit\":1}"}), HasSubstr("limit"));
