@@ -346,7 +346,7 @@ std::vector<SettingSpec> ServiceRows() {
 std::vector<SettingSpec> LimitRows() {
   return {
       Row("limits.message_bytes", &L::message_bytes, Bytes(kKiB, kGiB),
-          "One message from a client. Longer ones end the connection unread."),
+          "One message from a client. Longer ones end the connection unparsed."),
       Row("limits.event_bytes", &L::event_bytes, Bytes(kKiB, kGiB),
           "One event as JSON; not above `limits.message_bytes`."),
       Row("limits.neg_message_bytes", &L::neg_message_bytes, Bytes(4 * kKiB, kGiB),

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "nostr/limits.h"
 #include "tests/adversarial/target.h"
 
 namespace graspd::adversarial {
@@ -37,6 +38,7 @@ int CloseCodeFor(const Target& target, std::string_view bytes) {
     if (frame.first == 0) return 0;
     if (frame.first != kClose) continue;
     EXPECT_LT(Now() - begin, kPromptly);
+    client->SendFrame(kClose, "");  // where it is waited for
     EXPECT_TRUE(client->Ended()) << "something behind the Close";
     return frame.close_code();
   }
@@ -151,6 +153,27 @@ TEST(ProtocolTest, MessagesOfTheLimitAreReadAndLongerOnesClosed1009) {
   EXPECT_THAT(client->ReadFrame().payload, testing::StartsWith("[\"NOTICE\",\"invalid: "));
   EXPECT_EQ(CloseCodeFor(target, Frame(kText, std::string(kMost + 1, 'x'))), 1009);
   EXPECT_EQ(CloseCodeFor(target, Frame(0x01, std::string(kMost, 'x')) + Frame(0x80, "x")), 1009);
+  target.ExpectHealthy();
+}
+
+// Up to the limit of reconciliation's the bytes are taken, but nothing else is parsed.
+TEST(ProtocolTest, OnlyReconciliationHasMessagesBeyondTheLimitOfOthers) {
+  const Target target;
+  const nostr::Limits limits;
+  const auto of_size = [](const std::string& begin, size_t bytes) {
+    return Frame(kText, begin + std::string(bytes - begin.size() - 2, 'f') + "\"]");
+  };
+  const std::string event = "[\"EVENT\",\"", open = "[\"NEG-OPEN\",\"s\",{},\"61";
+  for (const size_t bytes : {limits.message_bytes + 2, limits.neg_message_bytes}) {
+    EXPECT_EQ(CloseCodeFor(target, of_size(event, bytes)), 1009) << bytes;
+    const auto client = WebSocketClient(target);
+    client->Send(of_size(open, bytes));
+    EXPECT_THAT(client->ReadFrame().payload, testing::StartsWith("[\"NEG-ERR\",\"s\",\"invalid: "));
+  }
+  EXPECT_EQ(target.Metric("graspd_relay_unfit_message_closes_total{reason=\"too_long\"}"), 2);
+  EXPECT_EQ(target.Metric("graspd_relay_messages_received_total{verb=\"EVENT\"}"), 0);
+  EXPECT_EQ(CloseCodeFor(target, of_size(event, limits.neg_message_bytes + 1)), 1009);
+  EXPECT_EQ(CloseCodeFor(target, of_size(open, limits.neg_message_bytes + 1)), 1009);
   target.ExpectHealthy();
 }
 
