@@ -1,6 +1,7 @@
 // What the relay port makes of HTTP, well and ill formed, and of addresses that proxies report.
 #include <gmock/gmock.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -91,16 +92,20 @@ TEST(HttpTest, TheClientBehindATrustedProxyIsTheFirstStrangerFromTheRight) {
   // Garbage ends the walk at the hop that is known, here our own proxy.
   EXPECT_TRUE(counts_as("10.9.9.9", "X-Forwarded-For: 203.0.113.8, rubbish, 10.9.9.9\r\n"));
   EXPECT_TRUE(counts_as("2001:db8::1", "X-Forwarded-For: 2001:db8::ffff\r\n")) << "one /64";
+  target.ExpectHealthy();
 }
 
 TEST(HttpTest, WhatAnUntrustedPeerSaysAboutItsAddressIsIgnored) {
   const Target target({"--limits-connections-per-address=1"});
-  RawClient first(target.relay());
-  EXPECT_THAT(first.Upgrade("X-Forwarded-For: 203.0.113.1\r\n"), StartsWith("HTTP/1.1 101"));
+  auto first = std::make_unique<RawClient>(target.relay());
+  EXPECT_THAT(first->Upgrade("X-Forwarded-For: 203.0.113.1\r\n"), StartsWith("HTTP/1.1 101"));
   for (const char* header : {"", "X-Forwarded-For: 203.0.113.2\r\n", "X-Real-IP: 203.0.113.3\r\n",
                              "Forwarded: for=203.0.113.4\r\n"}) {
     EXPECT_THAT(RawClient(target.relay()).Upgrade(header), StartsWith("HTTP/1.1 429")) << header;
   }
+  first.reset();
+  ASSERT_TRUE(e2e::Eventually([&] { return target.Metric("graspd_relay_connections") == 0; }));
+  target.ExpectHealthy();
 }
 
 }  // namespace
