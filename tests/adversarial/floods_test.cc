@@ -239,7 +239,7 @@ std::string NegOpen(int subscription, const std::string& filter = "{}") {
 // Threats C5.
 TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
   // A set of 1,000 items takes 40 kB, and room to grow.
-  constexpr int kPerConnection = 20, kAllowed = 4;
+  constexpr int kPerConnection = 200, kAllowed = 4;
   constexpr double kBudget = 1 << 20, kIdle = 4;
   const Target target({"--limits-neg-idle=4s", "--limits-neg-memory-bytes=1MiB"});
   RelayClient(target.relay_url()).Publish(MakeEvents(1000));
@@ -253,7 +253,7 @@ TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
     }
   }
   double most = 0;
-  int opened = 0, without_room = 0;
+  int opened = 0, without_room = 0, too_many = 0;
   std::vector<int> opened_by(clients.size());
   for (size_t i = 0; i < clients.size(); ++i) {
     for (int n = 0; n < kPerConnection; ++n) {
@@ -263,6 +263,7 @@ TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
       } else {
         ASSERT_THAT(message, StartsWith("[\"NEG-ERR"));
         without_room += message.find("\"error:") != std::string::npos ? 1 : 0;
+        too_many += message.find("\"blocked: too many") != std::string::npos ? 1 : 0;
       }
     }
     EXPECT_LE(opened_by[i], kAllowed);
@@ -271,6 +272,8 @@ TEST(FloodsTest, ReconciliationsThatAreLeftOpenAreFewAndEnd) {
   }
   EXPECT_GT(opened, 0);
   EXPECT_GT(without_room, 0) << "the budget was not reached";
+  EXPECT_GT(too_many, 0) << "of one connection";
+  EXPECT_EQ(opened + without_room + too_many, Scaled(100) * kPerConnection) << "or there is more";
   EXPECT_GT(most, 0);
   EXPECT_LE(most, kBudget);
   const double last_opened = Now();
