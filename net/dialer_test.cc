@@ -64,6 +64,42 @@ TEST_F(DialerTest, UpgradeRequestCarriesHostTargetAgentAndHeaders) {
   EXPECT_NE(handler->Closed().error, DialError::kNone);
 }
 
+// Threats A9.
+TEST_F(DialerTest, OddUrlsMakeExactlyOneWellFormedRequestEach) {
+  resolver.names["relay.test"] = {"127.0.0.1"};
+  const std::string long_path = "/" + std::string(490, 'x');  // a URL has at most 512 bytes
+  struct Case {
+    std::string host, path, target;
+  };
+  for (const auto& [host, path, target] : std::vector<Case>{
+           {"127.0.0.1", "/%20HTTP/1.1%C3%A9", "/%20HTTP/1.1%C3%A9"},
+           {"127.0.0.1", long_path, long_path},
+           {"[::ffff:127.0.0.1]", "/v6", "/v6"},
+           {"relay.test", "?a=1&url=ws://[::1]/?", "/?a=1&url=ws://[::1]/?"},
+           {"relay.test", "/u@h:1/..//*;='(,)!$/", "/u@h:1/..//*;='(,)!$"},
+       }) {
+    std::promise<std::string> sent;
+    RawServer remote([&](int fd) {
+      const std::string request = ReadHead(fd);
+      ::shutdown(fd, SHUT_WR);  // the dialer ends it, and may have sent more
+      sent.set_value(request + ReadHead(fd));
+    });
+    const std::string authority = host + ":" + std::to_string(remote.address().port);
+    auto handler = NewHandler();
+    const auto connection = Dial(DialOptions(Url("ws://" + authority + path)), handler);
+    std::string request = Await(sent.get_future());
+    const size_t key = request.find("Sec-WebSocket-Key: ") + 19;
+    ASSERT_LT(key + 24, request.size()) << request;
+    request.replace(key, 24, "KEY");
+    EXPECT_EQ(request, "GET " + target + " HTTP/1.1\r\nHost: " + authority +
+                           "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                           "Sec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\n"
+                           "User-Agent: graspd\r\n\r\n");
+    EXPECT_NE(handler->Closed().error, DialError::kNone);
+    EXPECT_EQ(remote.accepted(), 1);
+  }
+}
+
 TEST_F(DialerTest, InstanceHeaderIsReported) {
   options.response_headers = {{"Graspd-Instance", "0123abcd"}};
   StartServer();
