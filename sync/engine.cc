@@ -494,7 +494,6 @@ void SyncEngine::OnTimer(const Instant& now) {
 bool SyncEngine::Pause(const Instant& now, const RelayUrl& url) {
   const bool changed = paused_.insert(url).second;
   if (Remote* remote = Find(url); remote && remote->state != RemoteState::kPaused) {
-    if (remote->state == RemoteState::kLive) remote->last_contact = now.unix_seconds;
     AbandonJobs(now, *remote, "the remote was paused");
     Disconnect(now, *remote);
     ReleaseAliases(now, *remote, base::Duration(0));

@@ -372,6 +372,7 @@ class SyncEngine {
   void Offend(const Instant& now, Remote& remote, uint64_t points, std::string_view how);
   bool AwaitAuthentication(const Instant& now, Remote& remote, base::Duration patience);
   bool RefusedForAuthentication(const Instant& now, Remote& remote);
+  void RedialToAuthenticate(const Instant& now, Remote& remote);
   void OnAuthenticationTimeout(const Instant& now, Remote& remote);
   void AskAgain(const Instant& now, Remote& remote);
   [[nodiscard]] static storage::Source FirstSource(const Remote& remote);

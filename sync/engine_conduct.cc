@@ -20,7 +20,6 @@ void SyncEngine::Offend(const Instant& now, Remote& remote, uint64_t points, std
   if (remote.offences < options_.offence_limit || !remote.connected()) return;
   base::LogWarn("sync", "hanging up on a remote",
                 {{"remote", remote.url.ToString()}, {"reason", how}});
-  if (remote.state == RemoteState::kLive) remote.last_contact = now.unix_seconds;
   AbandonJobs(now, remote, how);
   Disconnect(now, remote);
   const auto wait = remote.health.Misbehaved(now.steady, random_);
@@ -53,6 +52,10 @@ bool SyncEngine::AwaitAuthentication(const Instant& now, Remote& remote, base::D
 // It refused something for want of authentication. True if it will be asked again.
 bool SyncEngine::RefusedForAuthentication(const Instant& now, Remote& remote) {
   remote.auth_refusal = true;
+  if (remote.auth == Remote::Auth::kFailed && IsRateLimitText(remote.auth_error)) {
+    RedialToAuthenticate(now, remote);
+    return true;
+  }
   return AwaitAuthentication(now, remote, options_.authentication_patience);
 }
 
@@ -62,17 +65,24 @@ void SyncEngine::OnAuthenticated(const Instant& now, ConnectionId connection, bo
   if (!remote) return;
   remote->auth = accepted ? Remote::Auth::kAccepted : Remote::Auth::kFailed;
   if (!accepted) remote->auth_error = message;
-  if (!accepted && IsRateLimitText(message)) {
-    // A connection authenticates once, so that nobody can have us sign again and again.
-    AbandonJobs(now, *remote, message);
-    Disconnect(now, *remote);
-    const auto wait =
-        std::max(remote->health.Failed(now.steady, random_), options_.rate_limit_cooldown);
-    BackOff(now, *remote, wait, "rate-limited", message, RemoteState::kBackoff);
-    return;
-  }
   // Else nothing has been refused so far.
-  if (remote->awaits_auth || (accepted && remote->auth_refusal)) AskAgain(now, *remote);
+  const bool needed = remote->awaits_auth || remote->auth_refusal;
+  if (needed && !accepted && IsRateLimitText(message)) {
+    RedialToAuthenticate(now, *remote);
+  } else if (remote->awaits_auth || (needed && accepted)) {
+    AskAgain(now, *remote);
+  }
+}
+
+// It had no time for our AUTH. A connection authenticates once, so that nobody can have us sign
+// again and again.
+void SyncEngine::RedialToAuthenticate(const Instant& now, Remote& remote) {
+  AbandonJobs(now, remote, remote.auth_error);
+  Disconnect(now, remote);
+  const auto wait =
+      std::max(remote.health.Failed(now.steady, random_), options_.rate_limit_cooldown);
+  BackOff(now, remote, wait, "rate-limited", remote.auth_error,
+          remote.health.IsDead(now.steady) ? RemoteState::kDead : RemoteState::kBackoff);
 }
 
 void SyncEngine::OnAuthenticationTimeout(const Instant& now, Remote& remote) {

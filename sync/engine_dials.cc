@@ -179,6 +179,8 @@ void SyncEngine::EndDial(Remote& remote) { dialling_.Return(std::exchange(remote
 void SyncEngine::Disconnect(const Instant& now, Remote& remote) {
   if (!remote.connection) return;
   if (!remote.is_open) EndDial(remote);
+  // Nothing was missing up to now only if everything had been caught up.
+  if (remote.state == RemoteState::kLive) remote.last_contact = now.unix_seconds;
   connections_.erase(*remote.connection);
   Emit(HangUp{*remote.connection});
   ForgetConnection(now, remote);
@@ -274,8 +276,7 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
     EndDial(*remote);
     if (ReachedNobody(failure.error)) ForgiveDial(*remote);
   }
-  // Nothing was missing up to now only if everything had been caught up.
-  if (remote->state == RemoteState::kLive) {
+  if (remote->state == RemoteState::kLive) {  // as in Disconnect
     remote->last_contact =
         now.unix_seconds - std::min(now.unix_seconds, WholeSeconds(failure.silence));
   }

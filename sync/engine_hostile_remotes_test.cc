@@ -493,6 +493,62 @@ TEST_F(AuthTest, AnAuthenticationThatIsRateLimitedIsACoolDown) {
   }
 }
 
+TEST_F(AuthTest, WhoNeverHasTimeForOurAuthenticationIsDeadInTheEnd) {
+  options_.authenticates = true;
+  auto& sim = BeginWith(Auth::kAtOnce);
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.accepts_auth = false;
+  behaviour.refuses_auth = "rate-limited: slow down";
+  sim.Start();
+  sim.RunFor(hours(30));
+  EXPECT_EQ(sim.State(kA), RemoteState::kDead);
+  EXPECT_EQ(sim.Remote(kA)->last_error_code, "rate-limited");
+}
+
+TEST_F(AuthTest, WhoServesUsWithoutItIsNotLeftForTheRateOfOurAuthentications) {
+  options_.authenticates = true;
+  auto& sim = BeginLive();
+  sim.Say(kA, Authenticated{false, "rate-limited: slow down"});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  // Unless it wants to know later on: that takes another connection.
+  sim.Say(kA, Closed{"live-0", "auth-required: members only"});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+  EXPECT_EQ(sim.Remote(kA)->last_error_code, "rate-limited");
+  sim.RunFor(seconds(50));
+  EXPECT_EQ(sim.State(kA), RemoteState::kBackoff);
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+}
+
+// Until we hung up nothing was missing.
+TEST_F(AuthTest, WhoIsLeftWhileItWasLiveIsReadFromThereOn) {
+  options_.authenticates = true;
+  options_.declined_retry = hours(1);
+  for (const bool declines : {false, true}) {
+    auto& sim = Begin();
+    auto& relay = sim.At(kA).relay;
+    relay.behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+    relay.behaviour.information->max_subscriptions = 2;
+    sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+    sim.Start();
+    sim.RunFor(hours(1));
+    sim.Publish(kA, Issue({kRepo}, UnixNow(), "followed live"));
+    sim.RunFor(hours(2));
+    ASSERT_TRUE(sim.HasAllOf(kA));
+    const size_t served = relay.events_served();
+    ASSERT_EQ(sim.Remote(kA)->subscriptions, 1u);
+    sim.Say(kA, Authenticated{false, "rate-limited: slow down"});
+    sim.Say(kA, Closed{"live-0", declines ? "blocked: go away" : "auth-required: members only"});
+    sim.RunFor(seconds(1));
+    EXPECT_EQ(sim.Remote(kA)->last_error_code, declines ? "declined" : "rate-limited");
+    sim.RunFor(hours(2));
+    EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+    EXPECT_EQ(relay.events_served(), served) << "read again";
+  }
+}
+
 TEST_F(AuthTest, WhoRefusesAndNeverChallengesIsNotWaitedForLong) {
   options_.authenticates = true;
   for (const bool says_so : {false, true}) {
