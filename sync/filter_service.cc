@@ -348,7 +348,7 @@ std::optional<SubscriptionPlan::Diff::Open> SubscriptionPlan::Reopen(
 }
 
 void SubscriptionPlan::BeginRound(Round& round) const {
-  round.first_ = round.next_;
+  round.first_ = round.next_ = Find(round.next_);
   round.layer_1_due_ = true;
   round.back_at_start_ = round.done_ = false;
   round.filters_left_ = 1 + repos_.groups.size() * ShapeOf(LayerId::kRepos).filters +
@@ -359,26 +359,33 @@ std::vector<SubscriptionPlan::RoundStep> SubscriptionPlan::Next(Round& round, si
   std::vector<RoundStep> steps;
   if (round.done_) return steps;
   if (std::exchange(round.layer_1_due_, false)) steps.push_back({AnnouncementFilter(), {}});
-  while (steps.size() < most) {
-    const auto group = GroupFrom(round.next_.group);
+  Round::Position& next = round.next_;
+  while (!round.done_ && steps.size() < most) {
+    const auto group = GroupFrom(next.group);
     if (!group && !round.back_at_start_) {
       round.back_at_start_ = true;
-      round.next_ = {};
+      next = {};
       continue;
     }
-    size_t begin = group == round.next_.group ? round.next_.filter : 0, end = SIZE_MAX;
+    if (group && group != next.group) next = BeginOf(*group);
+    size_t end = SIZE_MAX;
     if (round.back_at_start_ && group && *group >= round.first_.group) {
       end = group == round.first_.group ? round.first_.filter : 0;
     }
-    if (!group || end <= begin) {
+    if (!group || end <= next.filter) {
       round.done_ = true;
       break;
     }
     auto filters = FiltersOf(*group);
-    for (end = std::min(end, filters.size()); begin < end; ++begin) {
-      steps.push_back({std::move(filters[begin]), Round::Position{*group, begin}});
+    for (end = std::min(end, filters.size()); next.filter < end; ++next.filter) {
+      steps.push_back({std::move(filters[next.filter]), next});
     }
-    round.next_ = {{group->layer, group->number + 1}, 0};
+    if (const auto behind = GroupFrom({group->layer, group->number + 1})) {
+      next = BeginOf(*behind);
+    } else {
+      next = {};
+      round.done_ = std::exchange(round.back_at_start_, true);
+    }
   }
   round.filters_left_ -= std::min(round.filters_left_, steps.size());
   return steps;
@@ -389,6 +396,34 @@ std::optional<SubscriptionPlan::GroupId> SubscriptionPlan::GroupFrom(GroupId id)
   if (const auto at = repos_.groups.lower_bound(id); at != repos_.groups.end()) return at->first;
   if (const auto at = roots_.groups.lower_bound(id); at != roots_.groups.end()) return at->first;
   return std::nullopt;
+}
+
+SubscriptionPlan::Round::Position SubscriptionPlan::BeginOf(GroupId group) const {
+  Round::Position begin{.group = group, .repo = {}, .root = {}};
+  if (group.layer == LayerId::kRepos) {
+    begin.repo = *repos_.groups.at(group).values.begin();
+  } else {
+    begin.root = *roots_.groups.at(group).values.begin();
+  }
+  return begin;
+}
+
+// Where that is by now. Groups that have been packed anew follow one another as their values do.
+SubscriptionPlan::Round::Position SubscriptionPlan::Find(Round::Position position) const {
+  GroupId& group = position.group;
+  if (repos_.groups.contains(group) || roots_.groups.contains(group)) return position;
+  if (group.layer == LayerId::kRepos) {
+    const auto at = repos_.group_of.lower_bound(position.repo);
+    if (at != repos_.group_of.end()) {
+      group = at->second;
+      return position;
+    }
+    position = {};
+  }
+  const auto at = roots_.group_of.lower_bound(position.root);
+  if (at == roots_.group_of.end()) return {};
+  group = at->second;
+  return position;
 }
 
 void SubscriptionPlan::AppendFiltersOf(GroupId group, std::vector<Filter>& out) const {

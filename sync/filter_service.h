@@ -83,6 +83,9 @@ class SubscriptionPlan {
     struct Position {
       GroupId group;
       size_t filter = 0;  // of the group's
+      // The group's first value, which finds it when it has another number.
+      nostr::Address repo;
+      nostr::EventId root;
       auto operator<=>(const Position&) const = default;
     };
     [[nodiscard]] bool done() const { return done_; }
@@ -183,6 +186,8 @@ class SubscriptionPlan {
   void PackAnew();
   void AppendFiltersOf(GroupId group, std::vector<nostr::Filter>& out) const;
   [[nodiscard]] std::optional<GroupId> GroupFrom(GroupId id) const;
+  [[nodiscard]] Round::Position BeginOf(GroupId group) const;
+  [[nodiscard]] Round::Position Find(Round::Position position) const;
   [[nodiscard]] std::vector<nostr::Filter> FiltersOf(GroupId group) const;
   [[nodiscard]] Diff::Open OpenReq(ReqId id) const;
 

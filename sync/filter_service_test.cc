@@ -429,6 +429,43 @@ TEST(SubscriptionPlan, RoundsThatAreCutShortGetEverywhere) {
   EXPECT_THAT(roots, SizeIs(700));
 }
 
+// Packed anew each time, in groups of the same size or another, of which a portion names one.
+TEST(SubscriptionPlan, RoundsThatAreCutShortGetEverywhereHoweverOftenGroupsArePacked) {
+  for (const size_t other_limit : {127u << 10, 36'000u}) {
+    SubscriptionPlan plan;
+    plan.Update(Scope(400, 300));
+    SubscriptionPlan::Round round;
+    std::set<std::string> repos, roots;
+    for (int times = 0; times < 20; ++times) {
+      plan.SetLimits({.message_bytes = times % 2 == 0 ? other_limit : 128u << 10});
+      plan.BeginRound(round);
+      for (const auto& [filter, position] : plan.Next(round, 5)) {
+        for (auto& value : ValuesOf(filter, 'A')) repos.insert(value);
+        for (auto& value : ValuesOf(filter, 'E')) roots.insert(value);
+      }
+      round.Stop();
+    }
+    EXPECT_EQ(repos.size(), 400u) << other_limit;
+    EXPECT_EQ(roots.size(), 300u) << other_limit;
+    // The same where a few filters of them take place.
+    std::set<std::string> a, d, e;
+    for (int times = 0; times < 60; ++times) {
+      plan.SetLimits({.message_bytes = times % 2 == 0 ? other_limit : 128u << 10});
+      plan.BeginRound(round);
+      const auto named = plan.Next(round, 16);
+      for (size_t i = 1; i < 3; ++i) {
+        for (auto& value : ValuesOf(named[i].filter, 'a')) a.insert(value);
+        for (auto& value : ValuesOf(named[i].filter, 'd')) d.insert(value);
+        for (auto& value : ValuesOf(named[i].filter, 'e')) e.insert(value);
+      }
+      round.StopBefore(*named[3].position);
+    }
+    EXPECT_EQ(a.size(), 400u) << other_limit;
+    EXPECT_EQ(d.size(), 400u) << other_limit;
+    EXPECT_EQ(e.size(), 300u) << other_limit;
+  }
+}
+
 // Each time a few filters take place of those that were named.
 TEST(SubscriptionPlan, ARoundBeginsWithTheFirstFilterThatDidNotTakePlace) {
   SubscriptionPlan plan;
