@@ -292,7 +292,7 @@ class SyncEngine {
   [[nodiscard]] size_t former_remotes() const { return former_.size(); }
   /// What waits: candidates that are remembered, remotes for their dial, jobs for a slot.
   [[nodiscard]] size_t candidate_count() const { return candidates_.size(); }
-  [[nodiscard]] size_t dials_waiting() const;
+  [[nodiscard]] size_t dials_waiting() const { return dials_waiting_; }
   [[nodiscard]] size_t jobs_waiting() const { return jobs_.size() - running_jobs_.size(); }
   /// By RemoteState.
   [[nodiscard]] const std::array<uint32_t, kRemoteStates>& remotes_by_state() const {
@@ -451,6 +451,7 @@ class SyncEngine {
   base::SteadyTime last_admission_{};
   std::optional<nostr::RelayUrl> last_considered_;  // turns are fair
   std::deque<nostr::RelayUrl> dial_queue_;
+  size_t dials_waiting_ = 0;  // there, or for their host
   // Hosts dialled within host_pace, and who waits to be dialled there; below when, the oldest
   // first. Capped.
   std::unordered_map<std::string, std::vector<nostr::RelayUrl>, base::KeyedStringHash> paced_hosts_;

@@ -28,12 +28,14 @@ bool ReachedNobody(net::DialError error) {
 void SyncEngine::QueueDial(Remote& remote) {
   if (remote.connection || remote.in_dial_queue) return;
   remote.in_dial_queue = true;
+  ++dials_waiting_;
   remote.queue_number = next_in_queue_++;
   dial_queue_.push_back(remote.url);
 }
 
 void SyncEngine::LeaveDialQueue(Remote& remote) {
   if (!std::exchange(remote.in_dial_queue, false)) return;
+  --dials_waiting_;
   std::erase(dial_queue_, remote.url);
   const auto host = paced_hosts_.find(remote.host);
   if (host != paced_hosts_.end()) std::erase(host->second, remote.url);
@@ -59,6 +61,7 @@ void SyncEngine::PumpDials(const Instant& now) {
       continue;
     }
     remote.in_dial_queue = false;
+    --dials_waiting_;
     if (wanted) BeginDial(now, remote, *payer, first_time);
   }
   dial_queue_.erase(kept, next);

@@ -518,8 +518,12 @@ TEST_F(OneHostTest, WhoIsNamedNoMoreOrPausedWaitsForNothing) {
   const std::string urls[] = {"wss://a.example/1", "wss://a.example/2", "wss://a.example/3"};
   Rename({urls[0], urls[1], urls[2]});
   sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.engine.dials_waiting(), 2u);
   sim.engine.Pause(sim.now(), Url(urls[1]));
+  EXPECT_EQ(sim.engine.dials_waiting(), 1u);
   Rename({urls[0], urls[1]});
+  sim.RunFor(seconds(1));
+  EXPECT_EQ(sim.engine.dials_waiting(), 0u);
   sim.RunFor(minutes(1));
   EXPECT_THAT(sim.At(urls[1]).dials, IsEmpty());
   EXPECT_THAT(sim.At(urls[2]).dials, IsEmpty());
@@ -543,8 +547,10 @@ TEST_F(OneHostTest, EachPortOfAnAddressIsThatHostButInTheOperatorsRanges) {
   sim.RunFor(seconds(2));
   EXPECT_EQ(DialledUrls(there), 1u);
   EXPECT_EQ(DialledUrls(here), 10u);
+  EXPECT_EQ(sim.engine.dials_waiting(), 9u);
   sim.RunFor(seconds(50));
   EXPECT_EQ(DialledUrls(there), 10u);
+  EXPECT_EQ(sim.engine.dials_waiting(), 0u);
 }
 
 TEST_F(OneHostTest, AForbiddenAddressIsNotPaced) {

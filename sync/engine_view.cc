@@ -39,11 +39,6 @@ std::vector<RemoteSnapshot> SyncEngine::Remotes() const {
   return out;
 }
 
-size_t SyncEngine::dials_waiting() const {
-  return std::count_if(remotes_.begin(), remotes_.end(),
-                       [](const auto& entry) { return entry.second->in_dial_queue; });
-}
-
 std::vector<CandidateSnapshot> SyncEngine::Candidates() const {
   std::vector<CandidateSnapshot> out;
   out.reserve(candidates_.size());
