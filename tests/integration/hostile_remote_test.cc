@@ -1,7 +1,14 @@
 // Relays that forge, flood, stall and break the protocol, over real connections: nothing forged is
 // kept, memory stays flat, they are left, and an honest relay beside them is fully synced
 // meanwhile.
+#include <unistd.h>
+
+#include <algorithm>
 #include <deque>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "base/bounded_queue.h"
 #include "base/process_memory.h"
@@ -18,16 +25,41 @@ using ::testing::HasSubstr;
 using Behaviour = FakeRelay::Behaviour;
 using Script = HostileRelay::Script;
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr size_t kMoreMemory = 512u << 20;  // what was freed stays for a while
+constexpr size_t kMostMemory = kMoreMemory;
+constexpr double kSlower = 20;
 #else
-constexpr size_t kMoreMemory = 32u << 20;
+constexpr size_t kMoreMemory = 32u << 20;  // that stays
+constexpr size_t kMostMemory = 64u << 20;  // while it happens
+constexpr double kSlower = 1;
 #endif
 constexpr int kFlood = 1'000'000;  // messages; the connection is cut long before
 
 // What scripts count; they outlive the test's body.
 using Count = std::shared_ptr<std::atomic<int>>;
 Count NewCount() { return std::make_shared<std::atomic<int>>(0); }
+
+// What the threads of our own relay and its sync have taken of the CPUs: they have names. What a
+// test does besides, relays that flood included, goes by the name of the process.
+double OwnCpuSeconds() {
+  const auto text_of = [](const std::filesystem::path& path) {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string not_ours = text_of("/proc/self/comm");
+  double ticks = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (text_of(thread.path() / "comm") == not_ours) continue;
+    const std::string stat = text_of(thread.path() / "stat");
+    std::istringstream behind_name(stat.substr(stat.rfind(')') + 1));
+    std::string field;
+    for (int i = 3; i <= 15 && behind_name >> field; ++i) {
+      if (i >= 14) ticks += std::stod(field);  // utime, stime
+    }
+  }
+  return ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
 
 // Owns the relays: they go after everything that is connected to them.
 struct Relays {
@@ -44,7 +76,11 @@ class HostileRemoteTest : private Relays, public SyncFixture {
   // everything the honest one has is here.
   void SyncBeside(const std::vector<std::string>& hostile) {
     base::ReturnFreedMemory();
-    memory_before_ = base::UnreclaimableMemoryBytes();
+    memory_before_ = most_memory_ = base::UnreclaimableMemoryBytes();
+    cpu_before_ = OwnCpuSeconds();
+    ours_.while_waiting = [this] {
+      most_memory_ = std::max(most_memory_, base::UnreclaimableMemoryBytes());
+    };
     auto& honest = NewRelay();
     for (int i = 0; i < 300; ++i) {
       honest_.push_back(Issue("tool", UnixNow() - 500 - static_cast<uint64_t>(i), "honest"));
@@ -58,9 +94,18 @@ class HostileRemoteTest : private Relays, public SyncFixture {
     WaitForRemote(honest.url(),
                   [](const RemoteSnapshot& r) { return r.state == RemoteState::kLive; });
   }
-  void ExpectFlatMemory(size_t more = kMoreMemory) {
+  void ExpectFlatMemory(size_t more = kMoreMemory, size_t most = kMostMemory) {
+    EXPECT_LT(most_memory_, memory_before_ + most);
     base::ReturnFreedMemory();
     EXPECT_LT(base::UnreclaimableMemoryBytes(), memory_before_ + more);
+  }
+  // Since SyncBeside began.
+  void ExpectLittleCpu(double seconds) {
+    EXPECT_LT(OwnCpuSeconds() - cpu_before_, seconds * kSlower);
+  }
+  void WatchFor(base::Duration time) {
+    const auto end = base::SystemClock::Instance().Now() + time;
+    while (base::SystemClock::Instance().Now() < end) ours_.Glance();
   }
   // It has been left for what it did.
   RemoteSnapshot WaitUntilLeft(const HostileRelay& relay, const std::string& code = "misbehaved") {
@@ -69,7 +114,8 @@ class HostileRemoteTest : private Relays, public SyncFixture {
   }
 
   std::vector<Event> honest_;
-  size_t memory_before_ = 0;
+  size_t memory_before_ = 0, most_memory_ = 0;
+  double cpu_before_ = 0;
 };
 
 // Forged in one of three ways.
@@ -102,6 +148,7 @@ TEST_F(HostileRemoteTest, ForgedEventsAreNeitherKeptNorPassedOn) {
     EXPECT_FALSE(forged && ours_.Committed(events[static_cast<size_t>(i)].id)) << i;
   }
   ExpectFlatMemory();
+  ExpectLittleCpu(1);
 }
 
 TEST_F(HostileRemoteTest, AStoredIdWithOtherContentChangesNothing) {
@@ -168,6 +215,7 @@ TEST_F(HostileRemoteTest, FloodsOfWhatNobodyAskedForAreCut) {
   EXPECT_LE(left.counts.received, left.consecutive_failures * most_at_a_time);
   EXPECT_FALSE(ours_.Committed(unwanted.id));
   ExpectFlatMemory();
+  ExpectLittleCpu(2);
 }
 
 TEST_F(HostileRemoteTest, StallingInAnyPhaseOfADialEndsInTime) {
@@ -201,6 +249,8 @@ TEST_F(HostileRemoteTest, StallingInAnyPhaseOfADialEndsInTime) {
     EXPECT_GE(seconds, 0.8 * 5) << i;
     EXPECT_LE(seconds, 1.2 * 5 + 2) << i;  // a busy machine takes its time
   }
+  ExpectFlatMemory();
+  ExpectLittleCpu(1);
 }
 
 TEST_F(HostileRemoteTest, BrokenAndEndlessFramesEndTheConnectionAtOnce) {
@@ -238,6 +288,7 @@ TEST_F(HostileRemoteTest, BrokenAndEndlessFramesEndTheConnectionAtOnce) {
     EXPECT_EQ(left.last_error_code, "websocket") << what;
   }
   ExpectFlatMemory();
+  ExpectLittleCpu(1);
 }
 
 TEST_F(HostileRemoteTest, ReconciliationThatNeverEndsOrAsksForEverythingCostsLittle) {
@@ -266,7 +317,9 @@ TEST_F(HostileRemoteTest, ReconciliationThatNeverEndsOrAsksForEverythingCostsLit
     WaitForRemote(url, [](const RemoteSnapshot& r) { return r.state == RemoteState::kLive; });
   }
   EXPECT_EQ(*uploads, 0);
+  WatchFor(std::chrono::seconds(1));  // whatever spins now takes more than all of it
   ExpectFlatMemory();
+  ExpectLittleCpu(0.5);
 }
 
 TEST_F(HostileRemoteTest, IdsWithoutEndThatNobodyHasAreNeitherKeptNorAskedForWithoutEnd) {
@@ -289,7 +342,8 @@ TEST_F(HostileRemoteTest, IdsWithoutEndThatNobodyHasAreNeitherKeptNorAskedForWit
   EXPECT_GT(*asked, static_cast<int>(sync::CatchUpJob::kGhosts));
   // By each of the jobs that run at a time; it is read by pages from then on.
   EXPECT_LE(*asked, 4 * static_cast<int>(sync::CatchUpJob::kGhosts));
-  ExpectFlatMemory(2 * kMoreMemory);
+  ExpectFlatMemory(2 * kMoreMemory, 2 * kMostMemory);  // of which the relay takes a part
+  ExpectLittleCpu(2);
 }
 
 TEST_F(HostileRemoteTest, ARelayForMembersIsSyncedFromWithAKey) {
@@ -338,6 +392,7 @@ TEST_F(HostileRemoteTest, AFloodOfChallengesGetsOneSignature) {
   WaitUntilLeft(hostile);
   EXPECT_LE(*signatures, hostile.upgrades());
   ExpectFlatMemory();
+  ExpectLittleCpu(0.5);
 }
 
 TEST_F(HostileRemoteTest, AChildAndItsParentOnDifferentRelaysAreBothStored) {
