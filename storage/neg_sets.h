@@ -24,11 +24,13 @@ namespace graspd::storage {
 /// commit feed.
 ///
 /// A set is read from the store when somebody asks for it first; who asks meanwhile waits for the
-/// same scan, which ends early once nobody waits for it any more. From then on it follows the feed,
-/// so that asking again costs no scan. A set that nobody uses is dropped after 30 s, one that
-/// proactive sync uses (kKeptForSync; also whoever asks by its first filter, kinds 10317 and 30617)
-/// after 10 minutes; the least recently asked for are dropped sooner when there are more than 16,
-/// when unused ones take more than half of the budget, or when the room is needed.
+/// same scan, which ends early once nobody waits for it any more. It takes the time of the Get that
+/// began it, so that a client is charged for what others wait for as well. From then on the set
+/// follows the feed, so that asking again costs no scan. A set that nobody uses is dropped after 30
+/// s, one that proactive sync uses (kKeptForSync; also whoever asks by its first filter, kinds
+/// 10317 and 30617) after 10 minutes; the least recently asked for are dropped sooner when there
+/// are more than 16, when unused ones take more than half of the budget, or when the room is
+/// needed.
 ///
 /// All sets, everything that sessions still hold of their older states, and what is being collected
 /// count against one budget of memory. It is reserved before it is used, so scans at the same time
