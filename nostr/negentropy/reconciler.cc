@@ -20,7 +20,8 @@ constexpr size_t kListBelow = 2 * kBuckets;
 constexpr size_t kIdBytes = nostr::EventId::kSize;
 
 // What things take, in microseconds or in parts of one.
-constexpr size_t kMessageWork = 5, kRangesPerWork = 4, kFingerprintWork = 1, kBytesPerWork = 500;
+constexpr size_t kMessageWork = 5, kRangesPerWork = 4, kFingerprintWork = 1, kBytesPerWork = 500,
+                 kIdsPerWork = 8;
 
 constexpr size_t kMinFrame = 4096;
 /// Kept free in every frame for what may follow the last range that fits: a Skip, the bound of a
@@ -219,33 +220,39 @@ struct Initiator::State {
   bool open = false;
   Frontier best{};  // furthest of all rounds
   int idle_rounds = 0;
-  size_t rounds = 0, reply_bytes = 0;
-  size_t needed = 0;               // ids
-  absl::flat_hash_set<Id> named;   // reported, as `have` or `need`: never twice, nor as both
+  size_t rounds = 0, reply_bytes = 0, work = 0;
+  size_t sent = 0;                 // bytes of our latest message
+  size_t frame = 0;                // of the next one, at most
+  size_t had = 0;                  // reported as `have`...
+  std::vector<bool> reported;      // ...by their positions; empty before the first list
+  absl::flat_hash_set<Id> needed;  // reported as `need`
   absl::flat_hash_set<Id> theirs;  // of the list at hand; kept for its memory
 
   absl::StatusOr<Step> Continue(std::string_view reply);
   absl::Status Learn(size_t from, size_t to, std::string_view ids, Step& step);
   absl::Status CheckProgress(const Frontier& frontier, bool new_ids);
+  void FitFrame(size_t reply_size);
+  [[nodiscard]] size_t items() const { return set->size() + needed.size(); }
 };
 
 // The peer's whole list for a range in which our items are [from, to).
 absl::Status Initiator::State::Learn(size_t from, size_t to, std::string_view ids, Step& step) {
   theirs.clear();
   for (size_t at = 0; at < ids.size(); at += kIdBytes) theirs.insert(ReadId(ids, at));
+  reported.resize(set->size());
   for (size_t i = from; i < to; ++i) {
     const auto id = set->At(i).id;
-    if (theirs.erase(id.bytes) != 0 || !named.insert(id.bytes).second) continue;
-    if (named.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
+    if (theirs.erase(id.bytes) != 0 || reported[i]) continue;
+    reported[i] = true;
+    if (++had + needed.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
     step.have.push_back(id);
   }
   // In the order of the message, not of the hash table: simulations repeat exactly.
   for (size_t at = 0; at < ids.size(); at += kIdBytes) {
     const Id id = ReadId(ids, at);
-    if (theirs.erase(id) == 0 || !named.insert(id).second) continue;
-    if (named.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
+    if (theirs.erase(id) == 0 || !needed.insert(id).second) continue;
+    if (had + needed.size() > max_ids) return absl::ResourceExhaustedError("too many ids differ");
     step.need.push_back(nostr::EventId{id});
-    ++needed;
   }
   return absl::OkStatus();
 }
@@ -258,28 +265,41 @@ absl::Status Initiator::State::CheckProgress(const Frontier& frontier, bool new_
   return absl::FailedPreconditionError("the peer makes no progress");
 }
 
+// A peer with shorter frames than ours answers the beginning of our message, and the rest of it was
+// in vain.
+void Initiator::State::FitFrame(size_t reply_size) {
+  if (limits.frame_bytes == 0) return;
+  frame = reply_size < sent ? std::min(frame, reply_size) : std::max(frame, 2 * reply_size);
+  frame = std::clamp(frame, std::min(kMinFrame, limits.frame_bytes), limits.frame_bytes);
+}
+
 absl::StatusOr<Initiator::Step> Initiator::State::Continue(std::string_view reply) {
   GRASPD_ASSIGN_OR_RETURN(const Version version, CheckEnvelope(reply, limits));
   if (version == Version::kOther) {
     return absl::UnimplementedError("the peer speaks another negentropy version");
   }
   Step step;
-  Message next(*set, limits.frame_bytes);
+  FitFrame(reply.size());
+  Message next(*set, frame);
+  size_t listed = 0;
   const auto learn = [&](size_t from, size_t to, const Range& range) {
     next.Skip(range.upper);
+    listed += to - from + range.ids.size() / kIdBytes;
     return Learn(from, to, range.ids, step);
   };
   Round round;
   GRASPD_RETURN_IF_ERROR(AnswerRanges(*set, reply.substr(1), next, round, learn));
   ++rounds;
   reply_bytes += reply.size();
+  work += kMessageWork + round.work + listed / kIdsPerWork + reply.size() / kBytesPerWork;
   if (!next.frontier()) return step;
-  const size_t items = set->size() + needed;
-  if (rounds > MaxRounds(items) || reply_bytes > MaxReplyBytes(items)) {
+  if (rounds > MaxRounds(items()) || reply_bytes > MaxReplyBytes(items()) ||
+      work > MaxWork(items())) {
     return absl::ResourceExhaustedError("the peer goes on without end");
   }
   GRASPD_RETURN_IF_ERROR(CheckProgress(*next.frontier(), !step.have.empty() || !step.need.empty()));
   step.message = std::move(next).Take();
+  sent = step.message.size();
   return step;
 }
 
@@ -287,6 +307,7 @@ Initiator::Initiator(std::shared_ptr<const ItemView> set, ReconcileLimits limits
     : state_(std::make_unique<State>()) {
   state_->set = std::move(set);
   state_->limits = limits;
+  state_->frame = limits.frame_bytes;
   state_->max_ids = max_ids;
 }
 Initiator::Initiator(Initiator&&) noexcept = default;
@@ -298,10 +319,13 @@ std::string Initiator::Start() {
   first.Describe(0, state_->set->size(), Bound::Infinity());
   state_->best = *first.frontier();
   state_->open = true;
-  return std::move(first).Take();
+  std::string message = std::move(first).Take();
+  state_->sent = message.size();
+  return message;
 }
 
-size_t Initiator::items() const { return state_->set->size() + state_->needed; }
+size_t Initiator::items() const { return state_->items(); }
+size_t Initiator::work() const { return state_->work; }
 
 absl::StatusOr<Initiator::Step> Initiator::Continue(std::string_view reply) {
   if (!state_->open) return absl::FailedPreconditionError("no session is open");

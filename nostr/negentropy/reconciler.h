@@ -76,11 +76,11 @@ class AskerProgress {
 ///
 /// The set must not change during the session. Guards against a hostile responder: at most
 /// kMaxIdleRounds rounds in a row may pass without new ids and without the first open range moving
-/// on or halving, else kFailedPrecondition; more than `max_ids` ids in total, or more rounds or
-/// bytes than MaxRounds() and MaxReplyBytes(), give kResourceExhausted: one item a round is
-/// progress, too. Ids are reported once each, however often the peer repeats them. What the peer
-/// says is not verified: an id under `need` may not exist, or be ours after all if the peer named
-/// it in a range it does not belong to.
+/// on or halving, else kFailedPrecondition; more than `max_ids` ids in total, or more rounds, bytes
+/// or work than MaxRounds(), MaxReplyBytes() and MaxWork(), give kResourceExhausted: one item a
+/// round is progress, too. `have` and `need` name an id once, however often the peer repeats it.
+/// What the peer says is not verified: an id under `need` may not exist, or be ours after all if
+/// the peer named it in a range it does not belong to.
 class Initiator {
  public:
   /// Conforming peers need none or one; some repeat a range they have cut.
@@ -90,6 +90,10 @@ class Initiator {
   /// 380 where our frames are that short and theirs are not, so that most of a reply is in vain.
   static constexpr size_t MaxRounds(size_t items) { return 64 + items / 16; }
   static constexpr size_t MaxReplyBytes(size_t items) { return (4u << 20) + 1024 * items; }
+  /// In the units of Round::work: a peer that lists the same range again and again has us look at
+  /// all that is in it. Conforming peers, whatever their fan-out and frames, need 7 an item; most,
+  /// less than one.
+  static constexpr size_t MaxWork(size_t items) { return 65'536 + 16 * items; }
 
   struct Step {
     std::string message;               // to send next; empty = finished
@@ -104,11 +108,13 @@ class Initiator {
   /// The first message. To be called once, before Continue().
   std::string Start();
   /// Errors: kInvalidArgument malformed, kUnimplemented the peer speaks another version,
-  /// kFailedPrecondition no progress or no session open, kResourceExhausted too many ids, rounds or
-  /// bytes. After an error the session is over.
+  /// kFailedPrecondition no progress or no session open, kResourceExhausted too many ids, rounds,
+  /// bytes or work. After an error the session is over.
   absl::StatusOr<Step> Continue(std::string_view reply);
   /// Ours, and those of the peer that it has named so far and we lack.
   [[nodiscard]] size_t items() const;
+  /// What all replies so far have taken, in the units of Round::work.
+  [[nodiscard]] size_t work() const;
 
  private:
   struct State;

@@ -132,12 +132,30 @@ TEST(ReconcilerTest, HonestSessionsStayFarBelowTheCaps) {
                                   {.frame_bytes = down});
       ASSERT_TRUE(got.status.ok()) << got.status;
       const size_t items = pair.client.size() + got.need.size();
+      EXPECT_LE(3 * got.work / 2, Initiator::MaxWork(items)) << ours << "/" << theirs;
       size_t bytes = 0;
       for (size_t i = 1; i < got.messages.size(); i += 2) bytes += got.messages[i].size();
       EXPECT_LE(3 * got.messages.size() / 2, Initiator::MaxRounds(items)) << ours << "/" << theirs;
       EXPECT_LE(3 * bytes, Initiator::MaxReplyBytes(items)) << ours << "/" << theirs;
     }
   }
+}
+
+// What it does not answer was made and sent in vain.
+TEST(ReconcilerTest, MessagesAreNotMuchLongerThanAPeerWithShortFramesAnswers) {
+  std::vector<Item> ours, theirs;
+  for (uint64_t i = 0; i < 20'000; ++i) {
+    theirs.push_back(MakeItem(i, i));
+    if (i % 2 == 0) ours.push_back(theirs.back());
+  }
+  const auto got = RunSession(Seal(std::move(ours)), Seal(std::move(theirs)),
+                              {.frame_bytes = 60'000}, {.frame_bytes = 4096});
+  ASSERT_TRUE(got.status.ok()) << got.status;
+  size_t sent = 0, answered = 0;
+  for (size_t i = 0; i < got.messages.size(); ++i) {
+    (i % 2 == 0 ? sent : answered) += got.messages[i].size();
+  }
+  EXPECT_LE(sent, 3 * answered);
 }
 
 TEST(ReconcilerTest, EqualSetsNeedOneRoundAndAlmostNoBytes) {
@@ -229,11 +247,13 @@ TEST(InitiatorTest, FloodOfNewIdsEndsAtTheCap) {
 }
 
 // Each round is progress: an item of ours is missing there, and then all that follows differs.
-std::string Creep(const SealedSet& ours, size_t item, size_t padding, base::Random& random) {
-  const SealedSet nothing({});
+std::string Creep(const SealedSet& ours, size_t item, base::Random& random,
+                  const SealedSet& padding = SealedSet({})) {
   RangeWriter reply;
-  for (size_t i = 0; i < padding; ++i) reply.AddIdList({{0, {}}, 0}, nothing, 0, 0);
-  reply.AddIdList(Bound::At(ours.At(item)), nothing, 0, 0);
+  for (size_t i = 0; i < 5 * padding.size(); ++i) {
+    reply.AddIdList({{0, {}}, 0}, padding, 0, padding.size());
+  }
+  reply.AddIdList(Bound::At(ours.At(item)), padding, 0, 0);
   reply.AddFingerprint(Bound::Infinity(), RandomFingerprint(random));
   return std::move(reply).Take();
 }
@@ -245,26 +265,42 @@ TEST(InitiatorTest, PeerThatCreepsFromItemToItemIsCutOffByItsRounds) {
     Initiator initiator(ours, {});
     size_t item = 0;
     const auto [status, rounds] =
-        RunAgainst(initiator, [&](const std::string&) { return Creep(*ours, ++item, 0, random); });
+        RunAgainst(initiator, [&](const std::string&) { return Creep(*ours, ++item, random); });
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << size << ": " << status;
     EXPECT_EQ(static_cast<size_t>(rounds), Initiator::MaxRounds(size) + 1);
   }
 }
 
+// The same, but what it lists anew each time is nearly all there is.
+TEST(InitiatorTest, PeerThatCreepsFromTheFarEndIsCutOffByTheWorkItMakes) {
+  base::SeededRandom random(20);
+  constexpr size_t kItems = 100'000, kListing = 2 * kItems;
+  const auto ours = Range(0, kItems);
+  Initiator initiator(ours, {.frame_bytes = 60'000});
+  size_t item = kItems - 10'000;
+  const auto [status, rounds] =
+      RunAgainst(initiator, [&](const std::string&) { return Creep(*ours, ++item, random); });
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_LE(initiator.work(), Initiator::MaxWork(kItems) + kListing);
+  EXPECT_LE(static_cast<size_t>(rounds), Initiator::MaxRounds(kItems) / 10);
+}
+
 TEST(InitiatorTest, PeerThatPadsItsRepliesIsCutOffByTheirBytes) {
   base::SeededRandom random(17);
+  uint64_t seed = 1'000'000;
+  const SealedSet padding = FreshItems(seed, 50);
   const auto ours = Range(0, 2000);
   Initiator initiator(ours, {});
   size_t item = 0, bytes = 0, largest = 0;
   const auto [status, rounds] = RunAgainst(initiator, [&](const std::string&) {
-    auto reply = Creep(*ours, ++item, 100'000, random);
+    auto reply = Creep(*ours, ++item, random, padding);
     bytes += reply.size();
     largest = std::max(largest, reply.size());
     return reply;
   });
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
-  EXPECT_GT(bytes, Initiator::MaxReplyBytes(2000));
-  EXPECT_LE(bytes, Initiator::MaxReplyBytes(2000) + largest);
+  EXPECT_GT(bytes, Initiator::MaxReplyBytes(2050));
+  EXPECT_LE(bytes, Initiator::MaxReplyBytes(2050) + largest);
 }
 
 // A peer that names ids earns no more than these would take.

@@ -28,6 +28,7 @@ struct SessionOutcome {
   std::vector<std::string> messages;  // alternating, the initiator's first
   std::set<nostr::EventId> have, need;
   size_t reported = 0;  // ids in all steps: more than in the sets if any came twice
+  size_t work = 0;      // of the initiator
 };
 
 inline SessionOutcome RunSession(std::shared_ptr<const ItemView> client_set,
@@ -42,6 +43,7 @@ inline SessionOutcome RunSession(std::shared_ptr<const ItemView> client_set,
     if (!(out.status = reply.status()).ok()) return out;
     out.messages.push_back(*reply);
     auto step = initiator.Continue(*reply);
+    out.work = initiator.work();
     if (!(out.status = step.status()).ok()) return out;
     out.have.insert(step->have.begin(), step->have.end());
     out.need.insert(step->need.begin(), step->need.end());
