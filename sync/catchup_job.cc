@@ -152,12 +152,18 @@ void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
 
 void CatchUpJob::EndFetch(base::SteadyTime now, Fetches::iterator fetch, Actions& out) {
   out.push_back(SendClose{fetch->first});
-  if (fetch->second.delivered > 0 && !fetch->second.outstanding.empty()) {
-    ids_per_req_ =
-        std::clamp(fetch->second.delivered, std::min(kLeastIdsPerReq, ids_per_req_), ids_per_req_);
+  const auto& [outstanding, delivered, alone] = fetch->second;
+  const bool some = delivered > 0 && !outstanding.empty();
+  if (!some) {
+    if (delivered + outstanding.size() >= ids_per_req_) ids_per_req_ *= 2;
+  } else if (delivered <= outstanding.size()) {
+    ids_per_req_ = delivered;  // as many as it serves, or there are few
   }
-  for (const auto& [id, attempts] : fetch->second.outstanding) {
-    if (attempts < kAttempts) {
+  ids_per_req_ = std::min(ids_per_req_, limits_.ids_per_request);
+  for (const auto& [id, attempts] : outstanding) {
+    if (some) {
+      pending_.push_back({id, attempts - 1});  // its answer may have been full
+    } else if (attempts < kAttempts) {
       pending_.push_back({id, attempts});
     } else {
       given_up.push_back(id);

@@ -57,15 +57,16 @@ using JobAction = std::variant<StartReconcile, ContinueReconcile, SendNegOpen, S
 ///
 /// Ids that reconciliation finds are fetched in chunks, several at once, while further rounds go
 /// on; what the remote does not deliver, though it ends its answer, is asked for at most kAttempts
-/// times. Every phase has a deadline on progress of the connection, and what drips more slowly than
-/// an event a second for long is given up as well, so that a slot cannot be held; a reconciliation
-/// also when all its answers together were waited for too long. Bounds: at most kPendingIds ids
-/// wait to be fetched before the next round is held back; at most kMaxPages pages, kPageOverrun
-/// events in one and kIdsPerSecond in one second. Threading: thread-compatible; lives on the sync
-/// thread.
+/// times, not counting answers that bring something else: these may be all that it serves for one
+/// request. Every phase has a deadline on progress of the connection, and what drips more slowly
+/// than an event a second for long is given up as well, so that a slot cannot be held; a
+/// reconciliation also when all its answers together were waited for too long. Bounds: at most
+/// kPendingIds ids wait to be fetched before the next round is held back; at most kMaxPages pages,
+/// kPageOverrun events in one and kIdsPerSecond in one second. Threading: thread-compatible; lives
+/// on the sync thread.
 class CatchUpJob {
  public:
-  static constexpr size_t kIdsPerReq = 250, kLeastIdsPerReq = 10;
+  static constexpr size_t kIdsPerReq = 250;
   static constexpr size_t kReqsInFlight = 4;
   static constexpr size_t kPendingIds = 20'000;
   static constexpr int kAttempts = 3;
@@ -174,7 +175,7 @@ class CatchUpJob {
   std::string error;
   /// Reconciliation with this remote is of no use: it invents ids (kGhosts) or has no end.
   bool futile = false;
-  /// Ids that were asked for kAttempts times in vain, or brought something unreadable. The owner
+  /// Ids that were asked for in vain (kAttempts), or brought something unreadable. The owner
   /// may take them out.
   std::vector<nostr::EventId> given_up;
 

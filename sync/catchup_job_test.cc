@@ -217,7 +217,7 @@ TEST_F(CatchUp, WhatIsNeverDeliveredIsAskedThreeTimesAndCounted) {
   EXPECT_FALSE(job_->failed());
   EXPECT_EQ(job_->missing, 4u);
   EXPECT_EQ(job_->fetched, 6u);
-  EXPECT_THAT(requests_, SizeIs(CatchUpJob::kAttempts));
+  EXPECT_THAT(requests_, SizeIs(1 + CatchUpJob::kAttempts)) << "the first brings the others";
   for (size_t i = 1; i < requests_.size(); ++i) EXPECT_THAT(*requests_[i].filter.ids, SizeIs(4));
 }
 
@@ -310,11 +310,64 @@ TEST_F(CatchUp, TimeThatIsOursAndTimeInWhichEventsComeIsNotWaitedFor) {
 }
 
 TEST_F(CatchUp, ARelayThatServesFewerThanAskedIsAskedForTheRest) {
-  for (int i = 0; i < 250; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
-  relay_.behaviour.serves_at_most = 100;
+  for (int i = 0; i < 1000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  for (const size_t serves : {1u, 5u, 100u}) {
+    relay_.behaviour.serves_at_most = serves;
+    received_.clear();
+    requests_.clear();
+    Run();
+    EXPECT_EQ(MissingHere(), 0u) << serves;
+    EXPECT_EQ(job_->missing, 0u) << serves;
+    EXPECT_EQ(job_->method, SyncMethod::kNegentropy) << serves;
+    size_t asked = 0;
+    for (const auto& request : requests_) asked += request.filter.ids->size();
+    EXPECT_LE(asked, 6000u) << serves << ": it is asked for about as many as it serves";
+  }
+}
+
+TEST_F(CatchUp, ARelayThatServesSoManyBytesIsAskedForTheRest) {
+  for (int i = 0; i < 1000; ++i) {
+    // Many small ones, and some larger than what it serves.
+    const size_t size = i % 50 == 0 ? 20'000 : i % 10 * 300;
+    relay_.Store(Issue({testing::Repo("alice", "tool")}, 1000 + i,
+                       std::to_string(i) + std::string(size, '.')));
+  }
+  relay_.behaviour.serves_bytes = 10'000;
   Run();
   EXPECT_EQ(MissingHere(), 0u);
   EXPECT_EQ(job_->missing, 0u);
+  EXPECT_EQ(job_->method, SyncMethod::kNegentropy);
+  EXPECT_LE(requests_.size(), 400u);
+}
+
+// What is missing there among what is not costs no request of its own.
+TEST_F(CatchUp, GhostsAmongEventsAreGivenUpWithFewRequests) {
+  for (int i = 0; i < 2000; ++i) {
+    relay_.Store(NumberedIssue(i, 1000 + i));
+    if (i % 10 == 0) relay_.behaviour.ghosts.insert(NumberedIssue(i, 1000 + i).id);
+  }
+  Run();
+  EXPECT_EQ(job_->missing, 200u);
+  EXPECT_EQ(job_->fetched, 1800u);
+  EXPECT_LE(requests_.size(), 20u);
+}
+
+// Of each request a little, too little in all.
+TEST_F(CatchUp, ARelayThatServesOneOfManyAndSlowlyDoesNotHoldItsSlot) {
+  for (int i = 0; i < 1000; ++i) relay_.Store(NumberedIssue(i, 1000 + i));
+  relay_.behaviour.answers_requests = false;
+  const auto begin = now_;
+  Run();
+  for (size_t i = 0; i < requests_.size() && !job_->finished(); ++i) {
+    const SendReq request = requests_[i];
+    now_ += seconds(9);
+    job_->OnEvent(now_, request.subscription, request.filter.ids->front(), 1000, actions_);
+    job_->OnEose(now_, request.subscription, actions_);
+    job_->OnDeadline(now_, actions_);
+    Settle();
+  }
+  EXPECT_TRUE(job_->failed());
+  EXPECT_LE(now_ - begin, std::chrono::minutes(5));
 }
 
 TEST_F(CatchUp, AnEventThatCannotBeReadAndSaysNoTimeDoesNotSpoilThePages) {

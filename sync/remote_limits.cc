@@ -37,9 +37,10 @@ RemoteLimits LimitsOf(const nostr::RelayInformation& information) {
   limits.plan.message_bytes = bytes;
   limits.jobs = std::min(requests, kJobs);
   limits.job.requests = requests / limits.jobs;
-  limits.job.ids_per_request = std::clamp<size_t>(bytes / kBytesPerId, 1, CatchUpJob::kIdsPerReq);
   limits.job.page = std::clamp<uint64_t>(information.max_limit.value_or(CatchUpJob::kLargePageSize),
                                          1, CatchUpJob::kLargePageSize);
+  limits.job.ids_per_request =
+      std::clamp<size_t>(bytes / kBytesPerId, 1, std::min(CatchUpJob::kIdsPerReq, limits.job.page));
   return limits;
 }
 

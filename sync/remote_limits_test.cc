@@ -26,5 +26,13 @@ TEST(RemoteLimits, LeaveSomethingOfTheLeast) {
   EXPECT_EQ(limits.job.page, 1u);
 }
 
+TEST(RemoteLimits, NoMoreIdsAreAskedForThanEventsAreServed) {
+  nostr::RelayInformation information;
+  EXPECT_EQ(LimitsOf(information).job.ids_per_request, CatchUpJob::kIdsPerReq);
+  information.max_limit = 20;
+  EXPECT_EQ(LimitsOf(information).job.ids_per_request, 20u);
+  EXPECT_EQ(LimitsOf(information).job.page, 20u);
+}
+
 }  // namespace
 }  // namespace graspd::sync

@@ -65,6 +65,12 @@ std::vector<const nostr::Event*> FakeRelay::Query(const nostr::Filter& filter) c
   const size_t limit =
       std::min<uint64_t>(filter.limit.value_or(UINT64_MAX), behaviour.serves_at_most);
   if (rows.size() > limit) rows.resize(limit);
+  size_t bytes = 0;
+  const auto too_much = std::find_if(rows.begin(), rows.end(), [&](const nostr::Event* event) {
+    return (bytes += event->content.size()) > behaviour.serves_bytes;
+  });
+  if (too_much != rows.end())
+    rows.erase(too_much == rows.begin() ? too_much + 1 : too_much, rows.end());
   if (!behaviour.newest_first) {
     std::sort(rows.begin(), rows.end(),
               [](const nostr::Event* a, const nostr::Event* b) { return a->id < b->id; });

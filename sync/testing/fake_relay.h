@@ -39,6 +39,7 @@ class FakeRelay {
     std::string unknown_message = "ERROR: bad msg: unknown cmd";  // said by kNotice
     std::string greeting;                 // said before the first answer of each reconciliation
     size_t serves_at_most = 500;          // events for one filter, whatever its limit
+    size_t serves_bytes = SIZE_MAX;       // of content for one filter, but one event at least
     size_t neg_frame_bytes = 0;           // as ReconcileLimits
     bool newest_first = true;             // else in the order of their ids
     std::set<nostr::EventId> ghosts;      // named by reconciliation, never delivered
