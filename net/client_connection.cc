@@ -300,6 +300,7 @@ Awaitable<std::optional<DialFailure>> ClientConnection::OnItem(Item item) {
 
 // Says why we go, unless that was said before, as long as the peer takes it.
 Awaitable<DialFailure> ClientConnection::Leave(uint16_t code, DialFailure why) {
+  if (why.error == DialError::kWebSocket) why.close_code = code;
   if (std::exchange(phase_, Phase::kClosing) == Phase::kOpen) {
     SetDeadline(kClosingTimeout);
     AppendClose(code);

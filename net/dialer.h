@@ -44,7 +44,7 @@ struct DialFailure {
   DialError error = DialError::kNone;
   std::string detail;        // for people, at most 256 bytes, no control characters
   int http_status = 0;       // kHttp
-  uint16_t close_code = 0;   // kRemoteClosed with a Close frame
+  uint16_t close_code = 0;   // kRemoteClosed with a Close frame; kWebSocket: of ours
   base::Duration silence{};  // of an open connection: since its last bytes came
 };
 

@@ -430,6 +430,7 @@ class HostileServerTest : public DialerTest {
     const DialFailure failure = handler->Closed();
     EXPECT_EQ(handler->unread(), 0u);
     remote.reset();  // when it has read what we said
+    EXPECT_EQ(failure.close_code, failure.error == DialError::kWebSocket ? said : 0);
     return {failure.error, said};
   }
   static constexpr uint8_t kText = 0x81, kTextBegins = 0x01, kGoesOn = 0x00, kPing = 0x89,

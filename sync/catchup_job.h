@@ -156,6 +156,12 @@ class CatchUpJob {
   [[nodiscard]] bool WaitsForRemote() const;
   /// True if the subscription is one of this job's present requests.
   [[nodiscard]] bool Owns(std::string_view subscription) const;
+  /// The ids whose events are waited for.
+  void AppendAsked(std::vector<nostr::EventId>& out) const {
+    for (const auto& [name, fetch] : fetches_) {
+      for (const auto& [id, attempts] : fetch.outstanding) out.push_back(id);
+    }
+  }
   /// A ReconcileStep is waited for.
   [[nodiscard]] bool computing() const { return phase_ == Phase::kReconcile && computing_; }
   [[nodiscard]] NegentropySupport support() const { return support_; }

@@ -422,6 +422,7 @@ class SyncEngine {
   void EndJob(const Instant& now, Remote& remote, Job& job, JobState state, std::string_view error);
   void AbandonJobs(const Instant& now, Remote& remote, std::string_view reason);
   void NoteBrokenReconciliation(const Instant& now, Remote& remote);
+  void NoteTooLong(const Instant& now, Remote& remote);
   void SettleState(const Instant& now, Remote& remote);
   [[nodiscard]] std::string GapReason(const Remote& remote) const;
   void ScheduleRepair(const Instant& now, Remote& remote);

@@ -14,6 +14,7 @@ using Decision = CandidateSnapshot::Decision;
 constexpr auto kMinute = std::chrono::minutes(1);
 constexpr int kForbidden = 403, kTooManyRequests = 429;  // HTTP
 constexpr uint16_t kDoNotReconnect = 4000;  // close code, by an older NIP-01; docs/sync.md
+constexpr uint16_t kTooLong = 1009;         // our close code
 // Past these the oldest is forgotten before its time.
 constexpr size_t kMaxLedNowhere = 1000, kMaxPacedHosts = 10'000;
 
@@ -285,7 +286,11 @@ void SyncEngine::OnDisconnected(const Instant& now, ConnectionId connection,
   }
   connections_.erase(connection);
   ForgetConnection(now, *remote);
-  NoteBrokenReconciliation(now, *remote);
+  if (failure.error == net::DialError::kWebSocket && failure.close_code == kTooLong) {
+    NoteTooLong(now, *remote);
+  } else {
+    NoteBrokenReconciliation(now, *remote);
+  }
   AbandonJobs(now, *remote, "the connection ended");
   auto wait = remote->health.Failed(now.steady, random_);
   if (failure.http_status == kTooManyRequests) wait = std::max(wait, options_.rate_limit_cooldown);

@@ -102,7 +102,8 @@ SyncEngine::Remote* SyncEngine::NextInTurn(const std::function<bool(const Remote
 bool SyncEngine::MayStartJob(const Instant& now, const Remote& remote) const {
   if (remote.waiting.empty() || !remote.connected() || remote.awaits_auth ||
       remote.rate_limited(now.steady) ||
-      remote.running.size() >= std::min(options_.jobs_per_remote, remote.limits.jobs)) {
+      remote.running.size() >= std::min(options_.jobs_per_remote, remote.limits.jobs) ||
+      (remote.asks_singly && !remote.running.empty())) {
     return false;
   }
   // Until the first NEG-OPEN of a connection is answered, one job finds out for all.
@@ -125,7 +126,9 @@ void SyncEngine::StartJob(const Instant& now, Remote& remote) {
   const bool try_negentropy =
       now.steady >= remote.no_negentropy_until && remote.limits.NegentropyFrame(job.filter) > 0;
   if (remote.waiting.empty()) ContinueRound(now, remote);
-  job.run.emplace(next_run_++, job.filter, try_negentropy, remote.limits.job, job.pages_since);
+  auto limits = remote.limits.job;
+  if (remote.asks_singly) limits.requests = limits.ids_per_request = 1;
+  job.run.emplace(next_run_++, job.filter, try_negentropy, limits, job.pages_since);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
   if (!remote.timers.contains(Timer::Type::kJobs)) {
@@ -343,6 +346,20 @@ void SyncEngine::NoteBrokenReconciliation(const Instant& now, Remote& remote) {
                 {{"remote", remote.url.ToString()}});
 }
 
+// What exceeds the longest message we take ends the connection, each time anew. If one event alone
+// was asked for, it is that, and the others can do without it.
+void SyncEngine::NoteTooLong(const Instant& now, Remote& remote) {
+  std::vector<nostr::EventId> asked;
+  for (const uint64_t id : remote.running) jobs_.at(id)->run->AppendAsked(asked);
+  remote.asks_singly = asked.size() > 1;
+  if (asked.empty()) NoteBrokenReconciliation(now, remote);
+  if (asked.size() != 1) return;
+  ++remote.counts.invalid;
+  RememberUndelivered(now, remote, asked.front());
+  base::LogWarn("sync", "left out an event that is too long for us",
+                {{"remote", remote.url.ToString()}, {"id", asked.front().ToHex()}});
+}
+
 void SyncEngine::AbandonJobs(const Instant& now, Remote& remote, std::string_view reason) {
   for (const uint64_t id : std::set<uint64_t>(remote.running)) {
     EndJob(now, remote, *jobs_.at(id), JobState::kFailed, reason);
@@ -395,6 +412,7 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   }
   NoteComplete(now, remote, now.unix_seconds);
   remote.broken_reconciliations = 0;
+  remote.asks_singly = false;
   SetState(now, remote, RemoteState::kLive);
   LeaveCheckedAlias(now, remote);
 }

@@ -291,6 +291,30 @@ TEST_F(SyncEngineTest, GhostsAreAskedForThreeTimesADay) {
   EXPECT_TRUE(sim.Has(ghost.id));
 }
 
+// They end the connection, whatever was asked for besides.
+TEST_F(SyncEngineTest, EventsTooLongForUsAreFoundAndLeftOutAndTheRestIsSynced) {
+  options_.bootstrap = {Url(kA)};
+  auto& sim = Begin();
+  auto& site = sim.At(kA);
+  site.relay.Store(Announcement(kRepo, kLongAgo, {kA}));
+  std::vector<nostr::Event> others;
+  for (int i = 0; i < 600; ++i) {
+    const auto event = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    site.relay.Store(event);
+    if (i % 200 == 199) {
+      site.too_long.insert(event.id);
+    } else {
+      others.push_back(event);
+    }
+  }
+  sim.Start();
+  sim.RunFor(minutes(15));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  for (const auto& event : others) ASSERT_TRUE(sim.Has(event.id));
+  EXPECT_EQ(sim.Remote(kA)->counts.invalid, site.too_long.size());
+  EXPECT_LE(site.dials.size(), 2 * site.too_long.size() + 1);
+}
+
 TEST_F(SyncEngineTest, MessagesOfReconciliationAreNoLongerThanTheRelayAllows) {
   auto& sim = Begin();
   auto& site = sim.At(kA);

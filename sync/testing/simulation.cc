@@ -256,6 +256,12 @@ void Simulation::Arrive(ConnectionId id, FakeRelay::Replies replies) {
   if (link == links_.end()) return;
   for (auto& note : replies) {
     if (link->second.heard++ >= At(link->second.url).silent_after) break;
+    const auto* event = std::get_if<Delivered>(&note);
+    if (event && At(link->second.url).too_long.contains(event->id)) {
+      After({},
+            [this, id] { Drop(id, {.error = net::DialError::kWebSocket, .close_code = 1009}); });
+      break;
+    }
     link->second.unread.push_back(std::move(note));
   }
   Read(id);

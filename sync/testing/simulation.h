@@ -41,6 +41,7 @@ class Simulation {
     base::Duration message_takes{};             // to send, one after the other
     size_t silent_after = SIZE_MAX;             // messages on a connection, which stays open
     size_t hangs_up_beyond = SIZE_MAX;          // bytes, of a message of NIP-77
+    std::set<nostr::EventId> too_long;          // longer than what we take
     base::Duration information_takes = kLatency;
     std::vector<base::SteadyTime> dials;
     size_t messages = 0;  // we have sent
