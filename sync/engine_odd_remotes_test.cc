@@ -270,25 +270,29 @@ TEST_F(SyncEngineTest, AFailedCatchUpIsTriedAgainAndEndsTheGap) {
 }
 
 TEST_F(SyncEngineTest, GhostsAreAskedForThreeTimesADay) {
-  options_.bootstrap = {Url(kA)};
+  constexpr size_t kGhosts = 1000;
   auto& sim = Begin();
   auto& relay = sim.At(kA).relay;
-  const auto ghost = Announcement(kRepo, sim.now().unix_seconds, {kA});
-  relay.Store(ghost);
-  relay.behaviour.ghosts.insert(ghost.id);
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  for (size_t i = 0; i < kGhosts; ++i) {
+    const auto ghost = Issue({kRepo}, kLongAgo + i, std::to_string(i));
+    relay.Store(ghost);
+    relay.behaviour.ghosts.insert(ghost.id);
+  }
   sim.Start();
-  for (int i = 0; i < 20; ++i) {  // each reconnect finds it again
-    sim.RunFor(minutes(10));
+  for (int i = 0; i < 46; ++i) {  // each reconnect finds them again
+    sim.RunFor(minutes(30));
     sim.GoDown(kA);
     sim.ComeUp(kA);
   }
+  EXPECT_EQ(sim.Remote(kA)->counts.received, 0u);
+  EXPECT_LE(relay.stored_requests(), CatchUpJob::kAttempts * kGhosts / CatchUpJob::kIdsPerReq);
   sim.RunFor(minutes(10));
   EXPECT_EQ(sim.State(kA), RemoteState::kLive);
-  EXPECT_LE(relay.stored_requests(), static_cast<size_t>(CatchUpJob::kAttempts));
-  // A relay that has it after all can still deliver.
+  // A relay that has them after all can still deliver.
   relay.behaviour.ghosts.clear();
   sim.RunFor(hours(50));
-  EXPECT_TRUE(sim.Has(ghost.id));
+  EXPECT_TRUE(sim.HasAllOf(kA));
 }
 
 // They end the connection, whatever was asked for besides.
@@ -410,6 +414,48 @@ TEST_F(SyncEngineTest, PagesAfterAReconnectBeginWhereTheRemoteWasLastHeard) {
   sim.ComeUp(kA);
   sim.RunFor(minutes(1));
   EXPECT_TRUE(sim.Has(issue.id));
+}
+
+// Strangers date events as they like.
+TEST_F(SyncEngineTest, PagesAfterAReconnectBeginAtTheSameTimeHoweverEventsAreDated) {
+  auto& sim = Begin();
+  auto& behaviour = sim.At(kA).relay.behaviour;
+  behaviour.negentropy = FakeRelay::Negentropy::kClosed;
+  sim.StoredBefore(Announcement(kRepo, kLongAgo, {kA}));
+  const auto issue = Issue({kRepo}, kLongAgo, "an issue");
+  sim.StoredBefore(issue);
+  constexpr uint64_t kFarAhead = uint64_t{1} << 53;
+  sim.judge = [](const nostr::Event& event) {
+    return event.created_at == kFarAhead ? ingest::Code::kInvalid : ingest::Code::kStored;
+  };
+  sim.Start();
+  sim.RunFor(hours(3));
+  ASSERT_EQ(sim.State(kA), RemoteState::kLive);
+  std::set<std::optional<uint64_t>> since;
+  behaviour.blocks = [&](const std::vector<nostr::Filter>& filters) {
+    for (const auto& filter : filters) {
+      if (filter.limit != 0u && !filter.ids) since.insert(filter.since);
+    }
+    return false;
+  };
+  const uint64_t left_at = UnixNow();
+  sim.GoDown(kA);
+  behaviour.answers_requests = false;  // the page; what is live comes
+  sim.ComeUp(kA);
+  sim.RunFor(std::chrono::seconds(10));
+  const auto old = Comment(issue.id, left_at - uint64_t{10} * 365 * 86'400, "ten years back");
+  sim.Publish(kA, Comment(issue.id, kFarAhead, "far ahead"));
+  sim.Publish(kA, old);
+  sim.RunFor(std::chrono::seconds(1));
+  EXPECT_TRUE(sim.Has(old.id));
+  EXPECT_GE(sim.Remote(kA)->counts.invalid, 1u);
+  ASSERT_EQ(sim.State(kA), RemoteState::kSyncing);
+  sim.GoDown(kA);
+  behaviour.answers_requests = true;
+  sim.ComeUp(kA);
+  sim.RunFor(minutes(1));
+  EXPECT_EQ(sim.State(kA), RemoteState::kLive);
+  EXPECT_EQ(since, std::set{std::optional(left_at - options_.reconnect_overlap_seconds)});
 }
 
 // ---- what a relay says of itself -------------------------------------------------------------
