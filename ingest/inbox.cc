@@ -71,7 +71,7 @@ void Inbox::Close() {
   on_results_ = nullptr;
   {
     base::MutexLock lock(mutex_);
-    discards_ = forged_lately_ && lane_ == EventSink::Lane::kClient;
+    discards_ = (forged_lately_ || held_tasks_ > 0) && lane_ == EventSink::Lane::kClient;
   }
   GoOn();
 }
@@ -81,7 +81,9 @@ void Inbox::PostResults(std::vector<Result> results, size_t bytes) {
     self->in_flight_ -= results.size();
     self->in_flight_bytes_ -= bytes;
     if (const auto callback = self->on_results_) (*callback)(results);
-    self->GoOn();
+    if (std::any_of(results.begin(), results.end(), [](const Result& r) { return r.forged; })) {
+      self->GoOn();
+    }
   });
 }
 

@@ -49,7 +49,8 @@ class Pipeline final : public EventSink {
   /// What sync need not fetch. As long-lived as the pipeline.
   [[nodiscard]] KnownRefusals& known_refusals();
 
-  /// Takes nothing more (further events get kError), finishes and answers what is queued. Blocks.
+  /// Takes nothing more (further events get kError), finishes and answers what is queued. Blocks,
+  /// and needs the executors of open client submitters to run until then.
   void Drain();
 
  private:

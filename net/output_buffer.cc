@@ -34,7 +34,8 @@ char* OutputBuffer::Prepare(size_t bytes) {
     return last_.memory + last_.end;
   }
   const size_t used = last_.size();
-  if (last_.begin != 0 && last_.capacity - used >= bytes) {  // what was sent leaves enough room
+  // What was sent may leave enough room, if little has to move.
+  if (last_.begin != 0 && used <= kPiece && last_.capacity - used >= bytes) {
     std::memmove(last_.memory, last_.memory + last_.begin, used);
     last_.begin = 0;
     last_.end = used;

@@ -78,6 +78,17 @@ TEST(OutputBufferTest, WhatWaitsIsNotCopiedWhenMuchComesBehindIt) {
   EXPECT_TRUE(consumed == expected);
 }
 
+TEST(OutputBufferTest, OneLargePieceIsNotMovedForALittleBehindIt) {
+  ChunkPool pool;
+  OutputBuffer buffer(pool);
+  Append(buffer, std::string(300'000, 'x'));
+  buffer.Consume(1000);
+  const char* const front = buffer.front().data();
+  Append(buffer, "more");
+  EXPECT_EQ(buffer.front().data(), front);
+  EXPECT_EQ(buffer.size(), 299'004u);
+}
+
 TEST(ChunkPoolTest, HandsOutReturnedChunksAgain) {
   ChunkPool pool;
   char* chunk = pool.Take();

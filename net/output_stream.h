@@ -15,8 +15,9 @@ namespace graspd::net {
 /// A socket whose whole output goes through one buffer.
 ///
 /// Data frames, pongs and the Close are appended in order, and everything of one turn of the event
-/// loop leaves in one send(). When the kernel takes no more, the stream waits for the socket to
-/// become writable; nothing is in flight meanwhile, so the buffer may grow and move.
+/// loop leaves in one send(), or one for each OutputBuffer::kPiece. When the kernel takes no more,
+/// the stream waits for the socket to become writable; nothing is in flight meanwhile, so the
+/// buffer may grow and move.
 ///
 /// Errors: a stream that failed is closed and swallows what is appended; reading from its socket
 /// then ends with an error. Threading: its IoThread only. Lifetime: member of a connection that

@@ -98,7 +98,6 @@ class Asker {
  private:
   absl::Status Wait(size_t answers = 1) {
     answers_ = 0;
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     return client_.RunUntil([&] { return answers_ >= answers; });
   }
 

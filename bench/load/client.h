@@ -18,8 +18,8 @@
 namespace graspd::bench {
 
 /// Connections to one relay, all driven by the calling thread with one epoll. What is queued leaves
-/// with one send() a connection at the end of a turn. The end of any connection is an error: no
-/// run expects it. Thread-compatible.
+/// with one send() a connection at the beginning and at the end of a turn. The end of any
+/// connection is an error: no run expects it. Thread-compatible.
 class Client {
  public:
   using OnText = std::function<absl::Status(size_t connection, std::string_view text)>;
@@ -43,7 +43,7 @@ class Client {
   void Send(size_t connection, std::initializer_list<std::string_view> parts);
   /// Sends what is queued.
   absl::Status Flush();
-  /// Waits at most `wait` for the relay, handles what has come, flushes.
+  /// Flushes, waits at most `wait` for the relay, handles what has come, flushes.
   absl::Status Turn(base::Duration wait);
   /// Turns until `done`. Errors: kDeadlineExceeded if `patience` passes in silence.
   absl::Status RunUntil(const std::function<bool()>& done);

@@ -52,7 +52,6 @@ class Watcher {
   /// Turns until `done`. Errors: kDeadlineExceeded, naming `what`, when --timeout has passed.
   template <typename Done>
   absl::Status Await(std::string_view what, Done done) {
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     const auto start = client_.clock().Now();
     while (!done()) {
       GRASPD_RETURN_IF_ERROR(client_.Turn(kLook));

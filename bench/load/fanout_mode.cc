@@ -35,7 +35,6 @@ class Fanout {
   // Returns when every subscription has had its EOSE.
   absl::Status Subscribe(const std::string& filter) {
     for (size_t c = 0; c < subscribers_; ++c) client_.Send(c, {R"(["REQ","live",)", filter, "]"});
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     return client_.RunUntil([this] { return live_ == subscribers_; });
   }
 
@@ -58,6 +57,7 @@ class Fanout {
       if (sent_ < events_.size() && now >= due) {
         SendNext(1);
         due += interval;
+        GRASPD_RETURN_IF_ERROR(client_.Flush());  // alone, also when late
         continue;
       }
       const base::Duration wait = sent_ < events_.size() ? due - now : base::Duration(kLook);

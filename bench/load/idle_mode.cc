@@ -20,7 +20,6 @@ absl::Status SubscribeAll(Client& client, const std::string& filter) {
     return Unexpected(text);
   });
   for (size_t c = 0; c < client.size(); ++c) client.Send(c, {R"(["REQ","idle",)", filter, "]"});
-  GRASPD_RETURN_IF_ERROR(client.Flush());
   const absl::Status status = client.RunUntil([&] { return live == client.size(); });
   client.set_on_text([](size_t, std::string_view message) { return Unexpected(Scan(message)); });
   return status;

@@ -63,7 +63,6 @@ class Reconciliation {
     const std::string first = base::HexEncode(Bytes(initiator_.Start()));
     start_ = client_.clock().Now();
     client_.Send(0, {R"(["NEG-OPEN","n",)", filter, R"(,")", first, R"("])"});
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     GRASPD_RETURN_IF_ERROR(client_.RunUntil([this] { return done_; }));
     std::sort(have_.begin(), have_.end());
     std::sort(need_.begin(), need_.end());

@@ -27,7 +27,6 @@ class Publisher {
     for (size_t c = 0; c < client_.size(); ++c) {
       for (size_t i = 0; i < in_flight_; ++i) SendNext(c, client_.clock().Now());
     }
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     if (absl::Status status = client_.RunUntil([this] { return answered_ == events_.size(); });
         !status.ok()) {
       return absl::Status(

@@ -71,7 +71,6 @@ class Asker {
     client_.set_on_text(
         [this](size_t connection, std::string_view text) { return OnText(connection, text); });
     for (size_t c = 0; c < client_.size(); ++c) AskNext(c, client_.clock().Now());
-    GRASPD_RETURN_IF_ERROR(client_.Flush());
     GRASPD_RETURN_IF_ERROR(client_.RunUntil([this] { return answered_ == count_; }));
     progress_.Clear();
     return absl::OkStatus();

@@ -123,7 +123,7 @@ std::vector<std::string> ApplyCommandOptions(const GivenOptions& given, GivenArg
         "--filter says it all: not together with --kinds, --authors, --since, "
         "--until");
   }
-  if (out.export_request.filter.MatchesNothing()) {
+  if (problems.empty() && out.export_request.filter.MatchesNothing()) {
     problems.emplace_back(
         "--kinds, --authors, --filter: no event matches an empty list; leave it out to export all");
   }

@@ -71,6 +71,7 @@ TEST(CommandOptionsTest, MistakesAreNamed) {
   for (const char* nothing : {"--kinds=", "--authors= , ", "--filter={\"ids\":[]}"}) {
     EXPECT_THAT(Problems({"export", nothing}), HasSubstr("an empty list"));
   }
+  EXPECT_THAT(Problems({"export", "--kinds=x"}), testing::Not(HasSubstr("an empty list")));
   EXPECT_THAT(Problems({"export", "--since=-1"}), HasSubstr("--since"));
   EXPECT_THAT(Problems({"export", "--filter", "{\"kind\":1}"}), HasSubstr("--filter"));
   EXPECT_THAT(Problems({"export", "--filter", "{\"limit\":1}"}), HasSubstr("limit"));

@@ -65,7 +65,6 @@ void NegEndpoint::ReadSet(const SessionPtr& session, nostr::Filter filter, Charg
       [weak, sets = context_.neg_sets, &executor = executor_, filter = std::move(filter),
        charge = std::move(charge)](const SessionReads::Ended& ended) -> SessionReads::Then {
         const auto given_up = [weak, ended] { return weak.expired() || ended(); };
-        if (given_up()) return nullptr;  // closed or replaced before its turn
         const auto done = [weak, &executor](const absl::StatusOr<storage::NegSets::SetPtr>& set) {
           executor.Post([weak, set] {
             if (const auto alive = weak.lock()) alive->endpoint->OnSet(alive, set);

@@ -58,11 +58,13 @@ void OverloadGuard::Check() {
 bool OverloadGuard::MayHaveFreedMuch(size_t memory) {
   const size_t worth = std::min(kWorthReturning, budget_.memory_bytes / 8);
   least_memory_ = std::min(least_memory_, memory);
-  const auto [low, high] = std::minmax(memory, memory_at_return_);
-  if (memory <= least_memory_ + worth || high - low > worth) {
-    memory_at_return_ = memory;
-    checks_since_return_ = 0;
+  const auto [low, high] = std::minmax(memory, memory_then_);
+  if (high - low > worth) {
+    memory_then_ = memory;
     checks_until_return_ = kChecksBetweenReturns;
+  }
+  if (memory <= least_memory_ + worth) {
+    checks_since_return_ = 0;
     return false;
   }
   if (++checks_since_return_ < checks_until_return_) return false;

@@ -48,7 +48,7 @@ class OverloadGuard {
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;
-  size_t memory_at_return_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t memory_then_ ABSL_GUARDED_BY(mutex_) = 0;
   int checks_since_return_ ABSL_GUARDED_BY(mutex_) = 0;
   int checks_until_return_ ABSL_GUARDED_BY(mutex_) = 0;
 };

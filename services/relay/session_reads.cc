@@ -90,15 +90,19 @@ bool SessionReads::State::TryStart(const ReadPtr& read) {
   return pool.TryRun([read, weak = weak_from_this(), work = work, &to = executor] {
     if (weak.expired()) return;
     // Others of the address may have used up its share while this one was queued.
-    if (work && !read->dropped() && work->MustWaitFor(Kind::kScan)) {
+    const bool dropped = read->dropped();
+    if (work && !dropped && work->MustWaitFor(Kind::kScan)) {
       return to.Post([weak, read] {
         if (const auto self = weak.lock()) self->PutBack(read);
       });
     }
-    if (work) work->Begin(Kind::kScan);
-    const auto begun = work ? work->clock().Now() : base::SteadyTime();
-    Then outcome = read->job([weak] { return weak.expired(); });
-    if (work) work->ChargeScan(begun);
+    Then outcome;
+    if (!dropped) {
+      if (work) work->Begin(Kind::kScan);
+      const auto begun = work ? work->clock().Now() : base::SteadyTime();
+      outcome = read->job([weak] { return weak.expired(); });
+      if (work) work->ChargeScan(begun);
+    }
     to.Post([weak, then = std::move(outcome)] {
       const auto self = weak.lock();
       if (!self) return;

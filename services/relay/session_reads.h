@@ -17,9 +17,9 @@ namespace graspd::relay {
 ///
 /// Long reads are charged to the client's work, also when their session ends meanwhile, and wait
 /// while that is overdrawn, and for others of the address in their turn: here, so that they take no
-/// place in the pool, and for 60 s at most. Threading: the connection's thread, where `executor`
-/// posts to. Lifetime: pool and executor outlive the tasks on them, `meters` the session; what a
-/// read has captured may be destroyed on either thread.
+/// place in the pool; who then asked more than 60 s ago is refused. Threading: the connection's
+/// thread, where `executor` posts to. Lifetime: pool and executor outlive the tasks on them,
+/// `meters` the session; what a read has captured may be destroyed on either thread.
 class SessionReads {
  public:
   /// What to do with the outcome, on the connection's thread; null for nothing.

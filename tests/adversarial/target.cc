@@ -1,7 +1,5 @@
 #include "tests/adversarial/target.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,6 +9,7 @@
 #include "base/clock.h"
 #include "nostr/event_builder.h"
 #include "nostr/keys.h"
+#include "tests/descriptor_limit.h"
 #include "tests/e2e/relay_client.h"
 
 namespace graspd::adversarial {
@@ -29,18 +28,10 @@ std::vector<std::string> Flags(const std::vector<std::string>& more) {
   return flags;
 }
 
-// The attackers are many, and all in this process.
-void RaiseDescriptorLimit() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 }  // namespace
 
 Target::Target(const std::vector<std::string>& flags, const std::vector<std::string>& launcher) {
-  RaiseDescriptorLimit();
+  tests::RaiseDescriptorLimit();  // the attackers are many, and all in this process
   graspd_ = std::make_unique<e2e::Graspd>(dir_, kName, Flags(flags), launcher);
   // Once it has served somebody: much of the program is read from disk only then.
   (void)e2e::HasStored(relay_url(), nostr::EventId());

@@ -17,6 +17,7 @@
 #include "nostr/keys.h"
 #include "nostr/message.h"
 #include "nostr/nip34.h"
+#include "tests/descriptor_limit.h"
 #include "tests/e2e/relay_client.h"
 #include "tests/e2e/support.h"
 #include "tests/small_disk.h"
@@ -157,6 +158,7 @@ class EndTest : public net::NetTest {
   static constexpr size_t kEvents = 1500;
 
   void SetUp() override {
+    tests::RaiseDescriptorLimit();
     graspd_ = std::make_unique<Graspd>(
         dir_, "graspd",
         std::vector<std::string>{Store(), kOpen, kUnlimited, "--limits-drain-timeout=10s",

@@ -25,14 +25,17 @@ using ::testing::HasSubstr;
 using Behaviour = FakeRelay::Behaviour;
 using Script = HostileRelay::Script;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef __SANITIZE_ADDRESS__
 constexpr size_t kMoreMemory = 512u << 20;  // what was freed stays for a while
 constexpr size_t kMostMemory = kMoreMemory;
-constexpr double kSlower = 20;
 #else
 constexpr size_t kMoreMemory = 32u << 20;  // that stays
 constexpr size_t kMostMemory = 64u << 20;  // while it happens
+#endif
+#ifdef NDEBUG
 constexpr double kSlower = 1;
+#else  // not optimised, or with a sanitizer
+constexpr double kSlower = 20;
 #endif
 constexpr int kFlood = 1'000'000;  // messages; the connection is cut long before
 
