@@ -265,11 +265,11 @@ absl::Status Initiator::State::CheckProgress(const Frontier& frontier, bool new_
   return absl::FailedPreconditionError("the peer makes no progress");
 }
 
-// A peer with shorter frames than ours answers the beginning of our message, and the rest of it was
-// in vain.
+// A peer with much shorter frames than ours answers the beginning of our message, and the rest of
+// it was in vain. Where little differs a reply is a little shorter, too.
 void Initiator::State::FitFrame(size_t reply_size) {
   if (limits.frame_bytes == 0) return;
-  frame = reply_size < sent ? std::min(frame, reply_size) : std::max(frame, 2 * reply_size);
+  frame = 2 * reply_size < sent ? std::min(frame, reply_size) : std::max(frame, 2 * reply_size);
   frame = std::clamp(frame, std::min(kMinFrame, limits.frame_bytes), limits.frame_bytes);
 }
 

@@ -217,6 +217,20 @@ TEST(InitiatorTest, PeerThatCreepsThroughEmptyTimeIsCutOff) {
   }
 }
 
+// A reply is short also where little differs.
+TEST(InitiatorTest, FewDifferencesInManyItemsTakeNoMoreRoundsThanTheyNeed) {
+  constexpr uint64_t kItems = 1'000'000, kMissing = 20;
+  std::vector<Item> ours, theirs;
+  for (uint64_t i = 0; i < kItems; ++i) {
+    theirs.push_back(MakeItem(1'700'000'000 + i, i));
+    if (i % (kItems / kMissing) != 1) ours.push_back(theirs.back());
+  }
+  const auto outcome =
+      RunSession(Seal(std::move(ours)), Seal(std::move(theirs)), {60'000}, {500'000});
+  EXPECT_EQ(outcome.need.size(), kMissing);
+  EXPECT_LE(outcome.messages.size(), 6u);
+}
+
 TEST(InitiatorTest, PeerThatGoesBackAndForthIsCutOff) {
   base::SeededRandom random(16);
   Initiator initiator(Range(0, 5000), {});
