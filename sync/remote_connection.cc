@@ -190,7 +190,7 @@ void RemoteConnection::Forget(std::string subscription, bool still_wanted) {
     closed = std::move(*before);
   }
   const bool live = closed.source == storage::Source::kLive;
-  if (live && !still_wanted) closed.filters.clear();  // it might never end
+  if (live && !still_wanted) closed.may_bring = std::min(closed.may_bring, kLateLive);
   std::erase_if(recently_closed_, [&](const auto& other) { return other.first == subscription; });
   recently_closed_.emplace_back(std::move(subscription), std::move(closed));
   if (recently_closed_.size() > kRecentlyClosed) recently_closed_.pop_front();

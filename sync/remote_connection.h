@@ -94,9 +94,11 @@ class RemoteConnection final : public net::DialHandler,
   /// Of so many subscriptions that were closed last, late messages are no offence: all that may be
   /// open, which one change can close, and as many again.
   static constexpr size_t kRecentlyClosed = 2 * RemoteLimits::kMostSubscriptions;
-  /// What late messages bring for the last so many of these is taken, but for live ones that we
-  /// closed.
-  static constexpr size_t kFiltersKept = 64;
+  /// What late messages bring for the last so many of these is taken: all that may be open, and
+  /// some requests before them.
+  static constexpr size_t kFiltersKept = RemoteLimits::kMostSubscriptions + 64;
+  /// Late events of a live subscription that we closed, which might never end.
+  static constexpr size_t kLateLive = 1000;
   /// So many late and stray messages of a connection cost nothing.
   static constexpr uint64_t kUnwanted = 10'000;
   /// Notices, challenges and answers to nothing that cost no strike yet.

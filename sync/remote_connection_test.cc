@@ -266,11 +266,33 @@ TEST_F(RemoteConnectionTest, LateEventsOfASubscriptionWeClosedAreNoOffence) {
       for (size_t i = 0; i < times; ++i) dialer_.handler->OnText(text);
     });
   };
+  hear(RemoteConnection::kLateLive);
+  EXPECT_THAT(sink_.submitted, SizeIs(RemoteConnection::kLateLive));
   hear(RemoteConnection::kUnwanted);
-  EXPECT_THAT(sink_.submitted, IsEmpty());
+  EXPECT_THAT(sink_.submitted, SizeIs(RemoteConnection::kLateLive));
   EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
   hear(10);  // by now it should have heard of it
   EXPECT_EQ(listener_->Count<BadMessage>(), 10u);
+}
+
+// What is published while all is opened again by other names comes by the old ones alone.
+TEST_F(RemoteConnectionTest, WhatIsOnItsWayWhenSubscriptionsAreRenamedIsTaken) {
+  nostr::Filter issues;
+  issues.kinds = {nostr::kIssue};
+  Send(Subscribe{{7}, "fetch", {issues}, storage::Source::kDaily});
+  Send(Unsubscribe{{7}, "fetch"});
+  constexpr int kLive = 176;
+  for (const std::string name : {"live-", "again-"}) {
+    for (int i = 0; i < kLive; ++i) {
+      if (name == "again-") Send(Unsubscribe{{7}, "live-" + std::to_string(i)});
+      Send(Subscribe{{7}, name + std::to_string(i), {issues}, storage::Source::kLive});
+    }
+  }
+  const auto published = NextIssue(), fetched = NextIssue();
+  Hear("live-0", published);
+  Hear("fetch", fetched);
+  EXPECT_THAT(sink_.submitted, ElementsAre(std::pair(published.id, storage::Source::kLive),
+                                           std::pair(fetched.id, storage::Source::kDaily)));
 }
 
 // An announcement that drops the relay closes all of them at once, and some relays answer each.
@@ -304,10 +326,10 @@ TEST_F(RemoteConnectionTest, WhatARelayServesOfASubscriptionItHasClosedIsTaken) 
   Say(R"(["EOSE","live"])");
   EXPECT_THAT(sink_.submitted, SizeIs(kEvents));
   EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
-  // Until it is closed by us, too.
+  // When it is closed by us, too, what is on its way.
   Send(Unsubscribe{{7}, "live"});
-  Hear("live", NextIssue());
-  EXPECT_THAT(sink_.submitted, SizeIs(kEvents));
+  for (size_t i = 0; i <= RemoteConnection::kLateLive; ++i) Hear("live", NextIssue());
+  EXPECT_THAT(sink_.submitted, SizeIs(kEvents + RemoteConnection::kLateLive));
   EXPECT_EQ(listener_->Count<BadMessage>(), 0u);
 }
 
