@@ -218,7 +218,6 @@ void SyncEngine::CheckLive(const Instant& now, Remote& remote) {
 void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
                              const std::map<std::string, uint64_t>& subscriptions) {
   SubscriptionPlan::Diff again;
-  std::vector<std::string> names;
   for (const auto& [subscription, first_at] : subscriptions) {
     auto open = remote.plan.Reopen(subscription);
     if (!open) continue;
@@ -230,14 +229,10 @@ void SyncEngine::AskOnceMore(const Instant& now, Remote& remote,
       QueueJob(now, remote, std::move(filter), storage::Source::kStartup, since);
     }
     again.close.push_back(subscription);
-    names.push_back(open->subscription);
+    remote.unanswered[open->subscription].again = true;
     again.open.push_back(*std::move(open));
   }
   Carry(now, remote, std::move(again));
-  for (const auto& name : names) {
-    const auto asked = remote.unanswered.find(name);
-    if (asked != remote.unanswered.end()) asked->second.again = true;
-  }
 }
 
 // What a live subscription asks for is not followed: a gap, which a repair tries to close.
