@@ -81,10 +81,12 @@ void CatchUpJob::OnNegMsg(base::SteadyTime now, std::string message, Actions& ou
   }
   held_reply_ = std::move(message);
   ContinueIfRoom(out);
+  if (held_reply_) PumpFetches(now, out);
 }
 
 void CatchUpJob::ContinueIfRoom(Actions& out) {
   if (!held_reply_ || pending_.size() > kPendingIds) return;
+  if (limits_.singly && !fetches_.empty()) return;
   computing_ = true;
   out.push_back(ContinueReconcile{std::move(*held_reply_)});
   held_reply_.reset();
@@ -130,6 +132,7 @@ void CatchUpJob::CloseNegentropy(Actions& out) {
 // ---- fetching what is missing ----------------------------------------------------------------
 
 void CatchUpJob::PumpFetches(base::SteadyTime now, Actions& out) {
+  if (limits_.singly && !neg_ended_ && !held_reply_) return;
   while (!pending_.empty() && fetches_.size() < requests_) {
     Fetch fetch;
     nostr::Filter filter;

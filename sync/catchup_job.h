@@ -97,6 +97,7 @@ class CatchUpJob {
     size_t requests = kReqsInFlight;      // REQs for ids
     size_t ids_per_request = kIdsPerReq;  // in one of them
     size_t page = kLargePageSize;         // events to ask for at most
+    bool singly = false;                  // nothing is fetched while a NEG-MSG is waited for
   };
 
   enum class NegentropySupport { kUnknown, kYes, kNo };

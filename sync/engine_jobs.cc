@@ -127,7 +127,10 @@ void SyncEngine::StartJob(const Instant& now, Remote& remote) {
       now.steady >= remote.no_negentropy_until && remote.limits.NegentropyFrame(job.filter) > 0;
   if (remote.waiting.empty()) ContinueRound(now, remote);
   auto limits = remote.limits.job;
-  if (remote.asks_singly) limits.requests = limits.ids_per_request = 1;
+  if (remote.asks_singly) {
+    limits.requests = limits.ids_per_request = 1;
+    limits.singly = true;
+  }
   job.run.emplace(next_run_++, job.filter, try_negentropy, limits, job.pages_since);
   WithJob(now, remote, id,
           [&](CatchUpJob& run, CatchUpJob::Actions& out) { run.Start(now.steady, out); });
@@ -208,7 +211,8 @@ void SyncEngine::NoteFailure(Remote& remote, bool owes_full) {
 // Nothing that the remote had `until` then is missing here.
 void SyncEngine::NoteComplete(const Instant& now, Remote& remote, uint64_t until) {
   if (remote.full_round) remote.last_full_reconcile_at = now.unix_seconds;
-  remote.full_round = remote.owes_full = false;
+  remote.full_round = remote.owes_full = remote.asks_singly = false;
+  remote.too_long_suspects.clear();
   remote.last_contact = std::max(remote.last_contact, until);
 }
 
@@ -346,16 +350,25 @@ void SyncEngine::NoteBrokenReconciliation(const Instant& now, Remote& remote) {
                 {{"remote", remote.url.ToString()}});
 }
 
-// What exceeds the longest message we take ends the connection, each time anew. If one event alone
-// was asked for, it is that, and the others can do without it.
+// What exceeds the longest message we take ends the connection, each time anew, and we do not learn
+// what it was. An event that was asked for alone is left out when that has happened twice: once, it
+// may have been what somebody has just published. While events are asked for singly, no answer of
+// reconciliation is on its way besides.
 void SyncEngine::NoteTooLong(const Instant& now, Remote& remote) {
+  constexpr size_t kSuspects = 100;
   std::vector<nostr::EventId> asked;
   for (const uint64_t id : remote.running) jobs_.at(id)->run->AppendAsked(asked);
-  remote.asks_singly = asked.size() > 1;
-  if (asked.empty()) NoteBrokenReconciliation(now, remote);
-  if (asked.size() != 1) return;
+  const bool was_singly = remote.asks_singly;
+  remote.asks_singly |= !asked.empty();
+  const bool suspected = was_singly && asked.size() == 1;
+  if (remote.too_long_suspects.size() >= kSuspects) remote.too_long_suspects.clear();
+  if (!suspected || remote.too_long_suspects.insert(asked.front()).second) {
+    NoteBrokenReconciliation(now, remote);
+    return;
+  }
   ++remote.counts.invalid;
   RememberUndelivered(now, remote, asked.front());
+  remote.health.Useful();  // one less to find
   base::LogWarn("sync", "left out an event that is too long for us",
                 {{"remote", remote.url.ToString()}, {"id", asked.front().ToHex()}});
 }
@@ -412,7 +425,6 @@ void SyncEngine::SettleState(const Instant& now, Remote& remote) {
   }
   NoteComplete(now, remote, now.unix_seconds);
   remote.broken_reconciliations = 0;
-  remote.asks_singly = false;
   SetState(now, remote, RemoteState::kLive);
   LeaveCheckedAlias(now, remote);
 }

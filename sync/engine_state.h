@@ -170,6 +170,7 @@ struct SyncEngine::Remote : Conduct {
   bool full_round = false;              // what is under way covers all that the remote has for us
   uint32_t broken_reconciliations = 0;  // by the end of the connection, since it was live
   bool asks_singly = false;             // one event at a time: some message is too long for us
+  std::set<nostr::EventId> too_long_suspects;  // alone asked for when one came
   // Asked for in vain, not to be asked for again until then; oldest first.
   std::deque<std::pair<base::SteadyTime, nostr::EventId>> undelivered_until;
   std::unordered_set<nostr::EventId> undelivered;

@@ -257,7 +257,9 @@ void Simulation::Arrive(ConnectionId id, FakeRelay::Replies replies) {
   for (auto& note : replies) {
     if (link->second.heard++ >= At(link->second.url).silent_after) break;
     const auto* event = std::get_if<Delivered>(&note);
-    if (event && At(link->second.url).too_long.contains(event->id)) {
+    const auto* reply = std::get_if<NegReply>(&note);
+    if ((event && At(link->second.url).too_long.contains(event->id)) ||
+        (reply && reply->bytes.size() >= At(link->second.url).neg_too_long)) {
       After({},
             [this, id] { Drop(id, {.error = net::DialError::kWebSocket, .close_code = 1009}); });
       break;

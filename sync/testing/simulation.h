@@ -42,6 +42,7 @@ class Simulation {
     size_t silent_after = SIZE_MAX;             // messages on a connection, which stays open
     size_t hangs_up_beyond = SIZE_MAX;          // bytes, of a message of NIP-77
     std::set<nostr::EventId> too_long;          // longer than what we take
+    size_t neg_too_long = SIZE_MAX;             // bytes, of a NEG-MSG: the same
     base::Duration information_takes = kLatency;
     std::vector<base::SteadyTime> dials;
     size_t messages = 0;  // we have sent
