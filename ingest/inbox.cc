@@ -71,6 +71,7 @@ void Inbox::Close() {
   on_results_ = nullptr;
   {
     base::MutexLock lock(mutex_);
+    closed_ = true;
     discards_ = (forged_lately_ || held_tasks_ > 0) && lane_ == EventSink::Lane::kClient;
   }
   GoOn();
@@ -134,9 +135,11 @@ void Inbox::CheckSome() {
       forged_lately_ = forged;
     }
     PlaceLocked(first, std::move(checked));
-    if (forged && lane_ == EventSink::Lane::kClient) {
+    const bool by_client = forged && lane_ == EventSink::Lane::kClient;
+    if (by_client && !closed_) {
       ++held_tasks_;
     } else {
+      discards_ |= by_client;
       more = !waiting_.empty();
       if (!more) --tasks_;
       start = more && NeedsTaskLocked();

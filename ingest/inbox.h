@@ -77,7 +77,8 @@ class Inbox : public std::enable_shared_from_this<Inbox> {
   size_t held_tasks_ ABSL_GUARDED_BY(mutex_) = 0;        // of these: wait for GoOn
   size_t chunk_ ABSL_GUARDED_BY(mutex_) = 1;             // events of the next task
   bool forged_lately_ ABSL_GUARDED_BY(mutex_) = false;   // by the latest task
-  bool discards_ ABSL_GUARDED_BY(mutex_) = false;        // closed, and nobody wants the rest
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool discards_ ABSL_GUARDED_BY(mutex_) = false;  // closed, and nobody wants the rest
   std::deque<std::optional<Arrival>> checked_ ABSL_GUARDED_BY(mutex_);  // from next_to_release_ on
   uint64_t next_to_release_ ABSL_GUARDED_BY(mutex_) = 0;
 };

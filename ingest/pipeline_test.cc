@@ -469,6 +469,27 @@ TEST_F(OneCheckAtATimeTest, WhatAForgerLeavesUncheckedIsNotCheckedAnyMore) {
   for (size_t i = 1; i < ids.size(); ++i) EXPECT_FALSE(Stored(ids[i]));
 }
 
+// Nobody is there to be told.
+TEST_F(OneCheckAtATimeTest, WhoIsGoneWhenItsForgedEventIsCheckedKeepsNobodyWaiting) {
+  Start();
+  const Event held = Note("held");
+  store_.HoldLookup(held.id);
+  client_->Submit(held, Source::kDirect);
+  Event forged = Note("forged");
+  forged.sig.bytes[0] ^= 1;
+  client_->Submit(forged, Source::kDirect);
+  Event rest;
+  for (int i = 0; i < 5; ++i) {
+    rest = Note("rest" + std::to_string(i));
+    client_->Submit(rest, Source::kDirect);
+  }
+  client_.reset();
+  store_.HoldLookup({});
+  pipeline_->Drain();
+  EXPECT_TRUE(Stored(held.id));
+  EXPECT_FALSE(Stored(rest.id));
+}
+
 TEST_F(OneCheckAtATimeTest, AfterAForgedEventTheNextIsCheckedOnceTheOwnerIsTold) {
   Start();
   Event forged = Note("forged");
