@@ -361,8 +361,11 @@ void SyncEngine::NoteTooLong(const Instant& now, Remote& remote) {
   const bool was_singly = remote.asks_singly;
   remote.asks_singly |= !asked.empty();
   const bool suspected = was_singly && asked.size() == 1;
-  if (remote.too_long_suspects.size() >= kSuspects) remote.too_long_suspects.clear();
-  if (!suspected || remote.too_long_suspects.insert(asked.front()).second) {
+  if (!suspected || remote.too_long_suspects.erase(asked.front()) == 0) {
+    // The first ones stay, or those of many filters would push each other out in turn.
+    if (suspected && remote.too_long_suspects.size() < kSuspects) {
+      remote.too_long_suspects.insert(asked.front());
+    }
     NoteBrokenReconciliation(now, remote);
     return;
   }

@@ -129,7 +129,8 @@ TEST(ConnectionsTest, StalledReadersAreCutAndEverybodyElseGetsEverything) {
   // While they stall and are cut, against as many who read.
   RecordMillis("ok_p99_calm", P99(calm.times()));
   RecordMillis("ok_p99_under_attack", P99(busy.times()));
-  EXPECT_LT(P99(busy.times()), P99(calm.times()) + 0.03 * kSlower);
+  const double calm_p99 = P99(calm.times());
+  EXPECT_LT(P99(busy.times()), std::max(2 * calm_p99, calm_p99 + 0.03 * kSlower));
   // Every queue may be a piece over its limit, which is not full.
   EXPECT_LT(most, before + stalled_count * double{kQueue + 2 * kPiece} + 2 * kMoreMemory);
   RecordProperty("published", static_cast<int>(busy.published().size()));
