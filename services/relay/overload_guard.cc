@@ -26,7 +26,8 @@ OverloadGuard::OverloadGuard(Budget budget, net::WebSocketServer& server, Overlo
       server_(server),
       overload_(overload),
       memory_used_(std::move(memory_used)),
-      return_memory_(std::move(return_memory)) {}
+      return_memory_(std::move(return_memory)),
+      least_memory_(memory_used_()) {}
 
 void OverloadGuard::Stop() {
   base::MutexLock lock(mutex_);
@@ -45,8 +46,10 @@ void OverloadGuard::Check() {
     Report(before, now, memory, outbound);
     server_.RefuseNew(now >= OverloadLevel::kConnections);
   }
-  if (MayHaveFreedMuch(memory)) return_memory_();
-  if (now == OverloadLevel::kNone) return;
+  if (now == OverloadLevel::kNone) {
+    if (MayHaveFreedMuch(memory)) return_memory_();
+    return;
+  }
   if (checks_++ % kChecksBetweenReturns == 0) return_memory_();
   if (now >= OverloadLevel::kConnections) server_.CloseIdle(kIdle);
   if (now >= OverloadLevel::kQueues) server_.CutQueues(kMuchUnread);

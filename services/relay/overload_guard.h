@@ -47,7 +47,7 @@ class OverloadGuard {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   OverloadLadder ladder_ ABSL_GUARDED_BY(mutex_);
   int checks_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t least_memory_ ABSL_GUARDED_BY(mutex_) = SIZE_MAX;
+  size_t least_memory_ ABSL_GUARDED_BY(mutex_);  // since it was made: a crowd may be there at once
   size_t memory_then_ ABSL_GUARDED_BY(mutex_) = 0;
   int checks_since_return_ ABSL_GUARDED_BY(mutex_) = 0;
   int checks_until_return_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -37,7 +37,7 @@ class OverloadGuardTest : public testing::Test {
 
   FakeServer server_;
   Overload overload_;
-  size_t memory_ = 0;
+  size_t memory_ = 100;
   int returns_ = 0;
   OverloadGuard guard_{
       {kMemory, kOutbound}, server_, overload_, [this] { return memory_; }, [this] { ++returns_; }};
@@ -110,6 +110,11 @@ TEST_F(OverloadGuardTest, WhatComesAndGoesIsNotWaitedForLong) {
   const int before = returns_;
   for (int i = 0; i < 6; ++i) CheckAt(500);
   EXPECT_EQ(returns_, before + 1);
+}
+
+TEST_F(OverloadGuardTest, WhatACrowdLeavesThatWasThereBeforeTheFirstCheckIsReturned) {
+  for (int i = 0; i < 5; ++i) CheckAt(300);
+  EXPECT_EQ(returns_, 1);
 }
 
 TEST_F(OverloadGuardTest, SwingsDoNotPutItOff) {
