@@ -135,11 +135,11 @@ void Inbox::CheckSome() {
       forged_lately_ = forged;
     }
     PlaceLocked(first, std::move(checked));
-    const bool by_client = forged && lane_ == EventSink::Lane::kClient;
-    if (by_client && !closed_) {
+    const bool client_forged = forged && lane_ == EventSink::Lane::kClient;
+    if (client_forged && !closed_) {
       ++held_tasks_;
     } else {
-      discards_ |= by_client;
+      discards_ |= client_forged;
       more = !waiting_.empty();
       if (!more) --tasks_;
       start = more && NeedsTaskLocked();
